@@ -1,0 +1,57 @@
+"""What is wrong with an input, said once per fault: FHIR R4 OperationOutcome (http://hl7.org/fhir/R4/operationoutcome.html).
+
+Diagnostics name paths and rules, never the values found there: an outcome may end in a log.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["fatal", "error", "warning", "information"]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One OperationOutcome.issue: `code` from the value set issue-type, `expression` a FHIRPath such as `Bundle.entry[3].resource.gender`."""
+
+    code: str
+    diagnostics: str
+    expression: str | None = None
+    severity: Severity = "error"
+
+    def below(self, path: str) -> "Issue":
+        """The same fault seen from a document that holds this one at `path`: replaces the leading type name of the expression."""
+        tail = self.expression.partition(".")[2] if self.expression else ""
+        return Issue(self.code, self.diagnostics, f"{path}.{tail}" if tail else path, self.severity)
+
+
+class InvalidInput(Exception):
+    """The input is at fault; every fault that was found is listed.
+
+    `unreadable` says which side of FHIR's line it fell on: True could not be parsed (400), False was read and breaks a rule (422).
+    """
+
+    def __init__(self, issues: Iterable[Issue], *, unreadable: bool = False) -> None:
+        self.issues = tuple(issues)
+        self.unreadable = unreadable
+        super().__init__("; ".join(f"{i.expression or 'input'}: {i.diagnostics}" for i in self.issues[:5]))
+
+
+def operation_outcome(issues: Iterable[Issue]) -> bytes:
+    """The OperationOutcome that lists `issues`, as JSON bytes."""
+    return msgspec.json.encode(
+        {
+            "resourceType": "OperationOutcome",
+            "issue": [
+                {
+                    "severity": i.severity,
+                    "code": i.code,
+                    "diagnostics": i.diagnostics,
+                    **({"expression": [i.expression]} if i.expression else {}),
+                }
+                for i in issues
+            ],
+        }
+    )

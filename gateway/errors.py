@@ -1,0 +1,98 @@
+"""Every way a request can fail, by whose fault it is.
+
+    GatewayError
+    |- Refused              the caller's: the answer says what to change
+    |  |- Unauthorized      401  no token, or none that holds            login | expired
+    |  |- Forbidden         403  the token does not allow it             forbidden
+    |  |- NotFound          404                                          not-found
+    |  |- Gone              410                                          deleted
+    |  |- Conflict          409  changed meanwhile                       conflict
+    |  |- PreconditionFailed 412 If-Match, If-None-Exist                 conflict | multiple-matches
+    |  |- TooLarge          413                                          too-long
+    |  |- UnsupportedMedia  415                                          not-supported
+    |  `- NotSupported      501  FHIR, but not of this server            not-supported
+    `- Unavailable          503  ours, and passing: Retry-After          transient
+
+`fhir_adapters.InvalidInput` (400 or 422) is the eleventh: the input's own faults, all of them.
+What a check cannot decide is `CouldNotCheck`, never "false".
+"""
+
+from fhir_adapters.issue import Issue
+
+
+class GatewayError(Exception):
+    """Base of all that the gateway itself raises; `issue` is what the OperationOutcome says."""
+
+    status = 500
+    code = "exception"
+
+    def __init__(self, diagnostics: str, *, code: str | None = None, expression: str | None = None) -> None:
+        super().__init__(diagnostics)
+        self.issue = Issue(code or self.code, diagnostics, expression)
+
+
+class Refused(GatewayError):
+    """The request cannot be served as it stands."""
+
+    status = 400
+    code = "invalid"
+
+
+class Unauthorized(Refused):
+    status = 401
+    code = "login"
+
+
+class Forbidden(Refused):
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(Refused):
+    status = 404
+    code = "not-found"
+
+
+class Gone(Refused):
+    status = 410
+    code = "deleted"
+
+
+class Conflict(Refused):
+    status = 409
+    code = "conflict"
+
+
+class PreconditionFailed(Refused):
+    status = 412
+    code = "conflict"
+
+
+class TooLarge(Refused):
+    status = 413
+    code = "too-long"
+
+
+class UnsupportedMedia(Refused):
+    status = 415
+    code = "not-supported"
+
+
+class NotSupported(Refused):
+    status = 501
+    code = "not-supported"
+
+
+class Unavailable(GatewayError):
+    """Storage or database is out of reach for now; nothing was half-written. `retry_after` in seconds."""
+
+    status = 503
+    code = "transient"
+
+    def __init__(self, diagnostics: str, *, retry_after: int = 5) -> None:
+        super().__init__(diagnostics)
+        self.retry_after = retry_after
+
+
+class CouldNotCheck(Exception):
+    """A verification could not be carried out (a file is missing or unreadable): neither valid nor invalid. Exit code 2."""

@@ -1,0 +1,40 @@
+"""Where containers lie: five verbs, create-only. The comments on each are the contract that every implementation is tested against."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ObjectExists(Exception):
+    """`put_if_absent` found the name taken; nothing was written."""
+
+
+class ObjectMissing(Exception):
+    """The object named is not there. A store that cannot be reached raises `gateway.errors.Unavailable` instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    name: str
+    size: int  # bytes
+    created_at: int  # seconds since the epoch, by the store's clock
+
+
+class ObjectStore(Protocol):
+    """A bucket. Names are slash-separated ASCII; objects never change once written."""
+
+    def put_if_absent(self, name: str, body: bytes) -> None:
+        """Durable when it returns: a crash of process or machine right after loses nothing. Never overwrites: `ObjectExists`.
+        If it raises anything else the object may or may not be there; the caller decides by putting again."""
+
+    def get(self, name: str) -> bytes:
+        """The whole object, or `ObjectMissing`."""
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, fewer only where the object ends; `ObjectMissing`."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Every object below `prefix`, in the order of names; constant memory."""
+
+    def delete(self, name: str) -> None:
+        """Gone when it returns; deleting what is not there is no error."""
