@@ -1,0 +1,22 @@
+"""Every way the ledger can say no, by whose fault it is. Each error is defined beside what raises it.
+
+    LedgerError
+    |- EncodingError        bytes that are not deterministic CBOR                        chain.encoding
+    |- GenesisInvalid       the genesis file breaks a rule                               chain.genesis
+    |- SignatureInvalid     a signature does not hold under its key and label            chain.keys
+    |- ProofError           a path or a log proof does not show what it claims           chain.merkle
+    |- TransactionInvalid   a transaction breaks a rule that needs no state              chain.transactions
+    |- TransactionRefused   the state does not admit it (expired, duplicate, signer...)  chain.state_machine
+    |- BlockInvalid         a block does not follow from its predecessor                 chain.block
+    |- DoubleSign           a second hash at a height already signed: nothing is signed  chain.watermark
+    |- WatermarkUnusable    the watermark is missing, torn or another key's              chain.watermark
+    |- NoQuorum             too few delegates accepted the proposal                      chain.engine
+    |- LedgerMissing        there is no such ledger file, or it is another chain's       chain.store
+    `- LedgerDamaged        what is stored contradicts itself: the engine will not go on chain.store
+
+Messages name heights, indices and rules, never the content of a body.
+"""
+
+
+class LedgerError(Exception):
+    """Base of all that the ledger raises."""

@@ -1,0 +1,214 @@
+"""What the ledger records: signed transactions (DESIGN 5), their bytes, identity and the rules that need no state.
+
+A transaction is the CBOR map {0: version, 1: kind, 2: body, 3: valid until height, 4: signer, 5: signature}. Its signature is the last
+value, so the signed bytes are the same map without it and need no second encoding. Its identity excludes the signature: one signer can make
+many valid signatures over one content, and they are one transaction. Its place in the log commits to all bytes, the signature included.
+"""
+
+import re
+from enum import IntEnum
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from chain.encoding import EncodingError, decode, encode
+from chain.errors import LedgerError
+from chain.keys import (
+    PUBLIC_KEY_SIZE,
+    SIGNATURE_SIZE,
+    TRANSACTION,
+    TRANSACTION_ID,
+    ChainId,
+    SigningKey,
+    is_valid_public_key,
+    labelled_hash,
+    verify,
+)
+
+VERSION = 1
+MAX_TRANSACTION_BYTES = 4096
+MAX_HEIGHT = (1 << 63) - 1  # what the store's integers hold
+_SIGNATURE_TAIL = 3 + SIGNATURE_SIZE  # key 5, byte string head of 2 bytes, 64 bytes
+_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+
+
+class TransactionInvalid(LedgerError):
+    """A transaction breaks a rule that needs no state; the message names the rule."""
+
+
+class Kind(IntEnum):
+    """Numbered for ever. Only those with a body in `BODIES` are known; a transaction of another kind is refused."""
+
+    PARTY = 1
+    ANCHOR = 2
+    RESEAL = 3
+    CONSENT_GRANT = 4
+    CONSENT_REVOKE = 5
+    ACCESS_BATCH = 6
+    EMERGENCY_ACCESS = 7
+    AUDIT_REPORT = 8
+    DELEGATE = 9
+    VOTE = 10
+    UNJAIL = 11
+    EVIDENCE = 12
+    TRANSFER = 13
+
+
+class PartyAction(IntEnum):
+    REGISTER = 0
+    ROTATE = 1
+    SUSPEND = 2
+
+
+class Role(IntEnum):
+    INSTITUTION = 1
+    AGENCY = 2
+    GATEWAY = 3
+
+
+class PartyBody(Struct, frozen=True):
+    """A party is registered, gets new keys, or is stopped for good.
+
+    `signing_key` is the party's own, `attestation_key` the one with which the gateway signs for it; 32 bytes or none, both none to suspend.
+    """
+
+    action: PartyAction
+    client_id: str
+    name: str
+    role: Role
+    signing_key: bytes | None
+    attestation_key: bytes | None
+
+    kind: ClassVar[Kind] = Kind.PARTY
+
+    def to_map(self) -> dict[int, Any]:
+        return dict(enumerate((int(self.action), self.client_id, self.name, int(self.role), self.signing_key, self.attestation_key)))
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "PartyBody":
+        """Raises `TransactionInvalid`."""
+        _check_fields(body, 6)
+        if type(body[0]) is not int or type(body[3]) is not int:
+            raise TransactionInvalid("PARTY has an unknown action or role")
+        try:
+            parsed = cls(PartyAction(body[0]), body[1], body[2], Role(body[3]), body[4], body[5])
+        except ValueError:
+            raise TransactionInvalid("PARTY has an unknown action or role") from None
+        parsed.check()
+        return parsed
+
+    def check(self) -> None:
+        """Raises `TransactionInvalid` unless names and keys are well formed and fit the action."""
+        if not isinstance(self.client_id, str) or not _CLIENT_ID.fullmatch(self.client_id):
+            raise TransactionInvalid("PARTY has no valid client id")
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise TransactionInvalid("PARTY has no valid name")
+        keys = [key for key in (self.signing_key, self.attestation_key) if key is not None]
+        if any(not isinstance(key, bytes) or not is_valid_public_key(key) for key in keys):
+            raise TransactionInvalid("PARTY has an unusable public key")
+        if len(set(keys)) != len(keys):
+            raise TransactionInvalid("PARTY has one key for two purposes")
+        if bool(keys) == (self.action is PartyAction.SUSPEND):
+            raise TransactionInvalid("PARTY needs a key to register or rotate, and none to suspend")
+        if self.role is Role.GATEWAY and self.action is not PartyAction.SUSPEND and self.signing_key is None:
+            raise TransactionInvalid("PARTY of a gateway needs a signing key")
+
+
+class AnchorBody(Struct, frozen=True):
+    """One container: its SHA-256, its bytes, the root over its bundle roots, and how many bundles and leaves it holds."""
+
+    digest: bytes
+    size: int
+    root: bytes
+    bundles: int
+    leaves: int
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    def to_map(self) -> dict[int, Any]:
+        return {0: self.digest, 1: self.size, 2: self.root, 3: self.bundles, 4: self.leaves}
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "AnchorBody":
+        """Raises `TransactionInvalid`."""
+        _check_fields(body, 5)
+        parsed = cls(body[0], body[1], body[2], body[3], body[4])
+        parsed.check()
+        return parsed
+
+    def check(self) -> None:
+        """Raises `TransactionInvalid` unless both hashes have 32 bytes and the counts are possible."""
+        if not _is_hash(self.digest) or not _is_hash(self.root):
+            raise TransactionInvalid("ANCHOR has a hash of the wrong size")
+        if not all(type(count) is int and 0 < count <= MAX_HEIGHT for count in (self.size, self.bundles, self.leaves)):
+            raise TransactionInvalid("ANCHOR has an impossible count")
+        if self.leaves < self.bundles:
+            raise TransactionInvalid("ANCHOR has fewer leaves than bundles")
+
+
+Body = PartyBody | AnchorBody
+BODIES: dict[int, type[PartyBody] | type[AnchorBody]] = {Kind.PARTY: PartyBody, Kind.ANCHOR: AnchorBody}
+
+
+class Transaction(Struct, frozen=True):
+    """A parsed transaction with the bytes it was read from. Its signature has not been verified; see `verify_signature`."""
+
+    body: Body
+    valid_until: int  # the last height that may include it
+    signer: bytes  # public key
+    signature: bytes
+    raw: bytes  # the whole encoding
+
+    @property
+    def kind(self) -> Kind:
+        return self.body.kind
+
+    def unsigned(self) -> bytes:
+        """The encoding without the signature: what is signed and identified."""
+        return b"\xa5" + self.raw[1:-_SIGNATURE_TAIL]
+
+    def tx_id(self, chain_id: ChainId) -> bytes:
+        """32 bytes; the same for every signature over the same content."""
+        return labelled_hash(TRANSACTION_ID, chain_id, self.unsigned())
+
+    def verify_signature(self, chain_id: ChainId) -> None:
+        """Raises `chain.keys.SignatureInvalid` unless the signer signed this content for this chain."""
+        verify(self.signer, TRANSACTION, chain_id, self.unsigned(), self.signature)
+
+
+def parse_transaction(raw: bytes) -> Transaction:
+    """Reads and checks all that needs neither state nor signature. Raises `TransactionInvalid`."""
+    if len(raw) > MAX_TRANSACTION_BYTES:
+        raise TransactionInvalid("a transaction is larger than 4096 bytes")
+    try:
+        fields = decode(raw)
+    except EncodingError as error:
+        raise TransactionInvalid(f"a transaction does not decode: {error}") from None
+    _check_fields(fields, 6)
+    version, kind, body, valid_until, signer, signature = fields.values()
+    if type(version) is not int or version != VERSION:
+        raise TransactionInvalid("a transaction has an unknown version")
+    if type(kind) is not int or kind not in BODIES:
+        raise TransactionInvalid("a transaction has an unknown kind")
+    if type(valid_until) is not int or not 0 < valid_until <= MAX_HEIGHT:
+        raise TransactionInvalid("a transaction has an impossible height")
+    if type(signer) is not bytes or len(signer) != PUBLIC_KEY_SIZE or type(signature) is not bytes or len(signature) != SIGNATURE_SIZE:
+        raise TransactionInvalid("a transaction has a key or signature of the wrong size")
+    return Transaction(BODIES[kind].from_map(body), valid_until, signer, signature, raw)
+
+
+def sign_transaction(body: Body, valid_until: int, key: SigningKey, chain_id: ChainId) -> Transaction:
+    """The transaction that records `body`, signed. Raises `TransactionInvalid` if `body` breaks a rule."""
+    fields = {0: VERSION, 1: int(body.kind), 2: body.to_map(), 3: valid_until, 4: key.public}
+    signature = key.sign(TRANSACTION, chain_id, encode(fields))
+    return parse_transaction(encode({**fields, 5: signature}))
+
+
+def _check_fields(fields: Any, count: int) -> None:
+    if type(fields) is not dict or list(fields) != list(range(count)):
+        raise TransactionInvalid(f"a map does not have exactly the fields 0 to {count - 1}")
+
+
+def _is_hash(value: Any) -> bool:
+    return type(value) is bytes and len(value) == 32
