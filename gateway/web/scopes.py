@@ -1,0 +1,46 @@
+"""SMART App Launch 2.2 scopes of system clients: `system/<Type|*>.<c><r><u><d><s>` (https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html).
+
+Only version 2's form without search arguments is understood. Anything else in a request is left out of the grant, as SMART allows,
+never read as more than it says.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_FORM = re.compile(r"system/(\*|[A-Z][A-Za-z]{1,63})\.(c?r?u?d?s?)")
+_LETTERS = "cruds"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one scope allows: `interactions` is a subset of create, read, update, delete, search by their letters, in this order."""
+
+    resource_type: str  # or "*"
+    interactions: str
+
+    def __str__(self) -> str:
+        return f"system/{self.resource_type}.{self.interactions}"
+
+    def allows(self, interaction: str, resource_type: str) -> bool:
+        """`resource_type` may be "*": then only a scope for all types will do."""
+        return interaction in self.interactions and self.resource_type in ("*", resource_type)
+
+
+def parse_scopes(text: str) -> tuple[Scope, ...]:
+    """The scopes in `text`, blank-separated, that are understood; order kept, none twice."""
+    found = dict.fromkeys(Scope(m[1], m[2]) for word in text.split(" ") if (m := _FORM.fullmatch(word)) and m[2])
+    return tuple(found)
+
+
+def granted(asked: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope, ...]:
+    """What of `asked` lies within `allowed`: for each pair the narrower type and the common interactions."""
+    pairs = [(a, b) for a in asked for b in allowed if "*" in (a.resource_type, b.resource_type) or a.resource_type == b.resource_type]
+    narrowed = (
+        Scope(b.resource_type if a.resource_type == "*" else a.resource_type, _common(a.interactions, b.interactions)) for a, b in pairs
+    )
+    return tuple(dict.fromkeys(s for s in narrowed if s.interactions))
+
+
+def _common(one: str, other: str) -> str:
+    return "".join(letter for letter in _LETTERS if letter in one and letter in other)
