@@ -1,0 +1,71 @@
+"""The text of a FHIR JSON body, before anything is known of its content: RFC 8259 and http://hl7.org/fhir/R4/json.html.
+
+What fails here could not be read at all (HTTP 400). Duplicate keys are found later, per resource, where the path can be named.
+"""
+
+import re
+
+import msgspec
+
+from fhir_adapters.issue import InvalidInput, Issue
+
+BOM = b"\xef\xbb\xbf"
+MAX_DEPTH = 100
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+_ESCAPE = re.compile(rb"\\(?:(u0000)|.)", re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"')
+
+
+def unreadable(diagnostics: str, expression: str | None = None) -> InvalidInput:
+    """The error for what is no FHIR JSON at all: one fatal issue of code `structure`."""
+    return InvalidInput([Issue("structure", diagnostics, expression, "fatal")], unreadable=True)
+
+
+def check_text(body: bytes) -> bytes:
+    """`body` without a leading byte order mark, known to be one JSON object in clean UTF-8, at most 100 levels deep.
+
+    Raises InvalidInput (unreadable) for invalid UTF-8, lone surrogates, NUL, NaN and Infinity, too many levels, bytes after the end
+    and a top level that is not an object.
+    """
+    text = body[len(BOM) :] if body.startswith(BOM) else body
+    _check_utf8(text)
+    if is_deeper_than(text, MAX_DEPTH):
+        raise unreadable(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        _RAW.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise unreadable(malformed(error)) from error
+    if not text.lstrip(b" \t\r\n").startswith(b"{"):
+        raise unreadable("the body is not a JSON object")
+    if b"\\u0000" in text and any(match[1] for match in _ESCAPE.finditer(text)):
+        raise unreadable("a string holds NUL")
+    return text
+
+
+def malformed(error: Exception) -> str:
+    """What a decoder's error says of the text: the fault and its byte position, never a value."""
+    return str(error) if isinstance(error, msgspec.DecodeError) else "the JSON cannot be read"
+
+
+def is_deeper_than(text: bytes, levels: int) -> bool:
+    """Whether objects and arrays nest deeper than `levels`; exact for well-formed JSON, without recursion, in time linear per level."""
+    if b"\\" in text:
+        text = _ESCAPE.sub(b"", text)
+    skeleton = text.translate(None, _ALL_BUT_STRUCTURE).replace(b'""', b"")
+    if b'"' in skeleton:
+        skeleton = _STRING.sub(b"", skeleton)
+    for _ in range(levels):
+        skeleton = skeleton.replace(b"{}", b"").replace(b"[]", b"")
+        if not skeleton:
+            return False
+    return len(skeleton) > 0 and skeleton.count(b"{") + skeleton.count(b"[") > 0
+
+
+def _check_utf8(text: bytes) -> None:
+    if not text.isascii():
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise unreadable(f"not valid UTF-8 at byte {error.start}") from error
