@@ -1,0 +1,169 @@
+"""The receipt as a file: its exact fields and spellings. docs/design/receipt.md is the specification.
+
+JSON with no field missing, none unknown, none twice; 32-byte hashes in lower-case hex; other bytes in base64url without padding, whose
+unused bits are zero: so every value has one spelling. A path in a bundle says for each hash on which side it stands, because nothing
+signed binds a bundle's number of leaves; the other paths are read by number, in trees whose size is signed.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
+
+FORMAT = "fhir-anchor receipt 1"
+MAX_BYTES = 1 << 20  # a receipt has 1 to 4 kB; more than this is not read
+
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+
+
+class NoReceipt(Exception):
+    """These bytes are no receipt; the message says where they depart from the format."""
+
+
+class Hash(bytes):
+    """32 bytes, in the file 64 lower-case hex digits."""
+
+    __slots__ = ()
+
+
+class Raw(bytes):
+    """Bytes of any length, in the file base64url without padding (RFC 4648, 5)."""
+
+    __slots__ = ()
+
+
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Side = Literal["left", "right"]
+SidedPath = tuple[tuple[Side, Hash], ...]
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Record(_Part, frozen=True):
+    """Leaf of the record in its bundle. `salt` is for the entitled: with it and the record's bytes the commitment can be recomputed."""
+
+    reference: str  # Type/id/_history/version
+    commitment: Hash
+    path: SidedPath
+    salt: Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Bundle(_Part, frozen=True):
+    """Leaf of the bundle root in its container; `size` bundles are in it."""
+
+    index: Number
+    size: Number
+    path: tuple[Hash, ...]
+
+
+class LoggedTransaction(_Part, frozen=True):
+    """Leaf of a transaction in the log whose size and root the header says."""
+
+    transaction: Raw
+    index: Number
+    path: tuple[Hash, ...]
+
+
+class Statement(_Part, frozen=True):
+    """The submission's statement: the bundle's first leaf."""
+
+    bytes: Raw
+    salt: Raw
+    path: SidedPath
+
+
+class Receipt(_Part, frozen=True):
+    """`statement`, `issuer` and `record.salt` are there together, for the entitled, or none of them is."""
+
+    format: Literal["fhir-anchor receipt 1"]
+    chain_id: Hash
+    record: Record
+    bundle: Bundle
+    anchor: LoggedTransaction
+    header: Raw
+    votes: tuple[tuple[Number, Raw], ...]
+    handovers: Annotated[tuple[Any, ...], msgspec.Meta(max_length=0)]  # none while the genesis delegates act
+    statement: Statement | msgspec.UnsetType = msgspec.UNSET
+    issuer: LoggedTransaction | Literal["genesis"] | msgspec.UnsetType = msgspec.UNSET  # "genesis": a party that genesis itself names
+
+
+def to_json(receipt: Receipt) -> bytes:
+    """The file: compact JSON."""
+    return msgspec.json.encode(msgspec.to_builtins(receipt, enc_hook=_spelled))
+
+
+def from_json(body: bytes) -> Receipt:
+    """Raises NoReceipt."""
+    if len(body) > MAX_BYTES:
+        raise NoReceipt(f"a receipt has a few kB, this has {len(body)} bytes")
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=_no_name_twice, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as error:
+        raise NoReceipt(f"it is not JSON as receipts have it: {error}") from error
+    try:
+        receipt = msgspec.convert(found, Receipt, strict=True, dec_hook=_read)
+    except msgspec.ValidationError as error:
+        raise NoReceipt(str(error)) from error
+    if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
+        raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
+    return receipt
+
+
+def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:
+    """An inclusion path (RFC 9162, 2.1.3) of leaf `index` of `size`, each hash with the side on which it stands."""
+    sides: list[Side] = []
+    node, last = index, size - 1
+    while last:
+        if node & 1:
+            sides.append("left")
+        elif node < last:
+            sides.append("right")
+        node, last = node >> 1, last >> 1
+    return tuple((side, Hash(other)) for side, other in zip(sides, path, strict=True))
+
+
+def to_base64url(raw: bytes) -> str:
+    """Without padding."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def from_base64url(text: str) -> bytes:
+    """ValueError unless `text` is what `to_base64url` writes."""
+    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+        raise ValueError("not base64url without padding")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if to_base64url(raw) != text:
+        raise ValueError("base64url whose unused bits are not zero")
+    return raw
+
+
+def _spelled(value: object) -> str:
+    assert isinstance(value, Hash | Raw)
+    return value.hex() if isinstance(value, Hash) else to_base64url(value)
+
+
+def _read(kind: type, value: object) -> Any:
+    if not isinstance(value, str):
+        raise TypeError("expected text")
+    if kind is Hash:
+        if not _HASH.fullmatch(value):
+            raise ValueError("expected 64 lower-case hex digits")
+        return Hash(bytes.fromhex(value))
+    return Raw(from_base64url(value))
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _no_float(_text: str) -> NoReturn:
+    raise ValueError("numbers are whole")
