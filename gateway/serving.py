@@ -1,0 +1,156 @@
+"""`serve`: one parent, gunicorn with its workers, one jobs process; a home is served once at a time.
+
+The parent binds the port before it forks, so that a port in use is known at once and a restart of the workers loses no connection.
+What the children need (models, databases, keys) they open themselves, after the fork.
+"""
+
+import errno
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.logs import configure_logs
+from gateway.settings import Settings
+from gateway.supervisor import Child, GaveUp, Supervisor
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+GRACE = 15  # seconds that running requests get after a stop was asked for
+_READY_WITHIN = 120.0  # seconds; importing the models on a cold disk takes ten
+HEARTBEAT_FILE = "jobs.heartbeat"
+_LOCK_FILE = "serve.lock"
+
+
+class CouldNotServe(Exception):
+    """The gateway did not start, or could not be kept running; the text is for the operator. Exit code 2."""
+
+
+def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Callable[[Settings], None]) -> None:
+    """Serve the gateway of `settings` until it is told to stop; returns when every process is gone. Raises CouldNotServe.
+
+    Prints one line on stdout when `/readyz` answers 200. `run_jobs` is the whole of the jobs process; it returns after SIGTERM.
+    """
+    serve_app(settings.home, host, port, workers, make_app=partial(_make_app, settings), run_jobs=partial(run_jobs, settings), warm=_warm)
+
+
+def serve_app(
+    home: Path,
+    host: str,
+    port: int,
+    workers: int,
+    *,
+    make_app: Callable[[], "Flask"],
+    run_jobs: Callable[[], None],
+    warm: Callable[[], None],
+) -> None:
+    """The same for any application: `warm` runs once before the workers are forked, `make_app` once in each of them."""
+    configure_logs()
+    with _the_only_one(home), closing(_listen(host, port)) as listener:
+        at = listener.getsockname()[:2]
+        heartbeat = home / HEARTBEAT_FILE
+        heartbeat.unlink(missing_ok=True)
+        children = (
+            Child("web", partial(_web, listener, workers, make_app, warm, os.getpid())),
+            Child("jobs", partial(_jobs, listener, heartbeat, run_jobs, os.getpid())),
+        )
+        supervisor = Supervisor(
+            children,
+            is_ready=partial(_answers, host, at[1]),
+            on_ready=partial(print, f"fhir-anchor is ready at http://{_shown(host)}:{at[1]}", flush=True),
+            ready_within=_READY_WITHIN,
+            grace=GRACE + 3,
+        )
+        try:
+            supervisor.run()
+        except GaveUp as error:
+            raise CouldNotServe(str(error)) from error
+
+
+def _make_app(settings: Settings) -> "Flask":
+    from gateway.bootstrap import open_services
+    from gateway.web.app import create_app
+
+    return create_app(open_services(settings))
+
+
+def _warm() -> None:
+    """Import and compile what every worker needs, once, so that they share its memory."""
+    import gateway.bootstrap
+    import gateway.web.app  # noqa: F401
+
+
+def _web(listener: socket.socket, workers: int, make_app: Callable[[], "Flask"], warm: Callable[[], None], parent: int) -> None:
+    from gateway.web.server import run_server
+
+    run_server(listener, workers=workers, make_app=make_app, warm=warm, parent=parent, grace=GRACE)
+
+
+def _jobs(listener: socket.socket, heartbeat: Path, run_jobs: Callable[[], None], parent: int) -> None:
+    listener.close()
+    threading.Thread(target=_live_with, args=(parent, heartbeat), daemon=True).start()
+    run_jobs()
+
+
+def _live_with(parent: int, heartbeat: Path) -> None:
+    """Beat once a second; when the parent is gone, stop as if it had said so, and soon in any case."""
+    while os.getppid() == parent:
+        with suppress(OSError):  # a full disk must not end the watch over the parent
+            heartbeat.touch()
+        time.sleep(1.0)
+    structlog.get_logger().error("the parent process is gone; stopping", process="jobs")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+    except socket.gaierror as error:
+        raise CouldNotServe(f"--host {host!r} is no address of this machine") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CouldNotServe(f"port {port} on {host} is in use by another program; choose another with --port") from error
+        raise CouldNotServe(f"port {port} on {host} cannot be used: {os.strerror(error.errno or 0)}") from error
+
+
+@contextmanager
+def _the_only_one(home: Path) -> Iterator[None]:
+    """Hold the home's lock. The children share it, so it is free only when the last of them is gone, however the parent ended."""
+    with (home / _LOCK_FILE).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise CouldNotServe(f"{home} is already served by process {lock.read().strip() or '(unknown)'}; stop that one first") from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether /readyz says 200, asked from this machine."""
+    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2)  # noqa: S104 - not a bind
+    with closing(connection):
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,101 @@
+"""gunicorn, held to what this service needs: no file, no flag and no header from outside changes how it runs.
+
+Threads serve a worker's requests (`gthread` finishes them after SIGTERM, and reads chunked bodies to their end); processes use the cores.
+"""
+
+import gc
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.http import errors as http_errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from fhir_adapters.issue import Issue, operation_outcome
+from gateway.logs import GunicornLog
+from gateway.web.media_type import FHIR_JSON
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+THREADS = 4  # a worker's requests at a time; they share one interpreter lock, so more would only queue inside
+_STUCK_AFTER = 120  # seconds without a sign of life of a worker's main loop
+_KEEP_ALIVE = 15  # seconds
+
+# What gunicorn refuses before the application sees it: error -> status line. The rest of its parse errors are 400.
+_STATUS: dict[type[Exception], tuple[int, str]] = {
+    http_errors.LimitRequestLine: (414, "URI Too Long"),
+    http_errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+    http_errors.ExpectationFailed: (417, "Expectation Failed"),
+    http_errors.UnsupportedTransferCoding: (501, "Not Implemented"),
+}
+
+
+def run_server(
+    listener: socket.socket, *, workers: int, make_app: Callable[[], "Flask"], warm: Callable[[], None], parent: int, grace: int
+) -> None:
+    """Serve on `listener` until SIGTERM, or until process `parent` is gone; running requests then get `grace` seconds."""
+    warm()
+    gc.collect()
+    gc.freeze()  # what is there now is never collected, so its pages stay shared after the fork
+    _Master(_Server(listener.fileno(), workers, make_app, grace), parent).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, fd: int, workers: int, make_app: Callable[[], "Flask"], grace: int) -> None:
+        self._chosen: dict[str, Any] = {
+            "bind": f"fd://{fd}",
+            "workers": workers,
+            "worker_class": _Worker,
+            "threads": THREADS,
+            "timeout": _STUCK_AFTER,
+            "graceful_timeout": grace,
+            "keepalive": _KEEP_ALIVE,
+            "logger_class": GunicornLog,
+            "control_socket_disable": True,
+            "forwarded_allow_ips": "",
+            "secure_scheme_headers": {},
+            "proc_name": "fhir-anchor",
+        }
+        self._make_app = make_app
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "Flask":
+        """Called in each worker, so databases are opened after the fork."""
+        return self._make_app()
+
+
+class _Master(Arbiter):  # type: ignore[misc]
+    def __init__(self, app: _Server, parent: int) -> None:
+        super().__init__(app)
+        self._parent = parent
+
+    def murder_workers(self) -> None:
+        """Called once a second. gunicorn's workers look after their master; here the master looks after its parent."""
+        if os.getppid() != self._parent:
+            structlog.get_logger().error("the parent process is gone; stopping", process="web")
+            raise StopIteration
+        super().murder_workers()
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's
+        """A request that is not HTTP, or an answer that broke. gunicorn would log and echo the address with its query string."""
+        known = isinstance(exc, http_errors.ParseException | OSError)
+        status, reason = _STATUS.get(type(exc), (400, "Bad Request")) if known else (500, "Internal Server Error")
+        structlog.get_logger().warning("refused before a route was found", status=status, error=type(exc).__name__)
+        issue = Issue("structure", "the request is not valid HTTP") if known else Issue("exception", "the request failed")
+        body = operation_outcome([issue])
+        head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {FHIR_JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            client.sendall(head.encode("ascii") + body)
+        except OSError:
+            structlog.get_logger().debug("the client is gone")

@@ -1,0 +1,55 @@
+"""A small application served as the gateway is, for tests of the processes: python slow_gateway.py HOME HOST PORT JOBS(run|fail)."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from flask import Flask
+
+from gateway.serving import HEARTBEAT_FILE, CouldNotServe, serve_app
+
+HOME, HOST, PORT, JOBS = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+
+
+def make_app():
+    app = Flask("slow", static_folder=None)
+
+    @app.get("/readyz")
+    def readyz():
+        return "", 200 if (HOME / HEARTBEAT_FILE).exists() else 503
+
+    @app.get("/slow")
+    def slow():
+        (HOME / "slow-begun").touch()
+        time.sleep(1.5)
+        return "finished"
+
+    @app.get("/who")
+    def who():
+        return f"{os.getpid()} {os.getppid()}"
+
+    @app.get("/broken")
+    def broken():
+        raise ValueError("Mustermann")
+
+    return app
+
+
+def run_jobs():
+    if JOBS == "fail":
+        raise ValueError("Mustermann")
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    (HOME / "jobs-pid").write_text(str(os.getpid()))
+    while not stopped.wait(0.1):
+        pass
+    (HOME / "jobs-stopped").touch()
+
+
+try:
+    serve_app(HOME, HOST, PORT, 2, make_app=make_app, run_jobs=run_jobs, warm=lambda: None)
+except CouldNotServe as error:
+    sys.exit(f"could not serve: {error}")
