@@ -25,7 +25,8 @@ class ObjectStore(Protocol):
 
     def put_if_absent(self, name: str, body: bytes) -> None:
         """Durable when it returns: a crash of process or machine right after loses nothing. Never overwrites: `ObjectExists`.
-        If it raises anything else the object may or may not be there; the caller decides by putting again."""
+        If it raises anything else the object may or may not be there; the caller decides by putting again.
+        """
 
     def get(self, name: str) -> bytes:
         """The whole object, or `ObjectMissing`."""

@@ -1,0 +1,186 @@
+"""Sealing one patient's records of one submission. The pieces in order: leaves, segments, directory, header, encryption."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chain import merkle
+from gateway.vault import primitives
+from gateway.vault.cover import CoverNode, Tree
+from gateway.vault.primitives import Random, WrapPublicKey
+from gateway.vault.sealed_bundle import STATEMENT_CLASS, ClassEntry, ClassPart, Directory, Header, Slot, Wrap, wrap_info
+from gateway.vault.segments import EntryRow, Packer, RecordRows, encode_entries
+
+SEGMENT_BYTES = 128 << 10  # canonical bytes after which a records segment is closed
+_NO_ID = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordToSeal:
+    """One record as it goes in. `class_name` is `Type` or `Type/category`; `entry` is where it came from, None if from no entry."""
+
+    class_name: str
+    id: bytes  # 16 bytes, the gateway id
+    version: int
+    body: bytes  # canonical bytes
+    index_row: bytes
+    entry: EntryRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBundle:
+    """A sealed bundle, ready for a container."""
+
+    body: bytes
+    bundle_id: bytes
+    root: bytes  # RFC 6962 root over the leaves
+    leaf_count: int  # the statement's included
+    placements: Sequence[int]  # for each record given, in order, its leaf number
+
+
+def seal_bundle(
+    *,
+    chain_id: bytes,
+    bundle_id: bytes,
+    number: int,
+    statement: bytes,
+    records: Sequence[RecordToSeal],
+    cover: Sequence[CoverNode],
+    recipients: Sequence[WrapPublicKey],
+    random: Random,
+) -> SealedBundle:
+    """Seals `records` (in any order) with `statement` as leaf 0.
+
+    `number` is the archive's running number behind `bundle_id`; `cover` is the submission tree's cover for the entries of these records
+    (`SubmissionTree.tree.cover`). `random` gives the bundle key and one salt seed a class, so no two bundles share a key.
+    """
+    order = _by_class(records)
+    bundle_key = random(primitives.KEY_BYTES)
+    classes = _lay_out(statement, records, order, random)
+    tree = Tree([leaf for laid in classes for leaf in laid.leaf_hashes()])
+    segments = _Segments(len(classes))
+    entries = [laid.pack(number, bundle_key, segments, tree) for number, laid in enumerate(classes, start=1)]
+    directory = Directory(number, tree.size, entries, _stored_cover(cover, {r.entry.index for r in records if r.entry}))
+    segments.put(0, primitives.directory_key(bundle_key), directory.encode())
+    header = Header(
+        chain_id,
+        bundle_id,
+        [_wrap(recipient, chain_id, bundle_id, bundle_key) for recipient in recipients],
+        segments.slots(),
+    )
+    body = b"".join((header.to_bytes(), *segments.sealed(header.digest)))
+    return SealedBundle(body, bundle_id, tree.root, tree.size, _placements(order))
+
+
+def _by_class(records: Sequence[RecordToSeal]) -> dict[str, list[int]]:
+    """Positions of the records of each class, classes by name."""
+    order = defaultdict(list)
+    for position, record in enumerate(records):
+        order[record.class_name].append(position)
+    return dict(sorted(order.items()))
+
+
+def _placements(order: Mapping[str, Sequence[int]]) -> list[int]:
+    positions = [position for members in order.values() for position in members]
+    placements = [0] * len(positions)
+    for leaf, position in enumerate(positions, start=1):
+        placements[position] = leaf
+    return placements
+
+
+@dataclass(slots=True)
+class _LaidOutClass:
+    """A class with its leaf numbers, not yet packed."""
+
+    name: str
+    first_leaf: int
+    seed: bytes
+    records: Sequence[RecordToSeal]
+
+    def leaf_hashes(self) -> list[bytes]:
+        salts = primitives.record_salts(self.seed, self.first_leaf, len(self.records))
+        return [merkle.leaf_hash(c) for c in primitives.commitments(salts, [record.body for record in self.records])]
+
+    def pack(self, part_number: int, bundle_key: bytes, segments: "_Segments", tree: Tree) -> ClassEntry:
+        """Puts the class's part and segments among `segments` and returns its line in the directory."""
+        key = primitives.class_key(bundle_key, self.name)
+        chunks = list(_chunks(self.records))
+        record_numbers: list[int] = []
+        entry_numbers: list[int] = []
+        hashes: list[list[bytes]] = []
+        leaf = self.first_leaf
+        has_entries = any(record.entry for record in self.records)
+        for chunk in chunks:
+            seed = b"" if record_numbers else self.seed
+            content = RecordRows(seed, [r.body for r in chunk], [r.index_row for r in chunk]).encode([r.id for r in chunk])
+            record_numbers.append(segments.add(key, content))
+            if has_entries:
+                entry_numbers.append(segments.add(key, encode_entries([r.entry for r in chunk]), dictionary=content))
+            hashes.append(tree.range_hashes(leaf, leaf + len(chunk)))
+            leaf += len(chunk)
+        ids, versions = [r.id for r in self.records], [r.version for r in self.records]
+        segments.put(part_number, key, ClassPart(self.first_leaf, ids, versions, [len(c) for c in chunks], hashes).encode())
+        return ClassEntry(self.name, self.first_leaf, len(self.records), part_number, record_numbers, entry_numbers)
+
+
+def _lay_out(statement: bytes, records: Sequence[RecordToSeal], order: Mapping[str, Sequence[int]], random: Random) -> list[_LaidOutClass]:
+    head = RecordToSeal(STATEMENT_CLASS, _NO_ID, 1, statement, b"", None)
+    classes = [_LaidOutClass(STATEMENT_CLASS, 0, random(primitives.KEY_BYTES), [head])]
+    for name, members in order.items():
+        if name <= STATEMENT_CLASS:
+            raise ValueError("a class is named Type or Type/category")
+        first_leaf = classes[-1].first_leaf + len(classes[-1].records)
+        classes.append(_LaidOutClass(name, first_leaf, random(primitives.KEY_BYTES), [records[i] for i in members]))
+    return classes
+
+
+def _chunks(records: Sequence[RecordToSeal]) -> Iterator[Sequence[RecordToSeal]]:
+    """Runs of records, each closed once it holds `SEGMENT_BYTES`."""
+    start = size = 0
+    for end, record in enumerate(records, start=1):
+        size += len(record.body)
+        if size >= SEGMENT_BYTES or end == len(records):
+            yield records[start:end]
+            start, size = end, 0
+
+
+class _Segments:
+    """The packed segments by number, each with the key it will be sealed under. The directory and the class parts have theirs reserved."""
+
+    def __init__(self, classes: int) -> None:
+        self._packer = Packer()
+        self._packed: list[tuple[bytes, bytes]] = [(b"", b"")] * (1 + classes)
+
+    def put(self, number: int, key: bytes, content: bytes) -> None:
+        self._packed[number] = (key, self._packer.pack(content))
+
+    def add(self, key: bytes, content: bytes, dictionary: bytes = b"") -> int:
+        self._packed.append((key, self._packer.pack(content, dictionary)))
+        return len(self._packed) - 1
+
+    def slots(self) -> list[Slot]:
+        return [Slot(len(plaintext), primitives.segment_tag(key, number)) for number, (key, plaintext) in enumerate(self._packed)]
+
+    def sealed(self, header_digest: bytes) -> Iterator[bytes]:
+        for number, (key, plaintext) in enumerate(self._packed):
+            yield primitives.seal_segment(key, number, header_digest, plaintext)
+
+
+def _wrap(recipient: WrapPublicKey, chain_id: bytes, bundle_id: bytes, bundle_key: bytes) -> Wrap:
+    info = wrap_info(chain_id, bundle_id, recipient.key_id)
+    return Wrap(recipient.key_id, int(recipient.suite), recipient.wrap(bundle_key, info))
+
+
+def _stored_cover(cover: Sequence[CoverNode], own: Collection[int]) -> list[CoverNode | int]:
+    """The cover with each run of entries of this bundle as a number: their hashes follow from the sealed entries."""
+    stored: list[CoverNode | int] = []
+    index = 0
+    for node in cover:
+        if node.size > 1 or index not in own:
+            stored.append(node)
+        elif stored and isinstance(stored[-1], int):
+            stored[-1] += 1
+        else:
+            stored.append(1)
+        index += node.size
+    return stored
