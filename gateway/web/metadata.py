@@ -1,0 +1,68 @@
+"""GET /fhir/metadata: what this server does, no more (http://hl7.org/fhir/R4/capabilitystatement.html, `kind` instance)."""
+
+import importlib.metadata
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from fhir_adapters.definitions import RESOURCE_TYPES
+from gateway.web import addresses
+from gateway.web.authorization import public
+from gateway.web.media_type import FHIR_JSON, check_accept
+
+_SAID_ON = "2026-11-23"  # changes when the statement does
+_SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+
+metadata = Blueprint("metadata", __name__)
+
+
+@metadata.get(addresses.FHIR_PATH + "/metadata")
+@public
+def capabilities() -> Response:
+    check_accept(request.accept_mimetypes, request.args.get("_format"))
+    return Response(msgspec.json.encode(capability_statement(addresses.base_url())), content_type=FHIR_JSON)
+
+
+def capability_statement(base_url: str) -> dict[str, Any]:
+    """The CapabilityStatement of a gateway at `base_url`."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": _SAID_ON,
+        "kind": "instance",
+        "software": {"name": "fhir-anchor", "version": importlib.metadata.version("fhir-anchor")},
+        "implementation": {"description": "A FHIR gateway that can prove what it says", "url": base_url + addresses.FHIR_PATH},
+        "fhirVersion": "4.0.1",
+        "format": [FHIR_JSON],
+        "rest": [
+            {
+                "mode": "server",
+                "security": _security(base_url),
+                "resource": [_resource(kind) for kind in sorted(RESOURCE_TYPES)],
+                "interaction": [{"code": "transaction"}, {"code": "batch"}],
+            }
+        ],
+    }
+
+
+def _resource(kind: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "interaction": [{"code": "create"}, {"code": "read"}, {"code": "vread"}],
+        "versioning": "versioned",
+        "conditionalCreate": False,
+        "conditionalRead": "not-match",
+        "referencePolicy": ["literal", "local", "enforced"],
+    }
+
+
+def _security(base_url: str) -> dict[str, Any]:
+    token = {"url": "token", "valueUri": base_url + addresses.TOKEN_PATH}
+    return {
+        "extension": [{"url": _OAUTH_URIS, "extension": [token]}],
+        "cors": False,
+        "service": [{"coding": [{"system": _SMART_SERVICE, "code": "SMART-on-FHIR"}]}],
+        "description": "SMART Backend Services: client_credentials with private_key_jwt (ES384, RS384)",
+    }
