@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from chain import merkle
 from gateway.vault import primitives
 from gateway.vault.cover import CoverNode, Tree
+from gateway.vault.directory import STATEMENT_CLASS, ClassEntry, ClassPart, Directory
 from gateway.vault.primitives import Random, WrapPublicKey
-from gateway.vault.sealed_bundle import STATEMENT_CLASS, ClassEntry, ClassPart, Directory, Header, Slot, Wrap, wrap_info
+from gateway.vault.sealed_bundle import Header, Slot, Wrap, wrap_info
 from gateway.vault.segments import EntryRow, Packer, RecordRows, encode_entries
 
 SEGMENT_BYTES = 128 << 10  # canonical bytes after which a records segment is closed

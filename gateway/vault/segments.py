@@ -14,7 +14,7 @@ from chain import encoding
 from gateway.vault.errors import SealBroken
 from gateway.vault.shape import Shape, u32_column
 
-LEVEL = 3
+LEVEL = 1  # of repetitive FHIR, 3 gains nothing and 5 to 12 gain 2 to 5 % at up to 20 times the time
 MAX_PLAINTEXT = 256 << 20  # what a frame may say it unpacks to; a bundle of 32 MB in one segment stays far below
 _LENGTH_BYTES = 4
 SALT_BYTES = 16
