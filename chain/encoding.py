@@ -13,6 +13,7 @@ from chain.errors import LedgerError
 
 MAX_DEPTH = 16
 _MAX_KEY = 23
+_MIN_INTEGER, _MAX_INTEGER = -(1 << 63), (1 << 64) - 1
 _ATOMS = frozenset({bytes, str, bool, type(None)})
 
 
@@ -23,7 +24,7 @@ class EncodingError(LedgerError):
 def encode(value: Any) -> bytes:
     """The one encoding of `value`; tuples are written as arrays. Raises `EncodingError`."""
     try:
-        return cbor2.dumps(_ordered(value, MAX_DEPTH))
+        return cbor2.dumps(value if _is_ordered(value, MAX_DEPTH) else _ordered(value))
     except (cbor2.CBOREncodeError, UnicodeError) as error:
         raise EncodingError("a value cannot be encoded") from error
 
@@ -39,22 +40,37 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def _ordered(value: Any, depth: int) -> Any:
-    """`value` with its maps in key order, after a check of every type: what it returns cbor2 writes in the shortest form."""
+def _is_ordered(value: Any, depth: int) -> bool:
+    """Checks every type, and says whether all maps are in key order: then cbor2 writes `value` in its one form as it stands."""
     kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is int:
-        if not -(1 << 63) <= value < 1 << 64:
-            raise EncodingError("an integer has more than 64 bits")
-        return value
-    if not depth:
-        raise EncodingError("a value is nested too deeply")
     if kind is dict:
-        for key in value:
+        keys = list(value)
+        for key in keys:
             if type(key) is not int or not 0 <= key <= _MAX_KEY:
                 raise EncodingError("a map key is not an integer from 0 to 23")
-        return {key: _ordered(value[key], depth - 1) for key in sorted(value)}
-    if kind in {list, tuple}:
-        return [_ordered(item, depth - 1) for item in value]
-    raise EncodingError(f"{kind.__name__} is no type of the ledger's encoding")
+        is_ordered, items = keys == sorted(keys), value.values()
+    elif kind is list or kind is tuple:
+        is_ordered, items = True, value
+    else:
+        is_ordered, items, depth = True, (value,), depth + 1
+        if kind not in _ATOMS and kind is not int:
+            raise EncodingError(f"{kind.__name__} is no type of the ledger's encoding")
+    if not depth:
+        raise EncodingError("a value is nested too deeply")
+    for item in items:
+        kind = type(item)
+        if kind is int:
+            if not _MIN_INTEGER <= item <= _MAX_INTEGER:
+                raise EncodingError("an integer has more than 64 bits")
+        elif kind not in _ATOMS:
+            is_ordered = _is_ordered(item, depth - 1) and is_ordered
+    return is_ordered
+
+
+def _ordered(value: Any) -> Any:
+    """`value` with its maps in key order; its types have been checked."""
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_ordered(item) for item in value]
+    return value

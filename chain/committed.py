@@ -1,0 +1,65 @@
+"""What is final, in memory: the delegates of one process share and only read it, the engine moves it on once a block is durable."""
+
+from sqlalchemy import Connection
+
+from chain import queries
+from chain.block import FinalBlock, Header, Vote, bitmap, block_hash
+from chain.errors import LedgerError
+from chain.execution import Execution
+from chain.log import read_head
+from chain.schedule import epoch_seed_height
+from chain.state import State
+from chain.state_machine import StateMachine, Tip
+from chain.store import LedgerDamaged, LedgerStore
+
+
+class Committed:
+    """The tip and the state of the final chain."""
+
+    def __init__(self, machine: StateMachine, tip: Tip, state: State) -> None:
+        self.machine, self.tip, self.state = machine, tip, state
+
+    @classmethod
+    def load(cls, machine: StateMachine, store: LedgerStore) -> "Committed":
+        """Reads tip and state; all entries are hashed once. Raises `LedgerDamaged` if log or state do not give the last header's roots."""
+        with store.engine.connect() as connection:
+            state = State(store.read_buckets, queries.state_entries(connection))
+            height = queries.height_of(connection)
+            try:
+                tip = _tip(connection, machine, height) if height else machine.start()
+            except LedgerError as error:
+                raise LedgerDamaged(f"the end of the ledger cannot be read: {error}") from error
+            expected = _header(connection, height).state_root if height else State(lambda _: (), machine.genesis_entries()).root()
+        if state.root() != expected:
+            raise LedgerDamaged(f"the stored state is not the one of height {height}")
+        return cls(machine, tip, state)
+
+    def advance(self, final: FinalBlock, execution: Execution) -> None:
+        """The block has become final and is durable."""
+        self.state.commit(execution.overlay)
+        voters = bitmap(final.votes, len(self.machine.genesis.delegates))
+        self.tip = self.machine.advance(self.tip, final.header, execution.log(), voters)
+
+
+def _tip(connection: Connection, machine: StateMachine, height: int) -> Tip:
+    genesis = machine.genesis
+    header_bytes, votes = _stored(connection, height)
+    header = Header.from_bytes(header_bytes)
+    log = read_head(queries.tile_reader(connection), header.log_size)
+    if log.root() != header.log_root:
+        raise LedgerDamaged(f"the stored log tiles are not those of height {height}")
+    seed_height = epoch_seed_height(height + 1, genesis.epoch_blocks)
+    seed = block_hash(genesis.chain_id, _stored(connection, seed_height)[0]) if seed_height else genesis.chain_id
+    voters = bitmap(votes, len(genesis.delegates))
+    return Tip(height, block_hash(genesis.chain_id, header_bytes), header.slot, log, voters, seed)
+
+
+def _header(connection: Connection, height: int) -> Header:
+    return Header.from_bytes(_stored(connection, height)[0])
+
+
+def _stored(connection: Connection, height: int) -> tuple[bytes, tuple[Vote, ...]]:
+    stored = queries.header_and_votes(connection, height)
+    if stored is None:
+        raise LedgerDamaged(f"the block of height {height} is missing")
+    return stored

@@ -1,0 +1,54 @@
+"""Opening ledger.db: SQLite in WAL mode with a full fsync at every commit, brought to the newest layout.
+
+The layout is made by the files of `migrations/`, in their order; `PRAGMA user_version` counts those that have run.
+"""
+
+from importlib import resources
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+
+from sqlalchemy import Engine, create_engine, event, make_url
+
+from chain.errors import LedgerError
+
+_PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=10000")
+
+
+class LedgerMissing(LedgerError):
+    """There is no ledger at this address, or it is another chain's."""
+
+
+def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engine:
+    """The database at `url` (`sqlite:///path`). Raises `LedgerMissing` where there is none, or with `create` where there is one."""
+    database = make_url(url).database
+    if make_url(url).get_backend_name() != "sqlite" or not database:
+        raise LedgerMissing("the ledger's address is not of the form sqlite:///path")
+    if Path(database).exists() == create:
+        raise LedgerMissing(f"there is {'already a' if create else 'no'} ledger at {Path(database).name}")
+    engine = create_engine(url)
+    pragmas = (*_PRAGMAS, "PRAGMA query_only=ON") if read_only else _PRAGMAS
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: SqliteConnection, _: object) -> None:
+        for pragma in pragmas:
+            connection.execute(pragma)
+
+    if not read_only:
+        _migrate(engine)
+    return engine
+
+
+def _migrate(engine: Engine) -> None:
+    """Runs what has not run, each file in one transaction: a crash leaves the layout before it or after it."""
+    files = sorted(
+        (item for item in resources.files("chain.migrations").iterdir() if item.name.endswith(".sql")), key=lambda item: item.name
+    )
+    raw = engine.raw_connection()
+    try:
+        done = raw.cursor().execute("PRAGMA user_version").fetchone()[0]
+        if done > len(files):
+            raise LedgerMissing("the ledger was written by a newer version of this software")
+        for number, file in enumerate(files[done:], done + 1):
+            raw.cursor().executescript(f"BEGIN IMMEDIATE; {file.read_text()}; PRAGMA user_version={number}; COMMIT;")
+    finally:
+        raw.close()

@@ -1,0 +1,136 @@
+"""The embedded engine: all delegates in one process, one block a slot at most (DESIGN 5, finality).
+
+Order of what becomes durable, and what a crash right after it leaves:
+
+1. the proposal, unsigned         nobody has signed; the next call signs these very bytes
+2. the producer's watermark       as above: the same hash may be signed
+3. the producer's signature       the next call asks for the votes
+4. each voter's watermark         the next call asks again, and the same hash may be voted for again
+5. block, votes, log, state, index in one transaction, proposal and pool rows gone: final
+
+The state changes in memory after 5 only, so there is nothing to undo. With all keys in one process the chain is tamper-evident, no more.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from chain.block import MAX_BLOCK_TRANSACTIONS, FinalBlock, Header, Proposal, Vote, block_hash, verify_vote
+from chain.committed import Committed
+from chain.delegate import LocalDelegate
+from chain.errors import LedgerError
+from chain.execution import Execution
+from chain.genesis import Genesis
+from chain.keys import SigningKey
+from chain.state_machine import StateMachine
+from chain.store import LedgerStore, Submission
+from chain.transactions import parse_transaction
+from chain.watermark import Watermark
+
+
+class NoQuorum(LedgerError):
+    """Too few delegates accepted the proposal; the message has each refusal. The proposal stays."""
+
+
+class EmbeddedEngine:
+    """See `chain.ports.Engine`. The only writer of its ledger."""
+
+    def __init__(self, store: LedgerStore, committed: Committed, delegates: Sequence[LocalDelegate]) -> None:
+        self._store, self._committed = store, committed
+        self._genesis = committed.machine.genesis
+        self._delegates = {delegate.key: delegate for delegate in delegates}
+        if not set(self._delegates) <= {delegate.key for delegate in self._genesis.delegates}:
+            raise ValueError("a key is not one of the genesis's delegates")
+
+    @classmethod
+    def open(cls, store: LedgerStore, genesis: Genesis, keys: Iterable[tuple[SigningKey, Path]]) -> "EmbeddedEngine":
+        """The engine over what is stored; `keys` are the delegates' with the paths of their watermarks.
+
+        Raises `LedgerDamaged` and `WatermarkUnusable`.
+        """
+        committed = Committed.load(StateMachine(genesis), store)
+        delegates: list[LocalDelegate] = []
+        try:
+            for key, path in keys:
+                delegates.append(LocalDelegate(committed, key, Watermark(path, genesis.chain_id, key.public)))
+        except LedgerError:
+            for delegate in delegates:
+                delegate.close()
+            raise
+        return cls(store, committed, delegates)
+
+    def submit(self, transaction: bytes, source: int) -> None:
+        """See `chain.ports.Engine.submit`."""
+        self.submit_all([(transaction, source)])
+
+    def submit_all(self, transactions: Sequence[tuple[bytes, int]]) -> None:
+        """See `chain.ports.Engine.submit_all`."""
+        chain_id = self._genesis.chain_id
+        self._store.submit([Submission(source, raw, parse_transaction(raw).tx_id(chain_id)) for raw, source in transactions])
+
+    def produce(self, now: float) -> FinalBlock | None:
+        """See `chain.ports.Engine.produce`."""
+        proposal = self._store.proposal() or self._propose(self._genesis.slot_at(now))
+        return None if proposal is None else self._finalise(self._signed(proposal), now)
+
+    def close(self) -> None:
+        """Lets go of the watermarks. The store is the caller's."""
+        for delegate in self._delegates.values():
+            delegate.close()
+
+    def _propose(self, slot: int) -> Proposal | None:
+        tip, machine = self._committed.tip, self._committed.machine
+        if slot <= tip.slot or slot < 0:
+            return None
+        producer = self._delegates.get(self._genesis.delegates[machine.producer(tip, slot)].key)
+        if producer is None:
+            return None
+        candidates = self._store.candidates(MAX_BLOCK_TRANSACTIONS)
+        if not candidates and not machine.is_heartbeat_due(tip, slot):
+            return None
+        built = producer.build(slot, candidates)
+        self._store.put_proposal(tip.height + 1, built.proposal, built.rejections)
+        return built.proposal
+
+    def _signed(self, proposal: Proposal) -> Proposal:
+        if proposal.signature is not None:
+            return proposal
+        header = Header.from_bytes(proposal.header)
+        producer = self._delegates.get(header.producer)
+        if producer is None:
+            raise NoQuorum(f"the producer of the proposal for height {header.height} is not here to sign it")
+        signature = producer.sign(proposal)
+        self._store.put_signature(header.height, signature)
+        return Proposal(proposal.header, proposal.transactions, signature)
+
+    def _finalise(self, proposal: Proposal, now: float) -> FinalBlock:
+        header = Header.from_bytes(proposal.header)
+        hash_ = block_hash(header.chain_id, proposal.header)
+        votes = self._collect(proposal, header.height, hash_, now)
+        assert proposal.signature is not None
+        final = FinalBlock(header, hash_, proposal.signature, proposal.transactions, votes)
+        execution = self._execution(hash_)
+        self._store.finalise(final, execution)
+        self._committed.advance(final, execution)
+        return final
+
+    def _collect(self, proposal: Proposal, height: int, hash_: bytes, now: float) -> tuple[Vote, ...]:
+        """Every vote to be had, each verified; who does not answer is absent from this block's votes."""
+        votes, refusals = [], []
+        for index, member in enumerate(self._genesis.delegates):
+            voter = self._delegates.get(member.key)
+            if voter is None:
+                continue
+            try:
+                vote = Vote(index, voter.vote(proposal, now))
+                verify_vote(self._genesis, height, hash_, vote)
+                votes.append(vote)
+            except LedgerError as error:
+                refusals.append(f"{member.name}: {error}")
+        if len(votes) < self._genesis.quorum:
+            reasons = "; ".join(refusals) or "the others are not here"
+            raise NoQuorum(f"height {height} has {len(votes)} of {self._genesis.quorum} votes: {reasons}")
+        return tuple(votes)
+
+    def _execution(self, hash_: bytes) -> Execution:
+        """What the voters found the block to do; they have all compared it with the same header."""
+        return next(execution for delegate in self._delegates.values() if (execution := delegate.execution(hash_)) is not None)

@@ -1,0 +1,80 @@
+"""Executing transactions one after the other on an overlay: the pass that building, voting and auditing a block share."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from chain.encoding import decode
+from chain.entries import party_key, signing_key_key
+from chain.keys import ChainId, SignatureInvalid
+from chain.log import LogHead
+from chain.merkle import leaf_hash
+from chain.rules import Reason, TransactionRefused, apply_body, check_body, party_at, touched_keys
+from chain.state import Overlay, State
+from chain.transactions import PartyBody, Role, Transaction, TransactionInvalid, parse_transaction
+
+
+class Recorded(Struct, frozen=True):
+    """A transaction in its place."""
+
+    tx_id: bytes
+    leaf_hash: bytes
+    party: bytes | None  # the entry key of the party it is about, so that a party's history can be found
+
+
+class Execution:
+    """The transactions of the block of `height`, from log index `log.size` on."""
+
+    def __init__(self, chain_id: ChainId, height: int, log: LogHead, state: State) -> None:
+        self._chain_id, self._height, self._state = chain_id, height, state
+        self._start = log
+        self._gateways: set[bytes] = set()  # signers found to be gateways since a PARTY was last applied
+        self.overlay = Overlay(state)
+        self.recorded: list[Recorded] = []
+
+    def read(self, transactions: Sequence[bytes]) -> list[Transaction | Reason]:
+        """Parses, and reads ahead the state that they touch in one go."""
+        parsed = [_parse(raw) for raw in transactions]
+        self._state.load(key for item in parsed if isinstance(item, Transaction) for key in touched_keys(item.body))
+        return parsed
+
+    def record(self, transaction: Transaction | Reason) -> None:
+        """Checks and applies one transaction. Raises `TransactionRefused` and changes nothing if it may not stand here."""
+        if isinstance(transaction, Reason):
+            raise TransactionRefused(transaction)
+        if transaction.valid_until < self._height:
+            raise TransactionRefused(Reason.EXPIRED)
+        try:
+            transaction.verify_signature(self._chain_id)
+        except SignatureInvalid:
+            raise TransactionRefused(Reason.SIGNATURE_INVALID) from None
+        self._check_signer(transaction.signer)
+        body, tx_id = transaction.body, transaction.tx_id(self._chain_id)
+        check_body(self.overlay, body, tx_id)
+        apply_body(self.overlay, body, tx_id, self._start.size + len(self.recorded))
+        party = None
+        if isinstance(body, PartyBody):
+            self._gateways.clear()
+            party = party_key(body.client_id)
+        self.recorded.append(Recorded(tx_id, leaf_hash(transaction.raw), party))
+
+    def log(self) -> LogHead:
+        """The log with what was recorded."""
+        return self._start.extended([item.leaf_hash for item in self.recorded])
+
+    def _check_signer(self, signer: bytes) -> None:
+        """All transactions of today are signed by a gateway, with the signing key it has now."""
+        if signer in self._gateways:
+            return
+        client_id = self.overlay.get(signing_key_key(signer))
+        party = None if client_id is None else party_at(self.overlay, decode(client_id))
+        if party is None or party.role is not Role.GATEWAY or party.signing_key != signer or party.suspended:
+            raise TransactionRefused(Reason.SIGNER_NOT_A_GATEWAY)
+        self._gateways.add(signer)
+
+
+def _parse(raw: bytes) -> Transaction | Reason:
+    try:
+        return parse_transaction(raw)
+    except TransactionInvalid:
+        return Reason.MALFORMED

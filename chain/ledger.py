@@ -1,0 +1,106 @@
+"""The ledger to read: what is final, and proofs of it. Opens read-only, in as many processes as wanted, while the engine writes."""
+
+from typing import Literal
+
+from msgspec import Struct
+from sqlalchemy import func, select
+
+from chain import queries
+from chain.block import FinalBlock, Header
+from chain.entries import AnchorEntry, PartyEntry, anchor_key, party_key
+from chain.genesis import Genesis
+from chain.log import inclusion_path
+from chain.merkle import ProofError
+from chain.proof import LogProof
+from chain.rules import Reason
+from chain.state import bucket_of
+from chain.store import LedgerStore
+from chain.tables import pool, rejected
+
+
+class Rejected(Struct, frozen=True):
+    """A submitted transaction that was not recorded and will not be."""
+
+    source: int
+    tx_id: bytes
+    reason: Reason
+    height: int  # of the block that it was refused for
+
+
+class Ledger:
+    """Reads one chain. Every answer is about final blocks."""
+
+    def __init__(self, store: LedgerStore, genesis: Genesis) -> None:
+        self._store, self.genesis = store, genesis
+
+    @classmethod
+    def open(cls, url: str, genesis: Genesis) -> "Ledger":
+        """Read-only. Raises `LedgerMissing` if there is no ledger of this chain at `url` (`sqlite:///path`)."""
+        return cls(LedgerStore.open(url, genesis, read_only=True), genesis)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def head(self) -> Header | None:
+        """The last header, none before the first block."""
+        with self._store.engine.connect() as connection:
+            stored = queries.header_and_votes(connection, queries.height_of(connection))
+            return None if stored is None else Header.from_bytes(stored[0])
+
+    def block(self, height: int) -> FinalBlock | None:
+        """The block at `height`, if it is there."""
+        with self._store.engine.connect() as connection:
+            return queries.block_at(connection, height)
+
+    def anchor_of(self, container_digest: bytes) -> int | None:
+        """The log index of the ANCHOR of a container."""
+        value = self._state_value(anchor_key(container_digest))
+        return None if value is None else AnchorEntry.from_value(value).log_index
+
+    def party(self, client_id: str) -> PartyEntry | None:
+        """A party with the keys it has now."""
+        value = self._state_value(party_key(client_id))
+        return None if value is None else PartyEntry.from_value(value)
+
+    def party_of(self, client_id: str) -> int | Literal["genesis"] | None:
+        """The log index of the PARTY transaction that gave a party its present keys, or that it is of the genesis."""
+        party = self.party(client_id)
+        if party is None:
+            return None
+        return "genesis" if party.log_index is None else party.log_index
+
+    def party_history(self, client_id: str) -> list[int]:
+        """The log indices of all PARTY transactions about a party, oldest first: for what an earlier key signed."""
+        with self._store.engine.connect() as connection:
+            return queries.party_log_indices(connection, party_key(client_id))
+
+    def prove(self, log_index: int, at_height: int | None = None) -> LogProof:
+        """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
+
+        The same question has the same answer for ever: the first quorum of the block's votes stands in it. Raises `ProofError` if the log
+        does not hold the index at that height.
+        """
+        with self._store.engine.connect() as connection:
+            height = queries.height_of_entry(connection, log_index) if at_height is None else at_height
+            stored = None if height is None else queries.header_and_votes(connection, height)
+            transaction = queries.log_entries(connection, log_index, log_index + 1)
+            if stored is None or not transaction:
+                raise ProofError("the ledger has no such block or transaction")
+            header_bytes, votes = stored
+            path = inclusion_path(queries.tile_reader(connection), log_index, Header.from_bytes(header_bytes).log_size)
+        return LogProof(transaction[0], log_index, tuple(path), header_bytes, votes[: self.genesis.quorum])
+
+    def pending(self) -> int:
+        """How many transactions wait in the pool."""
+        with self._store.engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(pool)) or 0
+
+    def rejected(self) -> list[Rejected]:
+        """What was refused, in the order of sources."""
+        with self._store.engine.connect() as connection:
+            rows = connection.execute(select(rejected).order_by(rejected.c.source))
+            return [Rejected(row.source, row.tx_id, Reason(row.reason), row.height) for row in rows]
+
+    def _state_value(self, key: bytes) -> bytes | None:
+        with self._store.engine.connect() as connection:
+            return queries.state_value(connection, bucket_of(key), key)

@@ -1,0 +1,104 @@
+"""What is read from ledger.db, by the engine, the readers and the audits alike. Each takes a connection and holds nothing."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, func, select
+
+from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
+from chain.encoding import decode
+from chain.log import TileReader
+from chain.tables import block, log_entry, log_tile, proposal, state_entry, transaction_index
+
+_Item = TypeVar("_Item")
+_BATCH = 500  # bound parameters in one statement
+
+
+def height_of(connection: Connection) -> int:
+    """The height of the last block, 0 before the first."""
+    return connection.scalar(select(func.max(block.c.height))) or 0
+
+
+def height_of_entry(connection: Connection, log_index: int) -> int | None:
+    """The height of the block that recorded the transaction at `log_index`."""
+    query = select(block.c.height).where(block.c.log_size > log_index).order_by(block.c.log_size, block.c.height).limit(1)
+    return connection.scalar(query)
+
+
+def header_and_votes(connection: Connection, height: int) -> tuple[bytes, tuple[Vote, ...]] | None:
+    """The header's bytes and the votes of a block."""
+    row = connection.execute(select(block.c.header, block.c.votes).where(block.c.height == height)).first()
+    return None if row is None else (row.header, votes_from(row.votes))
+
+
+def block_at(connection: Connection, height: int) -> FinalBlock | None:
+    """The block at `height`. What is stored is not checked here beyond what decoding needs: `BlockInvalid`, `EncodingError`."""
+    row = connection.execute(select(block).where(block.c.height == height)).first()
+    if row is None:
+        return None
+    header = Header.from_bytes(row.header)
+    before = connection.scalar(select(block.c.log_size).where(block.c.height == height - 1)) or 0
+    transactions = log_entries(connection, before, row.log_size)
+    return FinalBlock(header, block_hash(header.chain_id, row.header), row.signature, tuple(transactions), votes_from(row.votes))
+
+
+def log_entries(connection: Connection, first: int, end: int) -> list[bytes]:
+    """The transactions from log index `first` up to, not including, `end`."""
+    query = select(log_entry.c.raw).where(log_entry.c.log_index >= first, log_entry.c.log_index < end).order_by(log_entry.c.log_index)
+    return list(connection.scalars(query))
+
+
+def tile_reader(connection: Connection) -> TileReader:
+    """Reads tiles, each row once."""
+    cache: dict[tuple[int, int], bytes] = {}
+
+    def read(level: int, number: int) -> bytes:
+        if (level, number) not in cache:
+            query = select(log_tile.c.hashes).where(log_tile.c.level == level, log_tile.c.number == number)
+            cache[level, number] = connection.scalar(query) or b""
+        return cache[level, number]
+
+    return read
+
+
+def state_entries(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
+    """The whole state in the order of entry keys, a batch of rows at a time."""
+    query = select(state_entry.c.entry_key, state_entry.c.value).order_by(state_entry.c.bucket, state_entry.c.entry_key)
+    for row in connection.execution_options(yield_per=10_000).execute(query):
+        yield row.entry_key, row.value
+
+
+def bucket_entries(connection: Connection, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:
+    """The state entries that lie in the given buckets."""
+    query = select(state_entry.c.entry_key, state_entry.c.value)
+    for some in batches(sorted(buckets)):
+        for row in connection.execute(query.where(state_entry.c.bucket.in_(some))):
+            yield row.entry_key, row.value
+
+
+def state_value(connection: Connection, bucket: int, key: bytes) -> bytes | None:
+    """The value of one state entry."""
+    return connection.scalar(select(state_entry.c.value).where(state_entry.c.bucket == bucket, state_entry.c.entry_key == key))
+
+
+def party_log_indices(connection: Connection, party: bytes) -> list[int]:
+    """The log indices of the PARTY transactions about the party with this entry key, oldest first."""
+    query = select(transaction_index.c.log_index).where(transaction_index.c.party == party).order_by(transaction_index.c.log_index)
+    return list(connection.scalars(query))
+
+
+def stored_proposal(connection: Connection) -> Proposal | None:
+    """The block that is not final yet."""
+    row = connection.execute(select(proposal)).first()
+    return None if row is None else Proposal(row.header, tuple(decode(row.transactions)), row.signature)
+
+
+def votes_from(column: bytes) -> tuple[Vote, ...]:
+    """The votes as the `block` table has them."""
+    return tuple(Vote(delegate, signature) for delegate, signature in decode(column))
+
+
+def batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """`items` in pieces that one statement can bind."""
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

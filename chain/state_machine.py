@@ -1,0 +1,170 @@
+"""What a block means, decided without any IO: check a transaction, build a block, execute one (DESIGN 5).
+
+Everything is a function of the genesis, the final chain (`Tip` and `State`) and the bytes given: no clock, no randomness.
+Building is executing: a delegate that built a block has executed it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, VERSION, BlockInvalid, Header, Proposal, bitmap
+from chain.entries import PartyEntry
+from chain.execution import Execution
+from chain.findings import Code
+from chain.genesis import Genesis
+from chain.log import LogHead
+from chain.rules import Reason, TransactionRefused, write_party
+from chain.schedule import epoch_seed_height, producer_index
+from chain.state import Overlay, State
+
+
+class Tip(Struct, frozen=True):
+    """The end of the final chain: all that the next header depends on besides the state."""
+
+    height: int
+    hash: bytes  # the chain id at height 0
+    slot: int  # -1 at height 0
+    log: LogHead
+    voters: bytes  # bitmap of the votes that made this block final
+    seed: bytes  # block hash (or chain id) that the next block's schedule is drawn from
+
+
+class Candidate(Struct, frozen=True):
+    """A pending transaction and the source that submitted it."""
+
+    source: int
+    raw: bytes
+
+
+class Rejection(Struct, frozen=True):
+    """A candidate that was not and will not be recorded."""
+
+    source: int
+    reason: Reason
+
+
+class Built(Struct, frozen=True):
+    """A block, what it does, and the candidates that were refused on the way; no proposal where no block is called for."""
+
+    proposal: Proposal | None
+    execution: Execution
+    rejections: tuple[Rejection, ...]
+
+
+class StateMachine:
+    """The rules of one chain."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self.genesis = genesis
+        self._delegates_hash = genesis.delegates_hash()
+
+    def start(self) -> Tip:
+        """The chain before its first block."""
+        chain_id = self.genesis.chain_id
+        return Tip(0, chain_id, -1, LogHead(), bitmap((), len(self.genesis.delegates)), chain_id)
+
+    def genesis_entries(self) -> list[tuple[bytes, bytes]]:
+        """The state before the first block, in the order of keys."""
+        overlay = Overlay(State(lambda _: (), ()))
+        for party in self.genesis.parties:
+            write_party(overlay, party.client_id, PartyEntry.of(party, None))
+        return sorted(overlay.changes.items())
+
+    def producer(self, tip: Tip, slot: int) -> int:
+        """The index of the delegate that may produce the block after `tip` in `slot`."""
+        return producer_index(self.genesis, tip.seed, slot)
+
+    def is_heartbeat_due(self, tip: Tip, slot: int) -> bool:
+        """Whether an empty block may be made: only after a long silence, so that an idle chain stays small."""
+        return slot - tip.slot >= self.genesis.heartbeat_slots
+
+    def build(self, tip: Tip, state: State, slot: int, candidates: Sequence[Candidate]) -> Built:
+        """The block of `slot` with as many of `candidates` as it holds, in their order."""
+        execution = self.execution(tip, state)
+        fitting = _fitting(candidates)
+        transactions, rejections = [], []
+        for candidate, parsed in zip(fitting, execution.read([candidate.raw for candidate in fitting]), strict=True):
+            try:
+                execution.record(parsed)
+            except TransactionRefused as refusal:
+                rejections.append(Rejection(candidate.source, refusal.reason))
+            else:
+                transactions.append(candidate.raw)
+        if not transactions and not self.is_heartbeat_due(tip, slot):
+            return Built(None, execution, tuple(rejections))
+        log = execution.log()
+        header = Header(**self._due(tip, slot), log_size=log.size, log_root=log.root(), state_root=execution.overlay.root())
+        return Built(Proposal(header.to_bytes(), tuple(transactions)), execution, tuple(rejections))
+
+    def execute(self, tip: Tip, state: State, header: Header, transactions: Sequence[bytes]) -> Execution:
+        """Executes a block after `tip`. Raises `BlockInvalid` unless every value of the header is what it must be.
+
+        The producer's signature is the caller's to check: it is no part of a block's meaning.
+        """
+        self.check_header(tip, header, transactions)
+        execution = self.execution(tip, state)
+        for place, parsed in enumerate(execution.read(transactions)):
+            try:
+                execution.record(parsed)
+            except TransactionRefused as refusal:
+                raise BlockInvalid(Code.TRANSACTION_INVALID, f"transaction {tip.log.size + place} is not admitted: {refusal}") from None
+        log = execution.log()
+        if (header.log_size, header.log_root) != (log.size, log.root()):
+            raise BlockInvalid(Code.LOG_MISMATCH, "the transactions do not give the header's log")
+        if header.state_root != execution.overlay.root():
+            raise BlockInvalid(Code.STATE_MISMATCH, "execution does not give the header's state root")
+        return execution
+
+    def execution(self, tip: Tip, state: State) -> Execution:
+        """An empty execution of the block after `tip`."""
+        return Execution(self.genesis.chain_id, tip.height + 1, tip.log, state)
+
+    def check_header(self, tip: Tip, header: Header, transactions: Sequence[bytes]) -> None:
+        """Raises `BlockInvalid` unless all but the log and state root is as it must be after `tip`."""
+        due = self._due(tip, header.slot)
+        for name in ("chain_id", "height", "time", "previous", "delegates_hash", "next_delegates_hash"):
+            if getattr(header, name) != due[name]:
+                raise BlockInvalid(Code.BLOCK_INVALID, f"the header has the wrong {name}")
+        if header.slot <= tip.slot:
+            raise BlockInvalid(Code.BLOCK_INVALID, "the slot is not later than the previous block's")
+        if len(transactions) > MAX_BLOCK_TRANSACTIONS or sum(map(len, transactions)) > MAX_BLOCK_BYTES:
+            raise BlockInvalid(Code.BLOCK_INVALID, "the block is larger than blocks may be")
+        if not transactions and not self.is_heartbeat_due(tip, header.slot):
+            raise BlockInvalid(Code.BLOCK_INVALID, "the block is empty and no heartbeat was due")
+        if header.producer != due["producer"]:
+            raise BlockInvalid(Code.SCHEDULE_INVALID, "the producer is not the slot's")
+        if header.voters != due["voters"]:
+            raise BlockInvalid(Code.VOTE_INVALID, "the header does not name the votes of the block before")
+
+    def advance(self, tip: Tip, header: Header, log: LogHead, voters: bytes) -> Tip:
+        """The tip once the block of `header` is final; `voters` is the bitmap of its votes."""
+        block_hash = header.hash()
+        is_last_of_epoch = epoch_seed_height(header.height + 1, self.genesis.epoch_blocks) == header.height
+        return Tip(header.height, block_hash, header.slot, log, voters, block_hash if is_last_of_epoch else tip.seed)
+
+    def _due(self, tip: Tip, slot: int) -> dict[str, Any]:
+        genesis = self.genesis
+        return {
+            "version": VERSION,
+            "chain_id": genesis.chain_id,
+            "height": tip.height + 1,
+            "slot": slot,
+            "time": genesis.slot_time(slot),
+            "previous": tip.hash,
+            "delegates_hash": self._delegates_hash,
+            "next_delegates_hash": self._delegates_hash,  # the set of the genesis acts in every epoch
+            "producer": genesis.delegates[self.producer(tip, slot)].key,
+            "voters": tip.voters,
+        }
+
+
+def _fitting(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """The first candidates that one block can hold, were none of them refused."""
+    size = 0
+    for place, candidate in enumerate(candidates):
+        size += len(candidate.raw)
+        if size > MAX_BLOCK_BYTES or place == MAX_BLOCK_TRANSACTIONS:
+            return candidates[:place]
+    return candidates

@@ -1,0 +1,178 @@
+"""ledger.db as its one writer sees it. Every method is one transaction of the database: after a crash it has happened or it has not.
+
+A block's way: `put_proposal` (unsigned), `put_signature`, `finalise`. Whatever of it a crash leaves, the engine picks up there.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+
+from chain import queries
+from chain.block import FinalBlock, Proposal
+from chain.database import LedgerMissing, connect
+from chain.encoding import encode
+from chain.errors import LedgerError
+from chain.execution import Execution
+from chain.genesis import Genesis
+from chain.log import Tiles, extended_tiles
+from chain.state import bucket_of
+from chain.state_machine import Candidate, Rejection, StateMachine
+from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, transaction_index
+
+
+class LedgerDamaged(LedgerError):
+    """What is stored contradicts itself. Nothing is built on it; `verify_chain` says where."""
+
+
+class Submission(Candidate, frozen=True):
+    """A candidate with its identity."""
+
+    tx_id: bytes
+
+
+class LedgerStore:
+    """One chain's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def create(cls, url: str, genesis: Genesis) -> "LedgerStore":
+        """A new database that holds the state of the genesis. Raises `LedgerMissing` if there is one already."""
+        store = cls(connect(url, create=True))
+        entries = StateMachine(genesis).genesis_entries()
+        with store.engine.begin() as connection:
+            connection.execute(insert(chain), [{"chain_id": genesis.chain_id}])
+            connection.execute(insert(state_entry), _state_rows(entries))
+        return store
+
+    @classmethod
+    def open(cls, url: str, genesis: Genesis, *, read_only: bool = False) -> "LedgerStore":
+        """An existing database. Raises `LedgerMissing` if there is none for this chain."""
+        store = cls(connect(url, read_only=read_only))
+        with store.engine.connect() as connection:
+            if connection.scalar(select(chain.c.chain_id)) != genesis.chain_id:
+                raise LedgerMissing("the ledger belongs to another genesis")
+        return store
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Adds to the pool what has not been submitted before: a source counts once, whatever has become of it."""
+        with self.engine.begin() as connection:
+            known = _known_sources(connection, [item.source for item in submissions])
+            new = {item.source: item for item in submissions if item.source not in known}
+            if new:
+                rows = [{"source": item.source, "tx_id": item.tx_id, "raw": item.raw} for item in new.values()]
+                connection.execute(insert(pool), rows)
+
+    def candidates(self, limit: int) -> list[Candidate]:
+        """The first `limit` transactions of the pool in the order of arrival."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(pool.c.source, pool.c.raw).order_by(pool.c.number).limit(limit))
+            return [Candidate(row.source, row.raw) for row in rows]
+
+    def proposal(self) -> Proposal | None:
+        """The block that is not final yet."""
+        with self.engine.connect() as connection:
+            return queries.stored_proposal(connection)
+
+    def put_proposal(self, height: int, built: Proposal | None, rejections: Sequence[Rejection]) -> None:
+        """Stores what building gave: the unsigned block, if any, and the refused transactions with their reasons."""
+        with self.engine.begin() as connection:
+            if built is not None:
+                row = {"height": height, "header": built.header, "transactions": encode(built.transactions)}
+                connection.execute(insert(proposal), [row])
+            for rejection in rejections:
+                _reject(connection, height, rejection)
+
+    def put_signature(self, height: int, signature: bytes) -> None:
+        """The producer has signed the stored proposal."""
+        with self.engine.begin() as connection:
+            connection.execute(update(proposal).where(proposal.c.height == height).values(signature=signature))
+
+    def finalise(self, final: FinalBlock, execution: Execution) -> None:
+        """The block with its votes and all that follows from it, in one transaction; pool and proposal let go of it."""
+        first = final.first_log_index
+        with self.engine.begin() as connection:
+            votes = encode([list(vote) for vote in final.votes])
+            row = {
+                "height": final.header.height,
+                "log_size": final.header.log_size,
+                "header": final.header.to_bytes(),
+                "signature": final.signature,
+                "votes": votes,
+            }
+            connection.execute(insert(block), [row])
+            if final.transactions:
+                rows = [{"log_index": index, "raw": raw} for index, raw in enumerate(final.transactions, first)]
+                connection.execute(insert(log_entry), rows)
+                _write_tiles(connection, first, [item.leaf_hash for item in execution.recorded])
+                _write_state(connection, execution)
+                _index_and_forget(connection, first, execution)
+            connection.execute(delete(proposal).where(proposal.c.height == final.header.height))
+
+    def read_buckets(self, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:
+        """The state entries of the given buckets; what `State` reads through."""
+        with self.engine.connect() as connection:
+            yield from queries.bucket_entries(connection, buckets)
+
+
+def _known_sources(connection: Connection, sources: Sequence[int]) -> set[int]:
+    known: set[int] = set()
+    for some in queries.batches(sources):
+        for table in (pool, rejected, transaction_index):
+            known.update(connection.scalars(select(table.c.source).where(table.c.source.in_(some))))
+    return known
+
+
+def _reject(connection: Connection, height: int, rejection: Rejection) -> None:
+    refused = select(pool.c.tx_id).where(pool.c.source == rejection.source)
+    row = {"source": rejection.source, "tx_id": connection.scalar(refused), "reason": rejection.reason.value, "height": height}
+    connection.execute(insert(rejected), [row])
+    connection.execute(delete(pool).where(pool.c.source == rejection.source))
+
+
+def _state_rows(entries: Iterable[tuple[bytes, bytes]]) -> list[dict[str, object]]:
+    return [{"bucket": bucket_of(key), "entry_key": key, "value": value} for key, value in entries]
+
+
+def _write_state(connection: Connection, execution: Execution) -> None:
+    """Inserts new entries and updates old ones, never "either": an entry that is there against expectation stops the block."""
+    overlay = execution.overlay
+    new = _state_rows((key, value) for key, value in overlay.changes.items() if overlay.is_new(key))
+    old = [(key, value) for key, value in overlay.changes.items() if not overlay.is_new(key)]
+    if new:
+        connection.execute(insert(state_entry), new)
+    if old:
+        change = update(state_entry).where(state_entry.c.bucket == bindparam("b"), state_entry.c.entry_key == bindparam("k"))
+        rows = [{"b": bucket_of(key), "k": key, "v": value} for key, value in old]
+        connection.execute(change.values(value=bindparam("v")), rows)
+
+
+def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) -> None:
+    read = queries.tile_reader(connection)
+    tiles: Tiles = extended_tiles(read, size, leaf_hashes)
+    new = [{"level": at[0], "number": at[1], "hashes": hashes} for at, hashes in tiles.items() if not read(*at)]
+    old = [{"l": at[0], "n": at[1], "h": hashes} for at, hashes in tiles.items() if read(*at)]
+    if new:
+        connection.execute(insert(log_tile), new)
+    if old:
+        grow = update(log_tile).where(log_tile.c.level == bindparam("l"), log_tile.c.number == bindparam("n"))
+        connection.execute(grow.values(hashes=bindparam("h")), old)
+
+
+def _index_and_forget(connection: Connection, first: int, execution: Execution) -> None:
+    """Moves each recorded transaction's source from the pool to the index. A second source of one transaction stays, to be refused."""
+    pooled: dict[bytes, int] = {}
+    for some in queries.batches([item.tx_id for item in execution.recorded]):
+        query = select(pool.c.tx_id, pool.c.source).where(pool.c.tx_id.in_(some)).order_by(pool.c.number.desc())
+        pooled.update((row.tx_id, row.source) for row in connection.execute(query))
+    rows = [
+        {"tx_id": item.tx_id, "log_index": index, "party": item.party, "source": pooled.get(item.tx_id)}
+        for index, item in enumerate(execution.recorded, first)
+    ]
+    connection.execute(insert(transaction_index), rows)
+    if pooled:
+        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), [{"s": source} for source in pooled.values()])

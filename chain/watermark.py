@@ -1,0 +1,115 @@
+"""What a key has signed, on disk before it signs (DESIGN 5): the one thing that keeps a delegate from signing two blocks at one height.
+
+The file lies beside the key and must never come from a backup: an older mark would let a key sign again what it has already signed
+differently. A mark is written to a temporary file, fsynced, renamed and the folder fsynced, and only then may the signature be made.
+A crash in between leaves a mark without a signature: signing the same hash again is allowed, another hash at that height never is.
+"""
+
+import fcntl
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from chain.errors import LedgerError
+from chain.keys import ChainId
+
+FORMAT = "fhir-anchor watermark 1"
+Mark = tuple[int, bytes]  # height, block hash
+
+
+class Duty(StrEnum):
+    """What a key signs; each has a mark of its own."""
+
+    PRODUCE = "produced"
+    VOTE = "voted"
+
+
+class DoubleSign(LedgerError):
+    """Another hash was asked for at a height that is already marked, or a lower height. Nothing was signed."""
+
+
+class WatermarkUnusable(LedgerError):
+    """The file is missing, damaged, another key's or chain's, or in use by another process. Its key must not sign."""
+
+
+def create_watermark(path: Path, chain_id: ChainId, key: bytes) -> None:
+    """Once, together with the key. Raises `FileExistsError`: replacing a mark is what must never happen."""
+    with path.open("x"):
+        pass
+    _write(path, chain_id, key, {})
+
+
+class Watermark:
+    """The marks of one key, held by one process at a time."""
+
+    def __init__(self, path: Path, chain_id: ChainId, key: bytes) -> None:
+        """Opens and locks the file that `create_watermark` made. Raises `WatermarkUnusable`."""
+        self._path, self._chain_id, self._key = path, chain_id, key
+        self._lock = _lock(path)
+        try:
+            self._marks = read_marks(path, chain_id, key)
+        except WatermarkUnusable:
+            self.close()
+            raise
+
+    def advance(self, duty: Duty, height: int, block_hash: bytes) -> None:
+        """Durable when it returns; then `block_hash` may be signed. Raises `DoubleSign` and writes nothing if it may not."""
+        mark = self._marks.get(duty)
+        if mark == (height, block_hash):
+            return
+        if mark is not None and height <= mark[0]:
+            raise DoubleSign(f"height {height} was not signed: this key has already {duty} another block at height {mark[0]}")
+        marks = {**self._marks, duty: (height, block_hash)}
+        _write(self._path, self._chain_id, self._key, marks)
+        self._marks = marks
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        os.close(self._lock)
+
+
+def read_marks(path: Path, chain_id: ChainId, key: bytes) -> dict[Duty, Mark]:
+    """The marks in the file, without locking it. Raises `WatermarkUnusable`."""
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        is_ours = (fields["format"], fields["chain_id"], fields["key"]) == (FORMAT, chain_id.hex(), key.hex())
+        marks = {Duty(duty): (int(height), bytes.fromhex(block_hash)) for duty, (height, block_hash) in fields["marks"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise WatermarkUnusable(f"the watermark {path.name} is missing or damaged; its key must not sign") from error
+    if not is_ours:
+        raise WatermarkUnusable(f"the watermark {path.name} belongs to another key or chain")
+    return marks
+
+
+def _write(path: Path, chain_id: ChainId, key: bytes, marks: dict[Duty, Mark]) -> None:
+    """A crash at any step leaves the old file or the new one, whole."""
+    fields = {
+        "format": FORMAT,
+        "chain_id": chain_id.hex(),
+        "key": key.hex(),
+        "marks": {duty.value: [height, block_hash.hex()] for duty, (height, block_hash) in marks.items()},
+    }
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("w") as file:
+        file.write(json.dumps(fields, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _lock(path: Path) -> int:
+    """An exclusive lock that ends with the process, on a file of its own because the watermark's is replaced."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise WatermarkUnusable(f"the watermark {path.name} is in use by another process") from None
+    return descriptor
