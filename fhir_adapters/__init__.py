@@ -1,12 +1,14 @@
 """Wire formats to standard records: pure, and it imports nothing of ours."""
 
 from fhir_adapters.bundle import Entry, SubmittedBundle, split_bundle
+from fhir_adapters.definitions import RESOURCE_TYPES
 from fhir_adapters.index import IndexFields
 from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
-from fhir_adapters.resource import Resource, parse_resource, standard_bytes
+from fhir_adapters.resource import Resource, parse_resource, standard_bytes, warm
 from fhir_adapters.text import check_text
 
 __all__ = [
+    "RESOURCE_TYPES",
     "Entry",
     "IndexFields",
     "InvalidInput",
@@ -18,4 +20,5 @@ __all__ = [
     "parse_resource",
     "split_bundle",
     "standard_bytes",
+    "warm",
 ]

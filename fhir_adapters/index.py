@@ -3,13 +3,15 @@
 Reads compiled structs; an absent element is UNSET. Which elements a type has is settled once, in its `IndexPlan`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from fhir_adapters.compartment import PATIENT_COMPARTMENT
+from fhir_adapters.definitions import Structure
 from fhir_adapters.period import seconds_covered
 
 Coded = tuple[str | None, str | None]
@@ -28,11 +30,11 @@ _ENDS = {"onsetDateTime": "abatementDateTime", "start": "end"}
 _CODES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "productCodeableConcept", "itemCodeableConcept", "serviceType")
 
 
-@dataclass(frozen=True, slots=True)
-class IndexFields:
-    """`start` and `end` in seconds since 1970 UTC, both inclusive, None where open or unknown; `birth_date`, `gender` and `names` are a Patient's.
+class IndexFields(msgspec.Struct, frozen=True, gc=False):
+    """`start` and `end` are seconds since 1970 UTC, both inclusive, None where open or unknown.
 
-    `category` is the first coding's code of `category`, whatever it is; `codes` and `identifiers` are (system, value) pairs.
+    `category` is the first code in `category`, whatever it is; `codes` and `identifiers` are (system, value) pairs; `birth_date`,
+    `gender` and `names` are a Patient's.
     """
 
     category: str | None
@@ -43,6 +45,9 @@ class IndexFields:
     birth_date: str | None = None
     gender: str | None = None
     names: tuple[str, ...] = ()
+
+
+_TIMES = frozenset({"date", "dateTime", "instant", "Period", "Timing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,16 @@ class IndexPlan:
     compartment: tuple[tuple[str, ...], ...]
 
 
-def index_plan(resource_type: str, has_element: Callable[[str], bool]) -> IndexPlan:
-    """The plan of `resource_type`, of whose elements `has_element` knows the names."""
+def index_plan(definition: Structure) -> IndexPlan:
+    """The plan of a resource type."""
+    types = {element.name: element.type for element in definition.elements.values()}
     return IndexPlan(
-        effective=tuple((name, _ENDS.get(name)) for name in _EFFECTIVE if has_element(name)),
-        codes=tuple(name for name in _CODES if has_element(name)),
-        has_category=has_element("category"),
-        has_identifier=has_element("identifier"),
-        is_patient=resource_type == "Patient",
-        compartment=tuple(tuple(path.split(".")) for path in PATIENT_COMPARTMENT.get(resource_type, ())),
+        effective=tuple((name, _ENDS.get(name)) for name in _EFFECTIVE if types.get(name) in _TIMES),
+        codes=tuple(name for name in _CODES if types.get(name) in {"CodeableConcept", "Coding"}),
+        has_category="category" in types,
+        has_identifier=types.get("identifier") == "Identifier",
+        is_patient=definition.name == "Patient",
+        compartment=tuple(tuple(path.split(".")) for path in PATIENT_COMPARTMENT.get(definition.name, ())),
     )
 
 
@@ -102,7 +108,7 @@ def _may_be_patient(target: str, claimed_type: Any) -> bool:
         return True
     if not target.startswith(("http:", "https:")):
         return False
-    parts = target.split("/_history/")[0].rsplit("/", 2)
+    parts = target.partition("/_history/")[0].rsplit("/", 2)
     return len(parts) < 3 or parts[1] == "Patient" or not parts[1][:1].isupper()
 
 
@@ -143,9 +149,10 @@ def _of_timing(timing: Any) -> tuple[int | None, int | None]:
 
 
 def _coded(value: Any) -> Iterator[Coded]:
-    """The (system, code) of every coding in a CodeableConcept, a Coding or a list of them."""
+    """The (system, code) of every coding in a CodeableConcept, a Coding, a code or a list of them."""
     for concept in _each(value):
         if type(concept) is str:
+            yield None, concept
             continue
         for coding in _each(getattr(concept, "coding", concept)):
             yield _or_none(coding.system), _or_none(coding.code)

@@ -1,81 +1,119 @@
-"""One resource as the standard record keeps it: http://hl7.org/fhir/R4/json.html, in canonical bytes (docs/adr/0005-canonical-json.md)."""
+"""One resource as the standard record keeps it: validated, and in canonical bytes (docs/adr/0005-canonical-json.md).
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+The fast path decodes into a compiled struct, which refuses at the first fault. Then the slow path explains all of them; where it
+finds none, it is right and the resource is taken.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from fhir_adapters.document import Node, Number, read_document
-from fhir_adapters.index import IndexFields, index_fields, index_plan, patients
-from fhir_adapters.issue import InvalidInput, Issue
+from fhir_adapters.canonical import Canonical, canonical, cut_at_references, is_doubtful
+from fhir_adapters.definitions import structure
+from fhir_adapters.document import read_document
+from fhir_adapters.explain import faults
+from fhir_adapters.index import IndexFields, IndexPlan, index_fields, index_plan, patients
+from fhir_adapters.issue import InvalidInput
+from fhir_adapters.structs import StructSet, UnknownType
 
-_REFERENCE = b'"reference":"'
-_GIVEN_BY_GATEWAY = ("versionId", "lastUpdated", "source", "_versionId", "_lastUpdated", "_source")
+_STRICT = StructSet(strict=True)
+_OPEN = StructSet(strict=False)
+# What holds whole resources: references in those are theirs, resolved within them, and stay as they are.
+_HOLDERS = frozenset({"Bundle", "Parameters"})
+
+_decode_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True, gc=False):
+    """A valid resource. `source_id` is the id its sender gave it.
+
+    `references` are the literals of its References, unique, in canonical order (`#contained` ones included); `patients` those that may
+    place it in a Patient's compartment: one whose type is hidden (`urn:`) counts, so who resolves it drops what is no Patient.
+    """
+
     type: str
     source_id: str | None
     references: tuple[str, ...]
     patients: tuple[str, ...]
     index: IndexFields
-    _canonical: bytes = field(repr=False)
+    # Canonical content, cut so that every second piece is the JSON string of a literal reference.
+    _pieces: list[bytes]
 
     def content(self, rewrites: Mapping[str, str]) -> bytes:
-        """Type, claimed meta and body in canonical bytes, with every Reference.reference replaced that `rewrites` names."""
-        pieces = self._canonical.split(_REFERENCE)
-        for number, piece in enumerate(pieces[1:], start=1):
-            literal, rest = _literal(piece)
+        """Type, claimed meta and body in canonical bytes, every literal that `rewrites` names replaced; `#contained` ones never are."""
+        pieces = self._pieces.copy()
+        for number in range(1, len(pieces), 2):
+            literal = _decode_string(pieces[number])
             replaced = rewrites.get(literal)
-            if replaced is not None:
-                pieces[number] = msgspec.json.encode(replaced)[1:] + rest
-        return _REFERENCE.join(pieces)
+            if replaced is not None and not literal.startswith("#"):
+                pieces[number] = _encode(replaced)
+        return b"".join(pieces)
 
-
-def _literal(piece: bytes) -> tuple[str, bytes]:
-    end = piece.index(b'"')
-    while (end - len(piece[:end].rstrip(b"\\"))) % 2:
-        end = piece.index(b'"', end + 1)
-    return msgspec.json.decode(b'"' + piece[: end + 1], type=str), piece[end + 1 :]
+    def __repr__(self) -> str:
+        return f"<Resource {self.type}>"
 
 
 def parse_resource(raw: bytes) -> Resource:
-    node = read_document(raw)
-    kind = node.pop("resourceType", None)
-    if type(kind) is not str:
-        raise InvalidInput([Issue("structure", "the resource names no type")])
-    source_id = node.pop("id", None)
-    claimed = {name: value for name, value in node.pop("meta", {}).items() if name not in _GIVEN_BY_GATEWAY}
-    head = b'{"resourceType":"' + kind.encode() + b'","meta":' + _canonical(claimed)
-    body = _canonical(node)
-    canonical = head + (b"," if len(node) else b"") + body[1:]
-    plan = index_plan(kind, lambda _: True)
-    literals = dict.fromkeys(_literal(piece)[0] for piece in canonical.split(_REFERENCE)[1:])
-    return Resource(kind, source_id, tuple(literals), patients(node, plan), index_fields(node, plan), canonical)
+    """The resource in `raw`, JSON that passed `check_text`. Raises InvalidInput with every fault that was found."""
+    try:
+        struct = _STRICT.decode(raw)
+    except (UnknownType, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        _explain(raw)
+        struct = _OPEN.decode(raw)
+        return _resource(struct, raw, is_explained=True)
+    return _resource(struct, raw, is_explained=False)
 
 
-def _canonical(value: Any) -> bytes:
-    if isinstance(value, Number):
-        return value.encode()
-    if isinstance(value, dict):
-        return b"{" + b",".join(msgspec.json.encode(name) + b":" + _canonical(value[name]) for name in sorted(value)) + b"}"
-    if isinstance(value, list):
-        return b"[" + b",".join(_canonical(item) for item in value) + b"]"
-    return msgspec.json.encode(value)
+def warm(resource_types: Iterable[str]) -> None:
+    """Compiles what these types need, so that processes forked later share it. Raises ValueError for a type that is not known."""
+    for resource_type in resource_types:
+        _STRICT.decoder(resource_type)
+        _plan(resource_type)
 
 
-def standard_bytes(resource: Resource, content: bytes, id: str, version: int, last_updated: str, source: str) -> bytes:  # noqa: A002
-    """The bytes that are committed and served: `content` of `resource` under the gateway's id, version, time and source."""
-    start = len(b'{"resourceType":""') + len(resource.type)
-    after_meta = start + len(b',"meta":{')
-    return b"".join(
-        (
-            content[:start],
-            f',"id":"{id}","meta":{{"versionId":"{version}","lastUpdated":"{last_updated}","source":'.encode(),
-            msgspec.json.encode(source),
-            b"" if content[after_meta : after_meta + 1] == b"}" else b",",
-            content[after_meta:],
-        )
-    )
+def standard_bytes(resource: Resource, content: bytes, id: str, version: int, last_updated: str, source: str) -> bytes:  # noqa: A002, PLR0917
+    """The bytes that are committed and served: `content` of `resource` under the gateway's id, version, time (an instant) and source."""
+    head = len(b'{"resourceType":""') + len(resource.type)
+    after_meta = head + len(b',"meta":{')
+    has_claims = content[after_meta : after_meta + 1] != b"}"
+    given = f',"id":"{id}","meta":{{"versionId":"{version}","lastUpdated":"{last_updated}","source":'
+    return b"".join((content[:head], given.encode(), _encode(source), b"," if has_claims else b"", content[after_meta:]))
+
+
+def _explain(raw: bytes) -> None:
+    found = faults(read_document(raw))
+    if found:
+        raise InvalidInput(found, unreadable=any(issue.severity == "fatal" for issue in found))
+
+
+def _resource(struct: Any, raw: bytes, *, is_explained: bool) -> Resource:
+    resource_type = type(struct).__name__
+    plan = _plan(resource_type)
+    source_id = None if struct.id is UNSET else struct.id
+    made = canonical(struct, resource_type)
+    pieces = [made.content] if resource_type in _HOLDERS else cut_at_references(made.content)
+    references = tuple(dict.fromkeys(map(_decode_string, pieces[1::2])))
+    if not is_explained and (is_doubtful(raw, made) or _has_loose_fragment(struct, references, made)):
+        _explain(raw)
+    return Resource(resource_type, source_id, references, patients(struct, plan), index_fields(struct, plan), pieces)
+
+
+def _has_loose_fragment(struct: Any, references: tuple[str, ...], made: Canonical) -> bool:
+    """Whether a local reference may lead nowhere; sure only where nothing is nested but contained resources."""
+    if not references:
+        return b'"reference":"#' in made.content if type(struct).__name__ in _HOLDERS else False
+    local = [literal for literal in references if literal.startswith("#")]
+    if not local:
+        return False
+    contained = struct.contained
+    known = set() if contained is UNSET else {f"#{item.id}" for item in contained}
+    return not {"#", *known}.issuperset(local)
+
+
+@functools.cache
+def _plan(resource_type: str) -> IndexPlan:
+    return index_plan(structure(resource_type))
