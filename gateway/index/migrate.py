@@ -1,0 +1,31 @@
+"""Bringing gateway.db to the schema this version knows: Alembic, forward only."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from gateway.index.engine import atomic, snapshot
+
+
+def migrate(engine: Engine) -> None:
+    """Create or upgrade the schema in one unit; nothing to do is no error."""
+    with atomic(engine) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the schema is the one this version knows."""
+    with snapshot(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config

@@ -1,0 +1,136 @@
+"""Parties: who may sign in, and whose keys stand behind a submission (DESIGN 1 and 3)."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import msgspec
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from chain.transactions import PartyAction, PartyBody, Role
+from gateway.index import outbox
+from gateway.index import schema as t
+
+Signing = Literal["own", "gateway"]
+_SLUG = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A row of `party`. Public keys are raw 32 bytes; `attestation_sealed` is for the keyring only."""
+
+    row: int
+    client_id: str
+    name: str
+    role: Role
+    signing: Signing
+    jwks: dict[str, Any]  # {"keys": [JWK...]}, public
+    signing_key: bytes | None
+    attestation_key: bytes | None
+    attestation_sealed: bytes | None
+    purposes: tuple[str, ...]
+    status: str
+    created_at: int
+
+    @property
+    def active(self) -> bool:
+        return self.status == "active"
+
+
+def new_client_id(name: str, random: Callable[[int], bytes]) -> str:
+    """The slug of `name`, a hyphen and 8 random hex digits: `hospital-3f9a2b6c`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG].strip("-") or "party"
+    return f"{slug}-{random(4).hex()}"
+
+
+def register(
+    connection: Connection,
+    *,
+    client_id: str,
+    name: str,
+    role: Role,
+    signing: Signing,
+    jwks: dict[str, Any],
+    signing_key: bytes | None,
+    attestation_key: bytes | None,
+    attestation_sealed: bytes | None,
+    purposes: tuple[str, ...],
+    now: int,
+) -> Party:
+    """Write a party and put its PARTY transaction in line, in the unit of `connection`.
+
+    Raises chain.transactions.TransactionInvalid for names and keys the ledger would refuse, before anything is written.
+    """
+    body = PartyBody(PartyAction.REGISTER, client_id, name, role, signing_key, attestation_key)
+    body.check()
+    connection.execute(
+        insert(t.party).values(
+            client_id=client_id,
+            name=name,
+            role=int(role),
+            signing=signing,
+            jwks=msgspec.json.encode(jwks).decode(),
+            signing_key=signing_key,
+            attestation_key=attestation_key,
+            attestation_sealed=attestation_sealed,
+            purposes=" ".join(purposes),
+            status="active",
+            created_at=now,
+        )
+    )
+    outbox.add(connection, body, now)
+    return cast(Party, by_client_id(connection, client_id))
+
+
+def by_client_id(connection: Connection, client_id: str) -> Party | None:
+    """The party, suspended ones included."""
+    row = connection.execute(select(t.party).where(t.party.c.client_id == client_id)).one_or_none()
+    return None if row is None else _party(row)
+
+
+def by_row(connection: Connection, row: int) -> Party:
+    """The party of row number `row`, which must be one that another table holds."""
+    return _party(connection.execute(select(t.party).where(t.party.c.row == row)).one())
+
+
+def all_parties(connection: Connection) -> list[Party]:
+    """Every party in the order of registration."""
+    return [_party(row) for row in connection.execute(select(t.party).order_by(t.party.c.row))]
+
+
+def suspend(connection: Connection, client_id: str, now: int) -> bool:
+    """Stop a party and put that on its way to the ledger; False if there is none that is active."""
+    party = by_client_id(connection, client_id)
+    if party is None or not party.active:
+        return False
+    connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
+    outbox.add(connection, PartyBody(PartyAction.SUSPEND, client_id, party.name, party.role, None, None), now)
+    return True
+
+
+def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int) -> bool:
+    """Take an assertion's jti for its one use; False if it was used, or if there is no such party. `expires_at` in seconds."""
+    row = connection.scalar(select(t.party.c.row).where(t.party.c.client_id == client_id))
+    if row is None:
+        return False
+    token = hashlib.sha256(jti.encode()).digest()[:16]
+    claimed = connection.execute(sqlite_insert(t.jti).values(party=row, jti=token, expires_at=expires_at).on_conflict_do_nothing())
+    return claimed.rowcount == 1
+
+
+def prune_jtis(connection: Connection, now: int) -> int:
+    """Forget what has expired and so can no longer be replayed; how many."""
+    return connection.execute(delete(t.jti).where(t.jti.c.expires_at < now)).rowcount
+
+
+def _party(row: Row[Any]) -> Party:
+    fields = row._asdict()
+    fields["role"] = Role(fields["role"])
+    fields["jwks"] = msgspec.json.decode(fields["jwks"])
+    fields["purposes"] = tuple(fields["purposes"].split())
+    return Party(**fields)

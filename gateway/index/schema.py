@@ -1,0 +1,200 @@
+"""The tables of gateway.db (DESIGN 3 and 4, docs/adr/0008-index-layout.md).
+
+No clinical text and no identifier stands here in clear: types, effective times and row numbers do; sources, identifiers and codes are
+blind tokens. Keys are integers, a token has 16 bytes (8 where it stands within one archive), because what a row weighs decides how fast a
+million of them are written. Times are milliseconds since 1970 UTC where the name ends in `_ms`, else seconds.
+
+A resource's row number is the source of its id. `resource` holds the current version, `history` every earlier one; version 0 is a row that
+is only reserved: something refers to it and it has not come yet.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, UniqueConstraint
+from sqlalchemy.sql.type_api import TypeEngine
+
+metadata = MetaData()
+
+# SQLite takes only INTEGER for its row number; elsewhere the same column needs 64 bits.
+Key: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+
+party = Table(
+    "party",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("client_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", SmallInteger, nullable=False),
+    Column("signing", Text, nullable=False),  # own | gateway
+    Column("jwks", Text, nullable=False),  # public keys for sign-in, JSON
+    Column("signing_key", LargeBinary),  # Ed25519, public: signs its submissions
+    Column("attestation_key", LargeBinary),  # Ed25519, public: the gateway's for this party
+    Column("attestation_sealed", LargeBinary),  # its seed, sealed by the keyring
+    Column("purposes", Text, nullable=False),  # space between; empty: any but emergencies
+    Column("status", Text, nullable=False),  # active | suspended
+    Column("created_at", Integer, nullable=False),
+)
+
+jti = Table(
+    "jti",
+    metadata,
+    Column("party", Key, ForeignKey("party.row"), primary_key=True),
+    Column("jti", LargeBinary, primary_key=True),  # SHA-256, first 16 bytes
+    Column("expires_at", Integer, nullable=False),
+    Index("jti_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+archive = Table(
+    "archive",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("directory_of", Key, ForeignKey("party.row"), unique=True),  # an institution's own resources; null: a patient's archive
+    Column("key_id", LargeBinary, nullable=False, unique=True),
+    Column("suite", SmallInteger, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sealed_seed", LargeBinary),  # null once the patient alone holds the key
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("next_number", BigInteger, nullable=False),  # running number of its next bundle
+    Column("joined_to", Key, ForeignKey("archive.row")),  # the archive that goes on for both
+    Column("created_at", Integer, nullable=False),
+)
+
+container = Table(
+    "container",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("bundles", Integer, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("log_index", BigInteger),  # where its ANCHOR is in the ledger's log, once that is known
+)
+
+bundle = Table(
+    "bundle",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("container", Key, ForeignKey("container.row"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("archive", Key, ForeignKey("archive.row"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    UniqueConstraint("archive", "number"),
+    UniqueConstraint("container", "ordinal"),
+)
+
+resource = Table(
+    "resource",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("type", SmallInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deleted", SmallInteger, nullable=False),
+    Column("issuer", Key, nullable=False),
+    Column("archive", Key),
+    Column("bundle", Key),
+    Column("leaf", Integer),
+    Column("updated_ms", BigInteger),
+    Column("start", BigInteger),
+    Column("end", BigInteger),
+    Column("content", LargeBinary),  # 16-byte token of what was submitted, the row number in it
+)
+# Reserved rows have no archive and weigh nothing here.
+Index(
+    "resource_archive_type_start",
+    resource.c.archive,
+    resource.c.type,
+    resource.c.start,
+    sqlite_where=resource.c.archive.is_not(None),
+    postgresql_where=resource.c.archive.is_not(None),
+)
+Index(
+    "resource_reserved",
+    resource.c.issuer,
+    sqlite_where=resource.c.version == 0,
+    postgresql_where=resource.c.version == 0,
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("deleted", SmallInteger, nullable=False),
+    Column("issuer", Key, nullable=False),
+    Column("archive", Key),
+    Column("bundle", Key),
+    Column("leaf", Integer),
+    Column("updated_ms", BigInteger),
+    Column("start", BigInteger),
+    Column("end", BigInteger),
+    Column("content", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+source_map = Table(
+    "source_map",
+    metadata,
+    Column("token", LargeBinary, primary_key=True),  # of (institution, source id)
+    Column("type", SmallInteger, primary_key=True),
+    Column("resource", Key, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+code = Table(
+    "code",
+    metadata,
+    Column("archive", Key, primary_key=True),
+    Column("token", BigInteger, primary_key=True),  # of (kind, system, code) under the archive's token key, 64 bits, signed
+    Column("resource", Key, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("token", LargeBinary, primary_key=True),  # of (type, system, value) under the index's own key
+    Column("resource", Key, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+condition = Table(
+    "condition",
+    metadata,
+    Column("token", LargeBinary, primary_key=True),  # of (institution, type, query) of an If-None-Exist that created
+    Column("resource", Key, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+submission = Table(
+    "submission",
+    metadata,
+    Column("party", Key, ForeignKey("party.row"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the decoded body
+    Column("container", Key, ForeignKey("container.row")),  # null if nothing was new
+    Column("written", LargeBinary, nullable=False),  # gateway.index.submissions
+    Column("received_at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given twice, even after its row is gone: the pool remembers it
+)
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
