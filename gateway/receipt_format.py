@@ -5,7 +5,6 @@ unused bits are zero: so every value has one spelling. A path in a bundle says f
 signed binds a bundle's number of leaves; the other paths are read by number, in trees whose size is signed.
 """
 
-import base64
 import json
 import re
 from collections.abc import Sequence
@@ -13,11 +12,12 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 
+from gateway.vault.submission import from_base64url, to_base64url
+
 FORMAT = "fhir-anchor receipt 1"
 MAX_BYTES = 1 << 20  # a receipt has 1 to 4 kB; more than this is not read
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 
 
 class NoReceipt(Exception):
@@ -37,6 +37,7 @@ class Raw(bytes):
 
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
 Side = Literal["left", "right"]
 SidedPath = tuple[tuple[Side, Hash], ...]
 
@@ -48,7 +49,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Record(_Part, frozen=True):
     """Leaf of the record in its bundle. `salt` is for the entitled: with it and the record's bytes the commitment can be recomputed."""
 
-    reference: str  # Type/id/_history/version
+    reference: Reference
     commitment: Hash
     path: SidedPath
     salt: Raw | msgspec.UnsetType = msgspec.UNSET
@@ -126,21 +127,6 @@ def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:
             sides.append("right")
         node, last = node >> 1, last >> 1
     return tuple((side, Hash(other)) for side, other in zip(sides, path, strict=True))
-
-
-def to_base64url(raw: bytes) -> str:
-    """Without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def from_base64url(text: str) -> bytes:
-    """ValueError unless `text` is what `to_base64url` writes."""
-    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
-        raise ValueError("not base64url without padding")
-    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if to_base64url(raw) != text:
-        raise ValueError("base64url whose unused bits are not zero")
-    return raw
 
 
 def _spelled(value: object) -> str:

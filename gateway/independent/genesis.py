@@ -1,13 +1,16 @@
 """genesis.json, as far as receipts need it: delegates, who may sign for the gateway, slot times (docs/design/ledger.md)."""
 
+import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from gateway.independent import json_text, signatures
 from gateway.independent.faults import Invalid, Unreadable
 
-_FIELDS = {"format", "network", "started_at", "slot_seconds", "epoch_blocks", "heartbeat_slots", "delegates", "parties"}
-_PARTY_FIELDS = {"client_id", "name", "role", "signing_key", "attestation_key"}
+CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
+NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+_LIMITS = {"started_at": 1 << 40, "slot_seconds": 3600, "epoch_blocks": 1 << 20, "heartbeat_slots": 1 << 20}
 
 
 class Party(NamedTuple):
@@ -44,27 +47,57 @@ def read(data: bytes) -> Genesis:
 
 
 def _read(found: Any, chain_id: bytes) -> Genesis:
-    if set(found) != _FIELDS or found["format"] != "fhir-anchor genesis 1":
-        raise ValueError("its fields are not those of a genesis")
-    if any(type(found[name]) is not int or found[name] < 1 for name in ("started_at", "slot_seconds", "epoch_blocks", "heartbeat_slots")):
-        raise ValueError("a number is none, or below 1")
-    delegates = tuple(_key(delegate["key"]) for delegate in found["delegates"])
-    if len(delegates) % 3 != 1 or len(set(delegates)) != len(delegates):
-        raise ValueError("the delegates are not 3f+1 different ones")
+    _expect(found, {"format", "network", *_LIMITS, "delegates", "parties"})
+    if found["format"] != "fhir-anchor genesis 1":
+        raise ValueError("its format is not known here")
+    if any(type(found[name]) is not int or not 0 < found[name] <= limit for name, limit in _LIMITS.items()):
+        raise ValueError("a number is none, or out of its limits")
+    _text(found["network"])
+    delegates = tuple(_delegate(delegate) for delegate in found["delegates"])
+    if len(delegates) % 3 != 1:
+        raise ValueError("the delegates are not 3f+1")
     parties = {party["client_id"]: _party(party) for party in found["parties"]}
-    if len(parties) != len(found["parties"]):
-        raise ValueError("a client id stands twice")
     gateways = frozenset(_key(party["signing_key"]) for party in found["parties"] if party["role"] == "gateway")
     if not gateways:
         raise ValueError("no party is a gateway")
+    _distinct([delegate["name"] for delegate in found["delegates"]])
+    _distinct(delegates)
+    _distinct([party["client_id"] for party in found["parties"]])
+    _distinct([party.signing_key for party in parties.values() if party.signing_key])
     return Genesis(chain_id, found["started_at"], found["slot_seconds"], delegates, parties, gateways)
 
 
-def _party(found: dict[str, Any]) -> Party:
-    if set(found) != _PARTY_FIELDS or found["role"] not in ("institution", "agency", "gateway"):
-        raise ValueError("a party's fields are not those of a party")
-    keys = [None if found[name] is None else _key(found[name]) for name in ("signing_key", "attestation_key")]
-    return Party(str(found["name"]), *keys)
+def _expect(found: Any, names: set[str]) -> None:
+    if not isinstance(found, dict) or set(found) != names:
+        raise ValueError(f"an object does not have exactly the fields {', '.join(sorted(names))}")
+
+
+def _distinct(values: Sequence[object]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError("two names or keys are the same")
+
+
+def _text(value: Any) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+        raise ValueError("a name is not a printable text of 1 to 200 characters")
+
+
+def _delegate(found: Any) -> bytes:
+    _expect(found, {"name", "key"})
+    _text(found["name"])
+    return _key(found["key"])
+
+
+def _party(found: Any) -> Party:
+    _expect(found, {"client_id", "name", "role", "signing_key", "attestation_key"})
+    if found["role"] not in ("institution", "agency", "gateway"):
+        raise ValueError("a party's role is none")
+    if not CLIENT_ID.fullmatch(found["client_id"]) or not NAME.fullmatch(found["name"]):
+        raise ValueError("a party's client id or name is not well-formed")
+    signing, attestation = (None if found[name] is None else _key(found[name]) for name in ("signing_key", "attestation_key"))
+    if signing == attestation:
+        raise ValueError("a party has no key, or one for two purposes")
+    return Party(found["name"], signing, attestation)
 
 
 def _key(text: str) -> bytes:

@@ -16,6 +16,7 @@ FORMAT = "fhir-anchor receipt 1"
 MAX_BYTES = 1 << 20
 _PUBLIC = {"format", "chain_id", "record", "bundle", "anchor", "header", "votes", "handovers"}
 _COMMITMENT = b"fhir-anchor/record-commitment/v1\x00"
+_REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -84,8 +85,9 @@ def _receipt(data: bytes) -> dict[str, Any]:
     if receipt["handovers"] != [] or not isinstance(receipt["handovers"], list):
         raise Invalid("handovers: there are none while the delegates of genesis act")
     names = {"reference", "commitment", "path"} | ({"salt"} if full else set())
-    if not isinstance(_object(receipt["record"], names, "record")["reference"], str):
-        raise Invalid("record.reference is no text")
+    reference = _object(receipt["record"], names, "record")["reference"]
+    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+        raise Invalid("record.reference is not of the form Type/id/_history/version")
     return receipt
 
 

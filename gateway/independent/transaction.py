@@ -1,12 +1,11 @@
 """The ledger's transactions that receipts hold: ANCHOR and PARTY (docs/design/ledger.md)."""
 
-import re
 from typing import NamedTuple
 
 from gateway.independent import cbor, signatures
 from gateway.independent.cbor import Value
 from gateway.independent.faults import Invalid
-from gateway.independent.genesis import Genesis, Party
+from gateway.independent.genesis import CLIENT_ID, NAME, Genesis, Party
 
 PARTY, ANCHOR = 1, 2
 REGISTER, ROTATE = 0, 1
@@ -15,8 +14,6 @@ MAX_BYTES = 4096
 _MAX = (1 << 63) - 1
 _UNSIGNED_MAP_OF_5 = b"\xa5"
 _SIGNATURE_TAIL = 1 + 2 + 64  # key 5, head of a 64-byte string, the string
-_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
-_NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
 
 class Anchor(NamedTuple):
@@ -55,7 +52,7 @@ def party(raw: bytes, genesis: Genesis) -> Registered:
         raise Invalid(f"{what} gives the party no key")
     if type(role) is not int or not 1 <= role <= GATEWAY_ROLE:
         raise Invalid(f"{what}: unknown role")
-    if not isinstance(client_id, str) or not _CLIENT_ID.fullmatch(client_id) or not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(client_id, str) or not CLIENT_ID.fullmatch(client_id) or not isinstance(name, str) or not NAME.fullmatch(name):
         raise Invalid(f"{what}: the client id or name is not well-formed")
     keys = [_key_or_none(signing, what), _key_or_none(attestation, what)]
     if keys[0] == keys[1] or (role == GATEWAY_ROLE and keys[0] is None):

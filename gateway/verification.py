@@ -1,0 +1,178 @@
+"""Offline verification of a receipt: bytes in, a verdict out, or ReceiptInvalid. docs/design/receipt.md numbers the steps.
+
+Nothing is asked of a gateway or a ledger: the receipt, genesis.json and, for the record itself, its bytes as served are all there is.
+"""
+
+import json
+from typing import NamedTuple
+
+import msgspec
+
+from chain import merkle
+from chain.block import Header, Vote
+from chain.errors import LedgerError
+from chain.genesis import Genesis, GenesisInvalid
+from chain.proof import verify_finality, verify_recorded
+from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, Transaction, parse_transaction
+from gateway import receipt_format
+from gateway.errors import CouldNotCheck
+from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath
+from gateway.vault import primitives, submission
+
+RECORD_NOT_CHECKED = "the record itself: none was given, so its name is only what the receipt's file says"
+ISSUER_NOT_CHECKED = "who submitted it: this is a public receipt, which does not say"
+
+
+class ReceiptInvalid(Exception):
+    """The receipt, or the record beside it, is not what it claims to be; the message says which value."""
+
+
+class Verdict(NamedTuple):
+    """What a valid receipt says."""
+
+    reference: str  # Type/id/_history/version; checked only with the record
+    height: int
+    accepted_at: int  # the block's time, seconds since the epoch
+    votes: int
+    delegates: int
+    who: str | None  # "submitted and signed by NAME" or "attested by the gateway for NAME"; None in a public receipt
+    not_checked: tuple[str, ...]
+
+
+def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Verdict:
+    """Every step; `record` is the body of `GET /fhir/Type/id` exactly as served. Raises ReceiptInvalid and CouldNotCheck."""
+    genesis = _genesis(genesis_bytes)
+    try:
+        receipt = receipt_format.from_json(receipt_bytes)
+    except NoReceipt as error:
+        raise ReceiptInvalid(f"no receipt: {error}") from error
+    if receipt.chain_id != bytes(genesis.chain_id):
+        raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
+    header, anchor = _verified_anchor(receipt, genesis)
+    bundle_root = _bundle_root(receipt.record)
+    _check_container(receipt.bundle, bundle_root, anchor)
+    who = _verified_issuer(receipt, bundle_root, header, genesis)
+    if record is not None:
+        _check_record(receipt.record, record)
+    not_checked = [RECORD_NOT_CHECKED] if record is None else []
+    if who is None:
+        not_checked.append(ISSUER_NOT_CHECKED)
+    delegates = len(genesis.delegates)
+    return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
+
+
+def _genesis(genesis_bytes: bytes) -> Genesis:
+    try:
+        return Genesis.parse(genesis_bytes)
+    except GenesisInvalid as error:
+        raise CouldNotCheck(f"the genesis file is none: {error}") from error
+
+
+def _verified_anchor(receipt: Receipt, genesis: Genesis) -> tuple[Header, AnchorBody]:
+    """Steps 4 to 6: a quorum of the genesis delegates accepted a log that holds this ANCHOR of the gateway."""
+    try:
+        header = verify_finality(receipt.header, [Vote(delegate, signature) for delegate, signature in receipt.votes], genesis)
+    except LedgerError as error:
+        raise ReceiptInvalid(f"header and votes: {error}") from error
+    body = _logged_transaction(receipt.anchor, header, genesis, "anchor").body
+    if not isinstance(body, AnchorBody):
+        raise ReceiptInvalid("anchor.transaction is of another kind")
+    return header, body
+
+
+def _logged_transaction(logged: LoggedTransaction, header: Header, genesis: Genesis, what: str) -> Transaction:
+    """A transaction that a gateway of genesis signed for this chain, and that the header's log holds."""
+    gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
+    try:
+        verify_recorded(logged.transaction, logged.index, logged.path, header)
+        transaction = parse_transaction(logged.transaction)
+        transaction.verify_signature(genesis.chain_id)
+    except LedgerError as error:
+        raise ReceiptInvalid(f"{what}: {error}") from error
+    if transaction.signer not in gateways:
+        raise ReceiptInvalid(f"{what}.transaction is not signed by a gateway of genesis")
+    return transaction
+
+
+def _root_by_sides(leaf: bytes, path: SidedPath) -> bytes:
+    for side, other in path:
+        leaf = merkle.node_hash(other, leaf) if side == "left" else merkle.node_hash(leaf, other)
+    return leaf
+
+
+def _bundle_root(record: Record) -> bytes:
+    """Step 7. The first leaf of a bundle is the statement, which is no record."""
+    if all(side == "right" for side, _ in record.path):
+        raise ReceiptInvalid("record.path is that of the bundle's first leaf, where no record stands")
+    return _root_by_sides(merkle.leaf_hash(record.commitment), record.path)
+
+
+def _check_container(bundle: Bundle, bundle_root: bytes, anchor: AnchorBody) -> None:
+    """Step 8."""
+    if bundle.size != anchor.bundles:
+        raise ReceiptInvalid("bundle.size is not the number of bundles in the ANCHOR")
+    try:
+        root = merkle.root_from_path(merkle.leaf_hash(bundle_root), bundle.index, bundle.size, bundle.path)
+    except merkle.ProofError as error:
+        raise ReceiptInvalid(f"bundle.path: {error}") from error
+    if root != anchor.root:
+        raise ReceiptInvalid("record.path and bundle.path do not lead to the root in the ANCHOR")
+
+
+def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genesis: Genesis) -> str | None:
+    """Steps 9 to 12: who submitted, and by whose signature. None for a public receipt."""
+    sealed, issuer = receipt.statement, receipt.issuer
+    if sealed is msgspec.UNSET or issuer is msgspec.UNSET:
+        return None
+    leaf = merkle.leaf_hash(_commitment(sealed.salt, sealed.bytes, "statement.salt"))
+    if any(side == "left" for side, _ in sealed.path) or _root_by_sides(leaf, sealed.path) != bundle_root:
+        raise ReceiptInvalid("statement.path does not lead from the bundle's first leaf to the root of the record's bundle")
+    try:
+        statement = submission.Statement.parse(sealed.bytes)
+    except submission.SubmissionInvalid as error:
+        raise ReceiptInvalid(f"statement.bytes: {error}") from error
+    party = _party(issuer, statement.issuer, header, genesis)
+    key = party.signing_key if statement.signed_by == "issuer" else party.attestation_key
+    if key is None:
+        raise ReceiptInvalid(f"the issuer has no key to sign as {statement.signed_by} with")
+    try:
+        statement.verify(key)
+    except submission.SubmissionInvalid as error:
+        raise ReceiptInvalid(f"statement: {error}") from error
+    return f"submitted and signed by {party.name}" if statement.signed_by == "issuer" else f"attested by the gateway for {party.name}"
+
+
+def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, genesis: Genesis) -> PartyBody:
+    """Step 11: the party that the statement names, as the ledger or genesis itself registered it."""
+    if not isinstance(issuer, LoggedTransaction):
+        named = [party for party in genesis.parties if party.client_id == client_id]
+        if not named:
+            raise ReceiptInvalid("issuer: genesis names no such party")
+        return named[0]
+    body = _logged_transaction(issuer, header, genesis, "issuer").body
+    if not isinstance(body, PartyBody) or body.action is PartyAction.SUSPEND:
+        raise ReceiptInvalid("issuer.transaction registers no party")
+    if body.client_id != client_id:
+        raise ReceiptInvalid("issuer.transaction is of another party than the statement's issuer")
+    return body
+
+
+def _commitment(salt: bytes, content: bytes, what: str) -> bytes:
+    if len(salt) != primitives.SALT_BYTES:
+        raise ReceiptInvalid(f"{what} does not have {primitives.SALT_BYTES} bytes")
+    return primitives.commitment(salt, content)
+
+
+def _check_record(committed: Record, record: bytes) -> None:
+    """Step 13."""
+    if committed.salt is msgspec.UNSET:
+        raise CouldNotCheck("this is a public receipt: without the salt no record can be compared with it")
+    if _commitment(committed.salt, record, "record.salt") != committed.commitment:
+        raise ReceiptInvalid("the record is not, byte for byte, the one that was committed to")
+    try:
+        found = json.loads(record)
+        reference = f"{found['resourceType']}/{found['id']}/_history/{found['meta']['versionId']}"
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ReceiptInvalid("the record does not say its type, id and version") from error
+    if reference != committed.reference:
+        raise ReceiptInvalid("record.reference is not what the record's bytes say")
