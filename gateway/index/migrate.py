@@ -6,23 +6,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
-
-from gateway.index.engine import atomic, snapshot
+from sqlalchemy import Connection
 
 
-def migrate(engine: Engine) -> None:
-    """Create or upgrade the schema in one unit; nothing to do is no error."""
-    with atomic(engine) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+def upgrade(connection: Connection) -> None:
+    """Create or upgrade the schema in the unit of `connection`; nothing to do is no error."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
-def is_current(engine: Engine) -> bool:
-    """Whether the schema is the one this version knows."""
-    with snapshot(engine) as connection:
-        return MigrationContext.configure(connection).get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()
+def is_current(connection: Connection) -> bool:
+    """Whether the schema is the newest that there is a migration for."""
+    return MigrationContext.configure(connection).get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

@@ -25,7 +25,7 @@ def add(connection: Connection, body: Body, now: int) -> None:
     connection.execute(insert(outbox).values(kind=int(body.kind), body=encode(body.to_map()), created_at=now, attempts=0))
 
 
-def pending(connection: Connection, after: int, limit: int) -> list[OutboxRow]:
+def pending(connection: Connection, after: int = 0, limit: int = 1000) -> list[OutboxRow]:
     """The first `limit` rows whose id is above `after`, in order of id."""
     rows = connection.execute(
         select(outbox.c.id, outbox.c.kind, outbox.c.body).where(outbox.c.id > after).order_by(outbox.c.id).limit(limit)

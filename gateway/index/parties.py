@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from chain.transactions import PartyAction, PartyBody, Role
 from gateway.index import outbox
 from gateway.index import schema as t
+from gateway.index.database import Index
 
 Signing = Literal["own", "gateway"]
 _SLUG = 40
@@ -126,6 +127,21 @@ def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int)
 def prune_jtis(connection: Connection, now: int) -> int:
     """Forget what has expired and so can no longer be replayed; how many."""
     return connection.execute(delete(t.jti).where(t.jti.c.expires_at < now)).rowcount
+
+
+class Parties:
+    """What sign-in asks, each in a unit of its own."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def by_client_id(self, client_id: str) -> Party | None:
+        with self._index.reading() as connection:
+            return by_client_id(connection, client_id)
+
+    def claim_jti(self, client_id: str, jti: str, expires_at: int) -> bool:
+        with self._index.atomic() as connection:
+            return claim_jti(connection, client_id, jti, expires_at)
 
 
 def _party(row: Row[Any]) -> Party:

@@ -191,6 +191,14 @@ outbox = Table(
     sqlite_autoincrement=True,  # an id is never given twice, even after its row is gone: the pool remembers it
 )
 
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # by the keyring
+    sqlite_with_rowid=False,
+)
+
 sequence = Table(
     "sequence",
     metadata,

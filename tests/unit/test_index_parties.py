@@ -7,19 +7,19 @@ from chain.encoding import decode
 from chain.keys import SigningKey
 from chain.transactions import Kind, PartyBody, Role, TransactionInvalid
 from gateway.index import outbox, parties
-from gateway.index.engine import atomic, open_engine, snapshot
-from gateway.index.migrate import migrate
+from gateway.index.database import create_index, open_index
 
 KEY = SigningKey.from_seed(bytes(31) + b"\x01").public
 OTHER_KEY = SigningKey.from_seed(bytes(31) + b"\x02").public
 
 
 @pytest.fixture
-def engine(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+def index(tmp_path):
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    create_index(url)
+    index = open_index(url)
+    yield index
+    index.close()
 
 
 def register(connection, client_id="hospital-00000001", **changes):
@@ -37,10 +37,10 @@ def register(connection, client_id="hospital-00000001", **changes):
     return parties.register(connection, client_id=client_id, **fields | changes)
 
 
-def test_a_registered_party_is_found_and_on_its_way_to_the_ledger(engine):
-    with atomic(engine) as connection:
+def test_a_registered_party_is_found_and_on_its_way_to_the_ledger(index):
+    with index.atomic() as connection:
         registered = register(connection)
-    with snapshot(engine) as connection:
+    with index.reading() as connection:
         assert parties.by_client_id(connection, "hospital-00000001") == registered
         assert parties.by_row(connection, registered.row) == registered
         assert parties.by_client_id(connection, "hospital-00000002") is None
@@ -52,25 +52,25 @@ def test_a_registered_party_is_found_and_on_its_way_to_the_ledger(engine):
     assert PartyBody.from_map(decode(row.body)) == PartyBody(0, "hospital-00000001", "Hospital", Role.INSTITUTION, KEY, OTHER_KEY)
 
 
-def test_a_party_the_ledger_would_refuse_is_not_written(engine):
-    with pytest.raises(TransactionInvalid), atomic(engine) as connection:
+def test_a_party_the_ledger_would_refuse_is_not_written(index):
+    with pytest.raises(TransactionInvalid), index.atomic() as connection:
         register(connection, signing_key=bytes(32))
-    with snapshot(engine) as connection:
+    with index.reading() as connection:
         assert parties.all_parties(connection) == []
         assert outbox.size(connection) == 0
 
 
-def test_a_client_id_is_given_once(engine):
-    with atomic(engine) as connection:
+def test_a_client_id_is_given_once(index):
+    with index.atomic() as connection:
         register(connection)
-    with pytest.raises(IntegrityError), atomic(engine) as connection:
+    with pytest.raises(IntegrityError), index.atomic() as connection:
         register(connection)
-    with snapshot(engine) as connection:
+    with index.reading() as connection:
         assert outbox.size(connection) == 1
 
 
-def test_a_suspended_party_stays_and_is_inactive(engine):
-    with atomic(engine) as connection:
+def test_a_suspended_party_stays_and_is_inactive(index):
+    with index.atomic() as connection:
         register(connection)
         assert parties.suspend(connection, "hospital-00000001", 8)
         assert not parties.suspend(connection, "hospital-00000001", 9)
@@ -84,8 +84,8 @@ def test_client_ids_are_slugs():
     assert len(parties.new_client_id("x" * 200, lambda n: bytes(n))) == 49
 
 
-def test_a_jti_holds_once_per_party_until_it_is_pruned(engine):
-    with atomic(engine) as connection:
+def test_a_jti_holds_once_per_party_until_it_is_pruned(index):
+    with index.atomic() as connection:
         register(connection)
         register(connection, "lab-00000002", signing_key=None, attestation_key=SigningKey.from_seed(bytes(31) + b"\x03").public)
         assert parties.claim_jti(connection, "hospital-00000001", "a", 100)
@@ -97,11 +97,11 @@ def test_a_jti_holds_once_per_party_until_it_is_pruned(engine):
         assert not parties.claim_jti(connection, "hospital-00000001", "b", 200)
 
 
-def test_outbox_rows_come_in_order_and_their_ids_never_again(engine):
-    with atomic(engine) as connection:
+def test_outbox_rows_come_in_order_and_their_ids_never_again(index):
+    with index.atomic() as connection:
         for number in range(5):
             register(connection, f"hospital-{number:08}", signing_key=None)
-    with atomic(engine) as connection:
+    with index.atomic() as connection:
         rows = outbox.pending(connection, 2, 2)
         assert [row.id for row in rows] == [3, 4]
         outbox.attempted(connection, [3])

@@ -1,4 +1,4 @@
-"""Alembic runs this with the connection that `gateway.index.migrate.migrate` hands over."""
+"""Alembic runs this with the connection that `gateway.index.migrate.upgrade` hands over."""
 
 from alembic import context
 

@@ -1,0 +1,82 @@
+"""gateway.db: SQLite in WAL, every commit on disk before it returns, one writer at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway.errors import Unavailable
+from gateway.index import migrate
+
+BUSY_SECONDS = 10.0
+CACHE_MIB = 64  # page cache of a connection
+_WRITES = "writes"
+
+
+class Index:
+    """The database, opened. Make one in each process, after the fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def atomic(self) -> Iterator[Connection]:
+        """All of the block is written, durably, or none of it. It holds the write lock from the start, so what it reads stays true.
+
+        Unavailable if the database cannot be written for now. Where the commit itself fails it may or may not have happened; nothing
+        was acknowledged, and whoever repeats the request finds out.
+        """
+        with _reachable(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One state of the database for all that the block reads; it waits for no writer. Unavailable if it cannot be read for now."""
+        with _reachable(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def is_current(self) -> bool:
+        """Whether the schema is the one this version knows."""
+        with self.reading() as connection:
+            return migrate.is_current(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_index(url: str, *, cache_mib: int = CACHE_MIB) -> Index:
+    """The database at `url` (`sqlite:///...`); nothing is read yet."""
+    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"cache_size=-{cache_mib << 10}", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+    return Index(engine)
+
+
+def create_index(url: str) -> None:
+    """Create the database at `url`, or bring it to this version's schema."""
+    index = open_index(url)
+    try:
+        with index.atomic() as connection:
+            migrate.upgrade(connection)
+    finally:
+        index.close()
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        raise Unavailable("the database cannot be reached for now") from error

@@ -1,0 +1,30 @@
+"""What the flows run on: opened once in each process by the composition root, given to every flow as its first argument."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chain.keys import ChainId
+from gateway.index.database import Index
+from gateway.index.parties import Parties
+from gateway.settings import Settings
+from gateway.storage.port import ObjectStore
+from gateway.vault.keyring import Keyring
+from gateway.vault.primitives import Random
+from gateway.vault.record_id import RecordIds
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Handles, keys and the two things that are never the same twice. Keys are raw bytes; only this object holds them in clear."""
+
+    settings: Settings  # for addresses and limits; no flow opens anything by it
+    chain_id: ChainId
+    index: Index
+    store: ObjectStore
+    parties: Parties
+    keyring: Keyring
+    ids: RecordIds  # row numbers <-> gateway ids
+    index_key: bytes = field(repr=False)  # 32 bytes: blind tokens of sources, identifiers, contents
+    token_key: bytes = field(repr=False)  # 32 bytes: access tokens
+    clock: Callable[[], float]  # seconds since the epoch
+    random: Random
