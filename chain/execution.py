@@ -58,6 +58,10 @@ class Execution:
             party = party_key(body.client_id)
         self.recorded.append(Recorded(tx_id, leaf_hash(transaction.raw), party))
 
+    def keep_place(self, raw: bytes) -> None:
+        """Records a refused transaction as what it is, bytes in the log and nothing more: an audit goes on behind it."""
+        self.recorded.append(Recorded(b"", leaf_hash(raw), None))
+
     def log(self) -> LogHead:
         """The log with what was recorded."""
         return self._start.extended([item.leaf_hash for item in self.recorded])

@@ -87,6 +87,16 @@ def party_log_indices(connection: Connection, party: bytes) -> list[int]:
     return list(connection.scalars(query))
 
 
+def index_rows(connection: Connection, tx_ids: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
+    """For each of the transactions that the index has: its log index and its party."""
+    query = select(transaction_index.c.tx_id, transaction_index.c.log_index, transaction_index.c.party)
+    rows = {}
+    for some in batches(tx_ids):
+        for row in connection.execute(query.where(transaction_index.c.tx_id.in_(some))):
+            rows[row.tx_id] = (row.log_index, row.party)
+    return rows
+
+
 def stored_proposal(connection: Connection) -> Proposal | None:
     """The block that is not final yet."""
     row = connection.execute(select(proposal)).first()

@@ -4,7 +4,7 @@ Everything is a function of the genesis, the final chain (`Tip` and `State`) and
 Building is executing: a delegate that built a block has executed it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -103,7 +103,8 @@ class StateMachine:
 
         The producer's signature is the caller's to check: it is no part of a block's meaning.
         """
-        self.check_header(tip, header, transactions)
+        for fault in self.header_faults(tip, header, transactions):
+            raise fault
         execution = self.execution(tip, state)
         for place, parsed in enumerate(execution.read(transactions)):
             try:
@@ -121,22 +122,22 @@ class StateMachine:
         """An empty execution of the block after `tip`."""
         return Execution(self.genesis.chain_id, tip.height + 1, tip.log, state)
 
-    def check_header(self, tip: Tip, header: Header, transactions: Sequence[bytes]) -> None:
-        """Raises `BlockInvalid` unless all but the log and state root is as it must be after `tip`."""
+    def header_faults(self, tip: Tip, header: Header, transactions: Sequence[bytes]) -> Iterator[BlockInvalid]:
+        """Whatever of the header, log and state root aside, is not as it must be after `tip`."""
         due = self._due(tip, header.slot)
         for name in ("chain_id", "height", "time", "previous", "delegates_hash", "next_delegates_hash"):
             if getattr(header, name) != due[name]:
-                raise BlockInvalid(Code.BLOCK_INVALID, f"the header has the wrong {name}")
+                yield BlockInvalid(Code.BLOCK_INVALID, f"the header has the wrong {name}")
         if header.slot <= tip.slot:
-            raise BlockInvalid(Code.BLOCK_INVALID, "the slot is not later than the previous block's")
+            yield BlockInvalid(Code.BLOCK_INVALID, "the slot is not later than the previous block's")
         if len(transactions) > MAX_BLOCK_TRANSACTIONS or sum(map(len, transactions)) > MAX_BLOCK_BYTES:
-            raise BlockInvalid(Code.BLOCK_INVALID, "the block is larger than blocks may be")
+            yield BlockInvalid(Code.BLOCK_INVALID, "the block is larger than blocks may be")
         if not transactions and not self.is_heartbeat_due(tip, header.slot):
-            raise BlockInvalid(Code.BLOCK_INVALID, "the block is empty and no heartbeat was due")
+            yield BlockInvalid(Code.BLOCK_INVALID, "the block is empty and no heartbeat was due")
         if header.producer != due["producer"]:
-            raise BlockInvalid(Code.SCHEDULE_INVALID, "the producer is not the slot's")
+            yield BlockInvalid(Code.SCHEDULE_INVALID, "the producer is not the slot's")
         if header.voters != due["voters"]:
-            raise BlockInvalid(Code.VOTE_INVALID, "the header does not name the votes of the block before")
+            yield BlockInvalid(Code.VOTE_INVALID, "the header does not name the votes of the block before")
 
     def advance(self, tip: Tip, header: Header, log: LogHead, voters: bytes) -> Tip:
         """The tip once the block of `header` is final; `voters` is the bitmap of its votes."""

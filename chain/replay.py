@@ -1,0 +1,235 @@
+"""One stored block after the other, executed again from the genesis: what an audit compares the stored rows with.
+
+The replay believes the recorded bytes only as far as roots, signatures and votes confirm them. After a fault it goes on as if the place had
+been whole, so that one altered place is named once and the next one is still found.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from chain import queries
+from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_vote
+from chain.encoding import EncodingError
+from chain.execution import Execution
+from chain.findings import Code, Finding
+from chain.keys import SignatureInvalid
+from chain.log import TILE_WIDTH, LogHead, Tiles, extended_tiles
+from chain.merkle import HASH_SIZE
+from chain.rules import TransactionRefused
+from chain.schedule import epoch_seed_height
+from chain.state import State, bucket_of
+from chain.state_machine import StateMachine, Tip
+from chain.tables import block, log_entry
+
+
+class Replay:
+    """The chain as the recorded transactions make it. Its state and the last tile of each level are held in memory."""
+
+    def __init__(self, machine: StateMachine) -> None:
+        self.machine = machine
+        self.tip = machine.start()
+        self.entries: dict[int, dict[bytes, bytes]] = {}  # bucket -> entries
+        self.tiles: Tiles = {}
+        self.is_state_sound = True  # whether the replay's state can be the chain's; a refused transaction ends that
+        self.indexed = 0  # rows of the transaction index that belong to replayed transactions
+        self.last_state_root = b""  # by the last header that could be read
+        self._write(machine.genesis_entries())
+        self._state = State(self._read, machine.genesis_entries())
+        self._is_log_sound = True
+        self._absent = 0  # blocks just before the next that could not be read
+        self._is_hash_doubtful = self._are_votes_doubtful = self._is_seed_doubtful = False
+
+    def block(self, connection: Connection, height: int) -> list[Finding]:
+        """Replays the block of `height`, the next one: what is wrong with it, with its rows, or with the votes of the one before."""
+        row = connection.execute(select(block).where(block.c.height == height)).first()
+        try:
+            header = None if row is None else Header.from_bytes(row.header)
+        except BlockInvalid as error:
+            return [self._skip(Code.BLOCK_INVALID, height, str(error))]
+        if row is None or header is None:
+            return [self._skip(Code.BLOCK_MISSING, height, "there is no such block")]
+        audit = _BlockAudit(f"height {height}")
+        audit.check_signature(row, header)
+        self._resume(height, header)
+        transactions = _recorded(connection, self.tip.log.size, self._end(audit, row, header))
+        self._check_header(audit, height, header, transactions)
+        votes = audit.check_votes(self.machine, row, header)
+        execution = self._execute(audit, transactions)
+        leaf_hashes = self._check_log(connection, audit, header, execution)
+        if self.is_state_sound and execution.overlay.root() != header.state_root:
+            audit.find(Code.STATE_MISMATCH, "execution does not give the header's state root")
+            self.is_state_sound = False
+        self._check_tiles(connection, audit, leaf_hashes)
+        self.indexed += _check_index(connection, audit, self.tip.log.size, execution)
+        self._write(execution.overlay.changes.items())
+        self._state.commit(execution.overlay)
+        self.last_state_root = header.state_root
+        self._are_votes_doubtful = not votes
+        self._is_hash_doubtful = audit.has(Code.BLOCK_INVALID)
+        voters = bitmap(votes, len(self.machine.genesis.delegates))
+        self.tip = self.machine.advance(self.tip, header, self.tip.log.extended(leaf_hashes), voters)
+        self._is_seed_doubtful = self._is_seed_doubtful and self.tip.seed != self.tip.hash
+        return audit.found
+
+    def sorted_entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """The replay's state in the order of entry keys."""
+        for number in sorted(self.entries):
+            yield from sorted(self.entries[number].items())
+
+    def _skip(self, code: Code, height: int, detail: str) -> Finding:
+        """A block that cannot be read: its transactions are executed with the next block's."""
+        self._absent += 1
+        self._is_hash_doubtful = self._are_votes_doubtful = True
+        self._is_seed_doubtful |= epoch_seed_height(height + 1, self.machine.genesis.epoch_blocks) == height
+        return Finding(code, f"height {height}", detail)
+
+    def _resume(self, height: int, header: Header) -> None:
+        """After a doubtful block its hash and votes are taken from its successor, which commits to them."""
+        tip = self.tip
+        hash_ = header.previous if self._is_hash_doubtful else tip.hash
+        voters = header.voters if self._are_votes_doubtful else tip.voters
+        seed = tip.seed
+        if self._is_hash_doubtful and height > 1 and epoch_seed_height(height, self.machine.genesis.epoch_blocks) == height - 1:
+            seed, self._is_seed_doubtful = hash_, False
+        self.tip = Tip(height - 1, hash_, tip.slot, tip.log, voters, seed)
+
+    def _end(self, audit: "_BlockAudit", row: Row[Any], header: Header) -> int:
+        """The log size after the block, by the header if it is its producer's, else by the row."""
+        if row.log_size != header.log_size:
+            audit.find(Code.INDEX_MISMATCH, "the row's log size is not the header's")
+        end: int = row.log_size if audit.has(Code.BLOCK_INVALID) else header.log_size
+        start, absent = self.tip.log.size, self._absent
+        self._absent = 0
+        if 0 <= end - start <= MAX_BLOCK_TRANSACTIONS * (absent + 1):
+            return end
+        audit.find(Code.LOG_MISMATCH, "the log does not go on where the block before left it")
+        return start
+
+    def _check_header(self, audit: "_BlockAudit", height: int, header: Header, transactions: Sequence[bytes]) -> None:
+        for fault in self.machine.header_faults(self.tip, header, transactions):
+            if fault.code is Code.VOTE_INVALID:
+                audit.found.append(Finding(fault.code, f"height {height - 1}", "its votes are not those that the next header names"))
+            elif fault.code is not Code.SCHEDULE_INVALID or not self._is_seed_doubtful:
+                audit.find(fault.code, str(fault))
+
+    def _execute(self, audit: "_BlockAudit", transactions: Sequence[bytes]) -> Execution:
+        execution = self.machine.execution(self.tip, self._state)
+        refused = []
+        for place, (raw, parsed) in enumerate(zip(transactions, execution.read(transactions), strict=True)):
+            try:
+                execution.record(parsed)
+            except TransactionRefused as refusal:
+                refused.append(f"transaction {self.tip.log.size + place} is not admitted: {refusal}")
+                execution.keep_place(raw)
+        if refused:
+            self.is_state_sound = False
+            others = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+            audit.find(Code.TRANSACTION_INVALID, refused[0] + others)
+        return execution
+
+    def _check_log(self, connection: Connection, audit: "_BlockAudit", header: Header, execution: Execution) -> list[bytes]:
+        """The leaf hashes to go on with: the stored tiles' where these give the header's root and the transactions do not."""
+        start, leaf_hashes = self.tip.log, [item.leaf_hash for item in execution.recorded]
+        if not self._is_log_sound or _gives(start, leaf_hashes, header):
+            return leaf_hashes
+        stored = _stored_leaf_hashes(connection, start.size, len(leaf_hashes))
+        if not _gives(start, stored, header):
+            self._is_log_sound = False
+            audit.find(Code.LOG_MISMATCH, "the transactions do not give the header's log; later log roots cannot be checked")
+            return leaf_hashes
+        for place, (ours, tile) in enumerate(zip(leaf_hashes, stored, strict=True)):
+            if ours != tile:
+                audit.find(Code.LOG_MISMATCH, f"transaction {start.size + place} is not the one that the log holds")
+        return stored
+
+    def _check_tiles(self, connection: Connection, audit: "_BlockAudit", leaf_hashes: list[bytes]) -> None:
+        """Compares tiles that are complete; the last of each level is for the end."""
+        read = queries.tile_reader(connection)
+        self.tiles.update(extended_tiles(lambda level, number: self.tiles.get((level, number), b""), self.tip.log.size, leaf_hashes))
+        for (level, number), hashes in list(self.tiles.items()):
+            if len(hashes) == TILE_WIDTH * HASH_SIZE:
+                del self.tiles[level, number]
+                if read(level, number) != hashes:
+                    audit.found.append(Finding(Code.LOG_MISMATCH, f"log tile {level}/{number}", "the tile is missing or altered"))
+
+    def _read(self, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:
+        for number in buckets:
+            yield from self.entries.get(number, {}).items()
+
+    def _write(self, entries: Collection[tuple[bytes, bytes]]) -> None:
+        for key, value in entries:
+            self.entries.setdefault(bucket_of(key), {})[key] = value
+
+
+class _BlockAudit:
+    """The findings of one block, and the checks that need no more than its row."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.found: list[Finding] = []
+
+    def find(self, code: Code, detail: str) -> None:
+        self.found.append(Finding(code, self.subject, detail))
+
+    def has(self, code: Code) -> bool:
+        return any(finding.code is code for finding in self.found)
+
+    def check_signature(self, row: Row[Any], header: Header) -> None:
+        try:
+            verify_header_signature(header.producer, header.chain_id, row.header, row.signature)
+        except SignatureInvalid:
+            self.find(Code.BLOCK_INVALID, "the producer's signature does not hold over the header")
+
+    def check_votes(self, machine: StateMachine, row: Row[Any], header: Header) -> tuple[Vote, ...]:
+        """The votes, none if anything is wrong with them."""
+        genesis = machine.genesis
+        try:
+            votes = queries.votes_from(row.votes)
+            indices = [vote.delegate for vote in votes]
+            if (
+                indices != sorted(set(indices))
+                or len(votes) < genesis.quorum
+                or not 0 <= indices[0] <= indices[-1] < len(genesis.delegates)
+            ):
+                raise ValueError("not a quorum of different delegates in ascending order")
+            for vote in votes:
+                verify_vote(genesis, header.height, header.hash(), vote)
+        except (EncodingError, ValueError, TypeError):
+            self.find(Code.VOTE_INVALID, "the votes are not a quorum of different delegates in ascending order")
+        except SignatureInvalid:
+            self.find(Code.VOTE_INVALID, f"the vote of delegate {vote.delegate} does not hold")
+        else:
+            return votes
+        return ()
+
+
+def _recorded(connection: Connection, start: int, end: int) -> list[bytes]:
+    """The transactions from `start` to `end`; empty where one is missing."""
+    query = select(log_entry).where(log_entry.c.log_index >= start, log_entry.c.log_index < end)
+    rows = {row.log_index: row.raw for row in connection.execute(query)}
+    return [rows.get(index, b"") for index in range(start, end)]
+
+
+def _gives(start: LogHead, leaf_hashes: list[bytes], header: Header) -> bool:
+    log = start.extended(leaf_hashes)
+    return (log.size, log.root()) == (header.log_size, header.log_root)
+
+
+def _stored_leaf_hashes(connection: Connection, start: int, count: int) -> list[bytes]:
+    read = queries.tile_reader(connection)
+    hashes = []
+    for index in range(start, start + count):
+        at = index % TILE_WIDTH * HASH_SIZE
+        hashes.append(read(0, index // TILE_WIDTH)[at : at + HASH_SIZE])
+    return hashes
+
+
+def _check_index(connection: Connection, audit: _BlockAudit, start: int, execution: Execution) -> int:
+    """Compares the index rows of a block, and returns how many there are."""
+    rows = queries.index_rows(connection, [item.tx_id for item in execution.recorded])
+    for index, item in enumerate(execution.recorded, start):
+        if item.tx_id and rows.get(item.tx_id) != (index, item.party):
+            audit.found.append(Finding(Code.INDEX_MISMATCH, f"transaction {index}", "its row in the index is missing or altered"))
+    return len(rows)

@@ -1,0 +1,99 @@
+"""Verifying a whole ledger: every block again from the genesis, then every derived row against what that gives (DESIGN 9, level ledger)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+
+from sqlalchemy import Connection, func, select
+
+from chain import queries
+from chain.block import block_hash
+from chain.findings import Code, Finding
+from chain.genesis import Genesis
+from chain.log import TILE_WIDTH
+from chain.replay import Replay
+from chain.state import State
+from chain.state_machine import StateMachine
+from chain.store import LedgerStore
+from chain.tables import log_entry, log_tile, transaction_index
+
+
+def verify_chain(store: LedgerStore, genesis: Genesis, known: Mapping[int, bytes] | None = None) -> Iterator[Finding]:
+    """Every finding, as it is found; none means that the ledger is whole.
+
+    `known` maps heights to block hashes learnt elsewhere: from a delegate's watermark, a checkpoint, another copy. Without one a ledger
+    that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
+    """
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")  # the driver begins no transaction for reads by itself
+        replay = Replay(StateMachine(genesis))
+        last = queries.height_of(connection)
+        for height in range(1, last + 1):
+            yield from replay.block(connection, height)
+        yield from _check_known(connection, genesis, last, known or {})
+        yield from _check_log_end(connection, replay, last)
+        yield from _check_state_entries(connection, replay, last)
+        yield from _check_index_size(connection, replay)
+
+
+def _check_known(connection: Connection, genesis: Genesis, last: int, known: Mapping[int, bytes]) -> Iterator[Finding]:
+    proposal = queries.stored_proposal(connection)
+    pending = None if proposal is None else block_hash(genesis.chain_id, proposal.header)
+    for height, hash_ in sorted(known.items()):
+        stored = queries.header_and_votes(connection, height)
+        if stored is None and height > last and not (height == last + 1 and hash_ == pending):
+            yield Finding(Code.BLOCK_MISSING, f"height {height}", "the ledger ends before a block that is known elsewhere")
+        elif stored is not None and block_hash(genesis.chain_id, stored[0]) != hash_:
+            yield Finding(Code.BLOCK_INVALID, f"height {height}", "the block is not the one that is known elsewhere")
+
+
+def _check_log_end(connection: Connection, replay: Replay, last: int) -> Iterator[Finding]:
+    size = replay.tip.log.size
+    beyond = connection.scalar(select(func.count()).where(log_entry.c.log_index >= size))
+    if beyond:
+        yield Finding(Code.BLOCK_MISSING, f"height {last + 1}", f"the log holds {beyond} transactions that no block records")
+    read = queries.tile_reader(connection)
+    for (level, number), hashes in sorted(replay.tiles.items()):
+        if read(level, number) != hashes:
+            yield Finding(Code.LOG_MISMATCH, f"log tile {level}/{number}", "the tile is missing or altered")
+    stored, due = connection.scalar(select(func.count()).select_from(log_tile)), _tile_count(size)
+    if stored != due:
+        yield Finding(Code.LOG_MISMATCH, "log tiles", f"there are {stored} where the log has {due}")
+
+
+def _check_state_entries(connection: Connection, replay: Replay, last: int) -> Iterator[Finding]:
+    stored = queries.state_entries(connection)
+    if replay.is_state_sound:
+        for key, rows in _differing(stored, replay.sorted_entries()):
+            yield Finding(Code.STATE_MISMATCH, f"state entry {key.hex()}", rows)
+        return
+    root = State(lambda _: (), stored).root()
+    if root != replay.last_state_root:
+        yield Finding(Code.STATE_MISMATCH, f"height {last}", "the stored state is not the header's; entries cannot be checked one by one")
+
+
+def _differing(stored: Iterable[tuple[bytes, bytes]], due: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, str]]:
+    """Merges two streams in the order of keys, and names what is in one only or differs."""
+    tagged = merge(((key, 0, value) for key, value in stored), ((key, 1, value) for key, value in due))
+    for key, group in groupby(tagged, itemgetter(0)):
+        values = {side: value for _, side, value in group}
+        if len(values) == 1:
+            yield key, "the entry is missing" if 1 in values else "no transaction made this entry"
+        elif values[0] != values[1]:
+            yield key, "the entry is altered"
+
+
+def _check_index_size(connection: Connection, replay: Replay) -> Iterator[Finding]:
+    """Each recorded transaction has had its row compared; what is more than those is foreign."""
+    rows = connection.scalar(select(func.count()).select_from(transaction_index)) or 0
+    if rows > replay.indexed:
+        yield Finding(Code.INDEX_MISMATCH, "transaction index", f"{rows - replay.indexed} rows belong to no recorded transaction")
+
+
+def _tile_count(size: int) -> int:
+    count = 0
+    while size:
+        count += -(-size // TILE_WIDTH)
+        size //= TILE_WIDTH
+    return count
