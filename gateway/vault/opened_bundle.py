@@ -50,6 +50,8 @@ class OpenedBundle:
         opened = OpenedClass(self._read, self.header, class_name, self.class_key(class_name), numbers)
         if (entry.first_leaf, entry.count) != (opened.part.first_leaf, len(opened.part.ids)):
             raise SealBroken(f"class {class_name}", "it has other leaves than the directory says")
+        if (entry.records, entry.entries) != (opened.record_numbers, opened.entry_numbers):
+            raise SealBroken(f"class {class_name}", "it has other segments than the directory says")
         return opened
 
     def record(self, leaf: int) -> OpenedRecord:
@@ -90,6 +92,18 @@ class OpenedBundle:
         if self.root() != root:
             raise LeafMismatch("bundle", "its leaves are not those of its root")
 
+    def check_submission(self, root: bytes, leaves: Mapping[int, bytes] | None = None) -> None:
+        """LeafMismatch unless the entries sealed here are those of the submission with `root`.
+
+        Opens all entries, unless `leaves` are given: `entry_leaves` of every batch, from who has opened them anyway.
+        """
+        try:
+            found = root_of(self.submission_cover() if leaves is None else self.cover_with(leaves))
+        except ValueError:
+            raise SealBroken("directory", "the submission's cover is none") from None
+        if found != root:
+            raise LeafMismatch("submission", "the sealed entries are not those of the submission's root")
+
     def submission_cover(self) -> list[CoverNode]:
         """The submission tree's cover in which every entry of this bundle stands singly; opens all entries."""
         leaves: dict[int, bytes] = {}
@@ -98,7 +112,7 @@ class OpenedBundle:
         return self.cover_with(leaves)
 
     def cover_with(self, leaves: Mapping[int, bytes]) -> list[CoverNode]:
-        """The same from `entry_leaves` of all batches, for who has opened them anyway."""
+        """The same from `entry_leaves` of every batch."""
         cover: list[CoverNode] = []
         index = 0
         for item in self.directory.cover:

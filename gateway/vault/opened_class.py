@@ -62,8 +62,8 @@ class OpenedClass:
         rest, chunks = self.numbers[1:], len(self.part.counts)
         if len(rest) not in {chunks, 2 * chunks}:
             raise SealBroken(f"class {class_name}", "segments are missing or too many")
-        self._entry_numbers = rest[1::2] if len(rest) > chunks else []
-        self._record_numbers = rest[::2] if self._entry_numbers else rest
+        self.entry_numbers = rest[1::2] if len(rest) > chunks else []
+        self.record_numbers = rest[::2] if self.entry_numbers else rest
         self._seed = b""
         self._latest: tuple[int, RecordBatch] | None = None  # a page of records mostly asks for one segment
 
@@ -85,9 +85,9 @@ class OpenedClass:
 
     def entries(self, batch: RecordBatch) -> list[EntryRow | None]:
         """The entries of a batch of this class, row by row."""
-        if not self._entry_numbers:
+        if not self.entry_numbers:
             return [None] * len(batch.bodies)
-        number = self._entry_numbers[self._chunk_of(batch.first_leaf)]
+        number = self.entry_numbers[self._chunk_of(batch.first_leaf)]
         return parse_entries(self._segments.content(number, batch.content), len(batch.bodies), self._segments.part(number))
 
     def _chunk_of(self, leaf: int) -> int:
@@ -104,8 +104,8 @@ class OpenedClass:
     def _open_batch(self, chunk: int) -> RecordBatch:
         low, high = self.part.ranges[chunk]
         start, end = low - self.part.first_leaf, high - self.part.first_leaf
-        content = self._segments.content(self._record_numbers[chunk])
-        part = self._segments.part(self._record_numbers[chunk])
+        content = self._segments.content(self.record_numbers[chunk])
+        part = self._segments.part(self.record_numbers[chunk])
         ids = self.part.ids[start:end]
         rows = RecordRows.parse(content, ids, part)
         salts = primitives.record_salts(self._class_seed(rows, chunk, part), low, high - low)
@@ -119,7 +119,7 @@ class OpenedClass:
         if len(rows.seed) != (0 if chunk else primitives.KEY_BYTES):
             raise SealBroken(part, "the salt seed is missing or out of place")
         if chunk and not self._seed:
-            first = self._record_numbers[0]
+            first = self.record_numbers[0]
             ids = self.part.ids[: self.part.counts[0]]
             self._seed = RecordRows.parse(self._segments.content(first), ids, self._segments.part(first)).seed
         elif not chunk:
