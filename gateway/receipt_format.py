@@ -8,13 +8,13 @@ signed binds a bundle's number of leaves; the other paths are read by number, in
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import msgspec
 
 from gateway.vault.submission import from_base64url, to_base64url
 
-FORMAT = "fhir-anchor receipt 1"
+FORMAT: Final = "fhir-anchor receipt 1"
 MAX_BYTES = 1 << 20  # a receipt has 1 to 4 kB; more than this is not read
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -1,0 +1,164 @@
+"""Receipts from what a gateway stores: made over a real ledger, bucket and container, verified by both verifiers."""
+
+import itertools
+
+import pytest
+from receipt_case import CLIENT_ID, RECORDS, party_body, random_from, record_body, sealed_bundles, statement_bytes
+
+from chain.engine import EmbeddedEngine
+from chain.genesis import Genesis
+from chain.ledger import Ledger
+from chain.store import LedgerStore
+from chain.transactions import AnchorBody, PartyAction, sign_transaction
+from gateway import independent, verification
+from gateway.founding import delegate_key_paths, found
+from gateway.key_files import read_key
+from gateway.receipt_format import to_json
+from gateway.receipts import NotYetFinal, Place, ReceiptAssembler
+from gateway.settings import Settings
+from gateway.storage.opening import open_object_store
+from gateway.vault.container import build_container
+from gateway.vault.errors import SealBroken
+from gateway.vault.primitives import WrapPrivateKey, WrapSuite
+from gateway.vault.submission import SubmissionTree
+
+STARTED = 1_790_000_000
+KEY = WrapPrivateKey(WrapSuite.MLKEM768_X25519, b"p" * 32)
+
+
+class Chain:
+    """A gateway's home with a ledger that makes a block when told to."""
+
+    def __init__(self, home):
+        random = random_from(b"assembly")
+        found(home, delegates=4, slot_seconds=2, chosen={}, now=STARTED, random=random)
+        self.genesis_bytes = (home / "genesis.json").read_bytes()
+        self.genesis = Genesis.parse(self.genesis_bytes)
+        self.bucket = open_object_store((home / "bucket").as_uri())
+        self._key = read_key(home / "keys" / "gateway.json")
+        url = Settings(home=home).effective_ledger_url
+        self._store = LedgerStore.open(url, self.genesis)
+        keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(home / "keys")]
+        self._engine = EmbeddedEngine.open(self._store, self.genesis, keys)
+        self.ledger = Ledger.open(url, self.genesis)
+        self._now, self._sources = itertools.count(STARTED + 10, 2), itertools.count(1)
+
+    def record(self, *bodies):
+        """One block with these transactions."""
+        for body in bodies:
+            self._engine.submit(sign_transaction(body, 1000, self._key, self.genesis.chain_id).raw, next(self._sources))
+        return self._engine.produce(next(self._now))
+
+    def put(self, signed_by="issuer", **statement):
+        """A container in the bucket and the ANCHOR that it needs."""
+        random = random_from(signed_by.encode())
+        raw_entries = [b'{"resource":%s}' % record_body(i) for i in range(sum(RECORDS))]
+        tree = SubmissionTree(raw_entries, random(32))
+        stated = statement_bytes(tree, signed_by, **statement)
+        bundles = sealed_bundles(
+            chain_id=self.genesis.chain_id, statement=stated, tree=tree, raw_entries=raw_entries, recipient=KEY.public, random=random
+        )
+        container = build_container(bundles)
+        self.bucket.put_if_absent(container.name, container.body)
+        anchor = AnchorBody(container.digest, len(container.body), container.root, len(bundles), container.leaf_count)
+        return container, [bundle.placements for bundle in bundles], anchor
+
+    def close(self):
+        self._engine.close()
+        self._store.close()
+        self.ledger.close()
+
+
+@pytest.fixture
+def chain(tmp_path):
+    made = Chain(tmp_path / "gw")
+    yield made
+    made.close()
+
+
+def place_of(container, placements, bundle, record):
+    return Place(container.digest, len(container.body), bundle, placements[bundle][record])
+
+
+def verify_both(chain, receipt, number):
+    record = record_body(number)
+    first = verification.verify_receipt(to_json(receipt), chain.genesis_bytes, record)
+    assert first == independent.verify_receipt(to_json(receipt), chain.genesis_bytes, record)
+    return first
+
+
+@pytest.mark.parametrize(("signed_by", "who"), [("issuer", "submitted and signed by"), ("gateway", "attested by the gateway for")])
+def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_by, who):
+    container, placements, anchor = chain.put(signed_by)
+    chain.record(party_body())
+    chain.record(anchor)
+    assembler, number = ReceiptAssembler(chain.ledger, chain.bucket), itertools.count()
+    for bundle, count in enumerate(RECORDS):
+        for record in range(count):
+            receipt = assembler.assemble(place_of(container, placements, bundle, record), KEY)
+            verdict = verify_both(chain, receipt, next(number))
+            assert verdict.who == f"{who} General Hospital"
+            assert (verdict.height, verdict.votes, verdict.not_checked) == (2, 3, ())
+
+
+def test_a_receipt_is_the_same_for_ever_and_from_every_process(chain):
+    container, placements, anchor = chain.put()
+    chain.record(party_body(), anchor)
+    place = place_of(container, placements, 1, 2)
+    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place, KEY)
+    chain.record(chain.put("gateway")[2])
+    chain.record(party_body("another-hospital-00000001", keys=(b"1" * 32, b"2" * 32)))
+    again = ReceiptAssembler(chain.ledger, chain.bucket)
+    assert again.assemble(place, KEY) == again.assemble(place, KEY) == receipt
+
+
+def test_before_the_anchor_is_final_there_is_no_receipt(chain):
+    container, placements, anchor = chain.put()
+    assembler, place = ReceiptAssembler(chain.ledger, chain.bucket), place_of(container, placements, 0, 0)
+    assert isinstance(assembler.assemble(place, KEY), NotYetFinal)
+    chain.record(anchor)
+    assert isinstance(assembler.assemble(place, KEY), NotYetFinal), "its issuer is not registered"
+
+
+def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):
+    container, placements, anchor = chain.put()
+    chain.record(party_body())
+    chain.record(anchor)
+    chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)))
+    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place_of(container, placements, 0, 0), KEY)
+    verify_both(chain, receipt, 0)
+    assert chain.ledger.party(CLIENT_ID).log_index != receipt.issuer.index
+
+
+def test_a_rotation_that_came_before_the_anchor_was_final(chain):
+    container, placements, anchor = chain.put()
+    chain.record(party_body())
+    chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)), anchor)
+    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place_of(container, placements, 2, 1), KEY)
+    verify_both(chain, receipt, 13)
+
+
+def test_what_was_altered_gives_a_true_receipt_or_none(chain, tmp_path):
+    """Some bytes (padding lengths of other classes, sealed entries) are of no matter to a receipt; no other ever makes a false one."""
+    container, placements, anchor = chain.put()
+    chain.record(party_body(), anchor)
+    stored = next((tmp_path / "gw" / "bucket").rglob("*.container"))
+    stored.chmod(0o600)
+    place, refused = place_of(container, placements, 2, 1), 0
+    for offset in range(5, len(container.body), 97):
+        stored.write_bytes(container.body[:offset] + bytes([container.body[offset] ^ 1]) + container.body[offset + 1 :])
+        try:
+            verify_both(chain, ReceiptAssembler(chain.ledger, chain.bucket).assemble(place, KEY), 13)
+        except SealBroken:
+            refused += 1
+    assert refused > 10
+
+
+def test_few_bundles_are_kept(chain, monkeypatch):
+    monkeypatch.setattr("gateway.receipts.KEPT_BUNDLES", 2)
+    container, placements, anchor = chain.put()
+    chain.record(party_body(), anchor)
+    assembler = ReceiptAssembler(chain.ledger, chain.bucket)
+    for bundle in (0, 1, 2, 0):
+        assert assembler.assemble(place_of(container, placements, bundle, 0), KEY)
+    assert len(assembler._kept) == 2
