@@ -5,7 +5,7 @@ while; it holds no key and no record. Per receipt, the record's own segment is o
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -13,13 +13,13 @@ from chain import merkle
 from chain.block import Header
 from chain.ledger import Ledger
 from chain.proof import LogProof
-from chain.transactions import PartyBody, parse_transaction
+from chain.transactions import AnchorBody, PartyBody, parse_transaction
 from gateway.receipt_format import FORMAT, Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
 from gateway.storage.port import ObjectStore
 from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
 from gateway.vault.cover import CoverNode, path_of
-from gateway.vault.errors import LeafMismatch
+from gateway.vault.errors import LeafMismatch, SealBroken
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.primitives import WrapPrivateKey
 from gateway.vault.sealed_bundle import Read, read_header
@@ -96,6 +96,7 @@ class ReceiptAssembler:
     def _put_together(self, place: Place, read: Read, key: WrapPrivateKey, anchor: LogProof) -> _Shared | NotYetFinal:
         slots = container.read_table(read, place.container_size)
         roots = [slot.root for slot in slots]
+        _check_anchored(roots, anchor)
         opened = _open(slots[place.ordinal], read, key)
         opened.check_root(roots[place.ordinal])
         stated = opened.statement()
@@ -155,6 +156,14 @@ class ReceiptAssembler:
             statement=shared.statement,
             issuer=shared.issuer,
         )
+
+
+def _check_anchored(roots: Sequence[bytes], anchor: LogProof) -> None:
+    """What the container's table says in clear is believed only as far as the ledger bears it out."""
+    body = parse_transaction(anchor.transaction).body
+    assert isinstance(body, AnchorBody)
+    if (len(roots), container.container_root(roots)) != (body.bundles, body.root):
+        raise SealBroken("container table", "its bundles are not those that were anchored")
 
 
 def _open(slot: BundleSlot, read: Read, key: WrapPrivateKey) -> OpenedBundle:
