@@ -21,7 +21,7 @@ def base_url() -> str:
     """Scheme, host and port, without a slash at the end."""
     configured = services().settings.base_url
     if configured:
-        return configured.rstrip("/")
+        return configured
     return f"http://{request.host}" if _HOST.fullmatch(request.host) else "http://localhost"
 
 
@@ -39,4 +39,4 @@ def token_url() -> str | None:
 def token_audience() -> str:
     """The audience of our own access tokens. Their key is this gateway's alone, so the name may stay fixed where no base URL is."""
     configured = services().settings.base_url
-    return configured.rstrip("/") + FHIR_PATH if configured else "urn:fhir-anchor:gateway"
+    return configured + FHIR_PATH if configured else "urn:fhir-anchor:gateway"

@@ -1,22 +1,19 @@
 """The HTTP application: routes, one module an interaction, behind one check of who may call and one table of errors."""
 
-from typing import TYPE_CHECKING
-
 from flask import Flask
 
+from gateway.services import Services
 from gateway.web.authorization import enforce
 from gateway.web.errors import answer_errors
+from gateway.web.metadata import metadata
 from gateway.web.request_context import follow_requests
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 
-if TYPE_CHECKING:
-    from gateway.services import Services
-
-_BLUEPRINTS = (token, smart_configuration)
+_BLUEPRINTS = (token, metadata, smart_configuration)
 
 
-def create_app(services: "Services") -> Flask:
+def create_app(services: Services) -> Flask:
     """A WSGI application on `services`. It opens nothing itself."""
     app = Flask("gateway.web", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

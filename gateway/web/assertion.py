@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 ALGORITHMS = ("ES384", "RS384")
 MAX_LIFETIME = 300  # seconds
 CLOCK_SKEW = 30  # seconds a client's clock may be ahead
+UNKNOWN_KEY = "kid names no registered key"
 _MAX_ASSERTION = 16 * 1024  # characters
 _MAX_JTI = 255
 _MIN_RSA_BITS = 2048
@@ -66,7 +67,7 @@ def _key(jwks: Mapping[str, Any], header: Mapping[str, Any]) -> jwk.ECKey | jwk.
         raise AssertionRefused(f"alg must be {' or '.join(ALGORITHMS)}")
     named = [k for k in jwks.get("keys", []) if k.get("kid") == header.get("kid") and header.get("kid")]
     if len(named) != 1:
-        raise AssertionRefused("kid names no registered key")
+        raise AssertionRefused(UNKNOWN_KEY)
     key = jwk.import_key(named[0])
     if header["alg"] == "ES384" and isinstance(key, jwk.ECKey) and key.curve_name == "P-384":
         return key

@@ -4,15 +4,15 @@
 type of the path, or on all types where the path names none. The check runs before the view, in one place.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from flask import Flask, current_app, g, request
 
 from gateway.errors import Forbidden, Unauthorized
+from gateway.index.parties import Party
 from gateway.web import addresses
 from gateway.web.access_token import AccessToken, TokenExpired, TokenRefused, read_token
 from gateway.web.request_context import services
@@ -21,20 +21,11 @@ View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC = "public"
 
 
-class Party(Protocol):
-    """What sign-in needs to know of a registered party."""
-
-    @property
-    def client_id(self) -> str: ...
-    @property
-    def active(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who is asking, by a token that holds: a party that is active now, and what the token lets it do."""
 
-    party: Any
+    party: Party
     token: AccessToken
 
 
@@ -88,7 +79,7 @@ def authenticate(header: str | None) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("sign in: send a bearer token from the token endpoint")
     try:
-        read = read_token(services().token_key, token.strip(), audience=addresses.token_audience(), now=int(time.time()))
+        read = read_token(services().token_key, token.strip(), audience=addresses.token_audience(), now=int(services().clock()))
     except TokenExpired as error:
         raise Unauthorized(str(error), code="expired") from error
     except TokenRefused as error:

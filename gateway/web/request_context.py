@@ -2,20 +2,17 @@
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, current_app, g, request
 
+from gateway.services import Services
 from gateway.web.request_id import HEADER, request_id_from
-
-if TYPE_CHECKING:
-    from gateway.services import Services
 
 _NOT_LOGGED = ("/livez", "/readyz")  # probes come every few seconds and say nothing
 
 
-def services() -> "Services":
+def services() -> Services:
     """What the composition root made for this process."""
     found: Services = current_app.extensions["services"]
     return found

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 
+from chain.transactions import Role
 from gateway.web.scopes import Scope
 
-INSTITUTION, AGENCY = 1, 2  # as in the ledger's PARTY transaction
-
-_ALLOWED: Mapping[int, tuple[Scope, ...]] = {
-    INSTITUTION: (Scope("*", "cruds"),),
-    AGENCY: (Scope("*", "rs"),),  # it reads what was consented to; writing needs a consent to write
+_ALLOWED: Mapping[Role, tuple[Scope, ...]] = {
+    Role.INSTITUTION: (Scope("*", "cruds"),),
+    Role.AGENCY: (Scope("*", "rs"),),  # it reads what was consented to; writing needs a consent to write
 }
 
 
-def scopes_of(role: int) -> tuple[Scope, ...]:
+def scopes_of(role: Role) -> tuple[Scope, ...]:
     """The widest scopes of `role`; none for one that does not sign in here (a gateway)."""
     return _ALLOWED.get(role, ())

@@ -1,18 +1,17 @@
 """POST /auth/token: SMART Backend Services, `client_credentials` with an assertion (https://hl7.org/fhir/smart-app-launch/backend-services.html)."""
 
-import os
-import time
 from urllib.parse import parse_qs
 
 import msgspec
 import structlog
 from flask import Blueprint, Response, request
 
+from chain.transactions import Role
 from fhir_adapters.issue import InvalidInput
 from gateway.errors import TooLarge, UnsupportedMedia
 from gateway.web import addresses
 from gateway.web.access_token import LIFETIME, issue_token
-from gateway.web.assertion import AssertionRefused, Claims, claimed_client_id, verify_assertion
+from gateway.web.assertion import UNKNOWN_KEY, AssertionRefused, Claims, claimed_client_id, verify_assertion
 from gateway.web.authorization import public
 from gateway.web.body import read_body
 from gateway.web.oauth_error import NO_STORE, OAuthError
@@ -36,7 +35,7 @@ def give_token() -> Response:
         raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise OAuthError("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
-    claims, role = _authenticated(form.get("client_assertion", ""), now=int(time.time()))
+    claims, role = _authenticated(form.get("client_assertion", ""), now=int(services().clock()))
     scopes = granted(parse_scopes(form.get("scope", "")), scopes_of(role))
     if not scopes:
         raise OAuthError("invalid_scope", "none of the scopes asked for is one this client may have, such as system/*.rs")
@@ -50,8 +49,8 @@ def _token_body(claims: Claims, scopes: tuple[Scope, ...]) -> bytes:
         audience=addresses.token_audience(),
         client_id=claims.client_id,
         scopes=scopes,
-        jti=os.urandom(16).hex(),
-        now=int(time.time()),
+        jti=services().random(16).hex(),
+        now=int(services().clock()),
     )
     return msgspec.json.encode({"access_token": given, "token_type": "bearer", "expires_in": LIFETIME, "scope": " ".join(map(str, scopes))})
 
@@ -75,7 +74,7 @@ def _form() -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _authenticated(assertion: str, *, now: int) -> tuple[Claims, int]:
+def _authenticated(assertion: str, *, now: int) -> tuple[Claims, Role]:
     """Who signed the assertion, and its role. An unknown or suspended client is refused in the words for a key that is not registered."""
     expected = addresses.token_url()
     if expected is None:
@@ -83,8 +82,9 @@ def _authenticated(assertion: str, *, now: int) -> tuple[Claims, int]:
     try:
         client_id = claimed_client_id(assertion)
         party = services().parties.by_client_id(client_id)
-        jwks = party.jwks if party is not None and party.active else {}
-        claims = verify_assertion(assertion, client_id=client_id, jwks=jwks, token_url=expected, now=now)
+        if party is None or not party.active:
+            raise AssertionRefused(UNKNOWN_KEY)
+        claims = verify_assertion(assertion, client_id=client_id, jwks=party.jwks, token_url=expected, now=now)
     except AssertionRefused as error:
         raise OAuthError("invalid_client", str(error)) from error
     if not services().parties.claim_jti(client_id, claims.jti, claims.expires_at):

@@ -3,17 +3,30 @@
 import contextlib
 import http.client
 import json
+import os
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
+from flask import Flask
 from joserfc import jwk, jwt
+from nacl.signing import SigningKey
+from sqlalchemy import update
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from chain.transactions import Role
+from gateway.bootstrap import open_services
+from gateway.founding import found
+from gateway.index import parties
+from gateway.index.schema import party
+from gateway.services import Services
+from gateway.settings import load_settings
 from gateway.web.app import create_app
 
+FORM = "application/x-www-form-urlencoded"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -25,9 +38,9 @@ class Quiet(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def served(services):
-    """Yields a Client of an application on `services`."""
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True, request_handler=Quiet)
+def served(app):
+    """Yields a Client of `app`."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -70,11 +83,18 @@ class Client:
             return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.getheaders()}, body=answer.read())
 
     def sign_in(self, form):
-        return self.ask("POST", "/auth/token", urlencode(form), Content_Type="application/x-www-form-urlencoded")
+        return self.ask("POST", "/auth/token", urlencode(form), Content_Type=FORM)
 
     def assertion(self, key, client_id, alg="ES384", header=None, **changed):
         now = int(time.time())
-        claims = {"iss": client_id, "sub": client_id, "aud": self.url + "/auth/token", "exp": now + 240, "iat": now, "jti": str(uuid.uuid4())}
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.url + "/auth/token",
+            "exp": now + 240,
+            "iat": now,
+            "jti": str(uuid.uuid4()),
+        }
         claims = {name: value for name, value in (claims | changed).items() if value is not ...}
         return jwt.encode({"alg": alg, "kid": key.kid} | (header or {}), claims, key, algorithms=[alg])
 
@@ -90,3 +110,51 @@ class Client:
 
 def new_key(kid="k1", curve="P-384"):
     return jwk.ECKey.generate_key(curve, {"kid": kid})
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway with parties that share their keys: an institution, an agency, and an institution that is suspended."""
+
+    services: Services
+    app: Flask
+    client: Client
+    hospital: str
+    agency: str
+    suspended: str
+
+
+@contextlib.contextmanager
+def gateway(home, jwks):
+    """A gateway founded in `home`, without its jobs process. `jwks`: keys for sign-in of every party."""
+    home = home / "gw"
+    found(home, delegates=1, slot_seconds=1, chosen={}, now=int(time.time()), random=os.urandom)
+    services = open_services(load_settings(home, {}))
+    try:
+        names = [_register(services, name, role, jwks) for name, role in (("Hospital", 1), ("Insurer", 2), ("Closed", 1))]
+        with services.index.atomic() as connection:
+            connection.execute(update(party).where(party.c.client_id == names[2]).values(status="suspended"))
+        app = create_app(services)
+        with served(app) as client:
+            yield Gateway(services, app, client, *names)
+    finally:
+        services.index.close()
+
+
+def _register(services, name, role, jwks):
+    client_id, seed = parties.new_client_id(name, os.urandom), os.urandom(32)
+    with services.index.atomic() as connection:
+        parties.register(
+            connection,
+            client_id=client_id,
+            name=name,
+            role=Role(role),
+            signing="gateway",
+            jwks={"keys": [key.as_dict(private=False) for key in jwks]},
+            signing_key=None,
+            attestation_key=bytes(SigningKey(seed).verify_key),
+            attestation_sealed=services.keyring.seal(f"attestation-key/{client_id}", seed, os.urandom),
+            purposes=(),
+            now=int(time.time()),
+        )
+    return client_id

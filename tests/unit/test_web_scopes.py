@@ -1,10 +1,11 @@
 import pytest
 
-from gateway.web.roles import AGENCY, INSTITUTION, scopes_of
+from chain.transactions import Role
+from gateway.web.roles import scopes_of
 from gateway.web.scopes import Scope, granted, parse_scopes
 
 
-def ask(text, role=INSTITUTION):
+def ask(text, role=Role.INSTITUTION):
     return " ".join(map(str, granted(parse_scopes(text), scopes_of(role))))
 
 
@@ -42,12 +43,12 @@ def test_what_is_understood_is_granted_beside_what_is_not():
 
 
 def test_a_role_narrows_interactions():
-    assert ask("system/*.cruds system/Patient.cr", AGENCY) == "system/*.rs system/Patient.r"
-    assert ask("system/*.cud", AGENCY) == ""
+    assert ask("system/*.cruds system/Patient.cr", Role.AGENCY) == "system/*.rs system/Patient.r"
+    assert ask("system/*.cud", Role.AGENCY) == ""
 
 
 def test_a_role_that_does_not_sign_in_gets_nothing():
-    assert ask("system/*.cruds", role=3) == ""
+    assert ask("system/*.cruds", role=Role.GATEWAY) == ""
 
 
 def test_all_types_asked_of_one_allowed_is_that_one():
