@@ -1,0 +1,66 @@
+"""The composition root: from settings to open services. Everything that a process holds open is opened here, after its fork."""
+
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from chain.genesis import Genesis
+from chain.keys import ChainId
+from gateway.index import secrets
+from gateway.index.database import Index, open_index
+from gateway.index.parties import Parties
+from gateway.services import Services
+from gateway.settings import BadSetting, Settings
+from gateway.storage.opening import open_object_store
+from gateway.vault.keyring import Keyring, load_kek
+from gateway.vault.primitives import KEY_BYTES, Random
+from gateway.vault.record_id import RecordIds
+
+_ID_KEY_BYTES = 16
+
+
+def open_services(settings: Settings, random: Random = os.urandom) -> Services:
+    """All that the flows need. Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator."""
+    index = open_index(settings.effective_database_url)
+    if not index.is_current():
+        raise BadSetting(f"the database of {settings.home} was made by another version of fhir-anchor; bring it up to date first")
+    keyring = Keyring(load_kek(_kek_path(settings)))
+    id_key, index_key, token_key = _own_keys(index, keyring, random)
+    try:
+        store = open_object_store(settings.effective_bucket_url)
+    except ValueError as error:
+        raise BadSetting(f"FHIR_ANCHOR_BUCKET_URL: {error}") from error
+    return Services(
+        settings=settings,
+        chain_id=ChainId(read_genesis(settings).chain_id),
+        index=index,
+        store=store,
+        parties=Parties(index),
+        keyring=keyring,
+        ids=RecordIds(id_key),
+        index_key=index_key,
+        token_key=token_key,
+        clock=time.time,
+        random=random,
+    )
+
+
+def read_genesis(settings: Settings) -> Genesis:
+    """The genesis of the gateway's chain. Raises chain.genesis.GenesisInvalid."""
+    return Genesis.parse(settings.genesis_path.read_bytes())
+
+
+def _own_keys(index: Index, keyring: Keyring, random: Random) -> tuple[bytes, bytes, bytes]:
+    with index.atomic() as connection:
+        return (
+            secrets.load_or_create(connection, keyring, "record-ids", _ID_KEY_BYTES, random),
+            secrets.load_or_create(connection, keyring, "index", KEY_BYTES, random),
+            secrets.load_or_create(connection, keyring, "access-tokens", KEY_BYTES, random),
+        )
+
+
+def _kek_path(settings: Settings) -> Path:
+    if settings.kek_uri is None:
+        return settings.keys_path / "kek.json"
+    return Path(unquote(urlsplit(settings.kek_uri).path))

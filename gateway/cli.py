@@ -1,0 +1,60 @@
+"""`fhir-anchor`: the command line. Commands are loaded when they are called, so that each starts as fast as it can."""
+
+import importlib
+from pathlib import Path
+
+import click
+
+# command -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
+_COMMANDS = {
+    "demo": ("gateway.commands.demo", "demo", "Show the whole path in a folder of its own, from a hospital's push to a found tampering."),
+    "init": ("gateway.commands.init", "init", "Make a new gateway: keys, genesis, databases, bucket."),
+    "serve": ("gateway.commands.serve", "serve", "Run the gateway: HTTP workers and the jobs process."),
+    "party": ("gateway.commands.party", "party", "Register institutions and agencies."),
+    "patient": ("gateway.commands.patient", "patient", "Enrol patients, so that they can sign in."),
+    "push": ("gateway.commands.push", "push", "Send FHIR files, signed, and list their receipts."),
+    "receipt": ("gateway.commands.receipt", "receipt", "Get receipts, and verify them offline."),
+    "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, and verify it from genesis."),
+    "audit": ("gateway.commands.audit", "audit", "Re-verify the chain and the storage."),
+    "jobs": ("gateway.commands.jobs", "jobs", "The jobs process, on its own."),
+    "bench": ("gateway.commands.bench", "bench", "Measure this machine and this gateway."),
+}
+
+
+class LateGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=LateGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done or clean, 1 findings or refused, 2 could not do or check it.",
+)
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the gateway [FHIR_ANCHOR_HOME; ./fhir-anchor-home]."
+)
+@click.version_option(package_name="fhir-anchor")
+def main(home: Path | None) -> None:
+    """A FHIR gateway that can prove what it says.
+
+    \b
+    fhir-anchor demo                                   see it work
+    fhir-anchor --home DIR init                        make a gateway
+    fhir-anchor --home DIR serve --port 8080           run it
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    _ = home  # read by gateway.commands.context.home_of

@@ -1,0 +1,90 @@
+"""`fhir-anchor audit`: re-verify what the gateway keeps."""
+
+import time
+from collections.abc import Callable
+
+import click
+
+from gateway.bootstrap import read_genesis
+from gateway.commands.context import CouldNot, json_option, leave, settings_of, tell
+from gateway.commands.ledger import opened_ledger
+from gateway.settings import Settings
+from jobs.audit_report import FINDING_CODES, Report, merge, to_json
+
+PENDING_SLOTS = 60  # slots after which an unanchored container is a finding: longer than a restart takes
+
+
+@click.group()
+def audit() -> None:
+    """Re-verify the chain and the storage. Shows no clinical content and needs none."""
+
+
+@audit.command(epilog="Example: fhir-anchor --home ./gw audit run --level storage --json")
+@click.option(
+    "--level",
+    type=click.Choice(["ledger", "storage", "all"]),
+    default="all",
+    show_default=True,
+    help="ledger: blocks, votes, state, derived rows. storage: every anchored container, the database's rows, orphans.",
+)
+@json_option
+@click.pass_context
+def run(context: click.Context, level: str, as_json: bool) -> None:
+    """Run an audit. Exit codes: 0 clean, 1 findings, 2 something could not be checked."""
+    report = audit_report(settings_of(context), tuple(_LEVELS) if level == "all" else (level,))
+    tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
+    leave(report.exit_code)
+
+
+def audit_report(settings: Settings, levels: tuple[str, ...]) -> Report:
+    """The levels asked for, one after another."""
+    report = Report()
+    for level in levels:
+        report = merge(report, _LEVELS[level](settings))
+    return report
+
+
+def _ledger(settings: Settings) -> Report:
+    from gateway.founding import delegate_key_paths
+    from gateway.key_files import KeyFileUnusable, read_key
+    from jobs.audit_ledger import delegate_watermarks, verify_ledger
+
+    paths = delegate_key_paths(settings.keys_path)
+    try:
+        watermarks = delegate_watermarks(paths, [read_key(path) for path in paths])
+    except KeyFileUnusable as error:
+        raise CouldNot(str(error)) from error
+    with opened_ledger(settings) as (store, genesis):
+        return verify_ledger(store, genesis, watermarks)
+
+
+def _storage(settings: Settings) -> Report:
+    from chain.ledger import Ledger
+    from gateway.index.database import open_index
+    from gateway.storage.opening import open_object_store
+    from jobs.audit_storage import Bounds, verify_storage
+
+    bounds = Bounds(int(time.time()), PENDING_SLOTS * read_genesis(settings).slot_seconds)
+    index = open_index(settings.effective_database_url)
+    report = Report()
+    try:
+        with opened_ledger(settings) as (store, genesis):
+            for shard in verify_storage(Ledger(store, genesis), index, open_object_store(settings.effective_bucket_url), bounds):
+                report = merge(report, shard)
+    finally:
+        index.close()
+    return report
+
+
+_LEVELS: dict[str, Callable[[Settings], Report]] = {"ledger": _ledger, "storage": _storage}
+
+
+def report_text(report: Report) -> str:
+    """The report for people: counts, then each finding with what to do."""
+    lines = [f"checked   {count:>10,}  {what}" for what, count in report.checked.items()]
+    lines += [f"pending   {subject}" for subject in report.pending]
+    lines += [f"UNCHECKED {what}" for what in report.could_not_check]
+    for finding in report.findings:
+        lines += [f"FINDING   {finding.code}  {finding.subject}", f"          {finding.detail}", f"          {FINDING_CODES[finding.code]}"]
+    lines.append({0: "Clean.", 1: f"{len(report.findings)} findings.", 2: "Not everything could be checked."}[report.exit_code])
+    return "\n".join(lines)

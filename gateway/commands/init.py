@@ -1,0 +1,61 @@
+"""`fhir-anchor init`: make a new gateway in an empty folder."""
+
+import os
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from gateway.commands.context import CouldNot, home_of, json_option, tell
+from gateway.founding import FoundingRefused, found
+from gateway.settings import BadSetting
+
+
+@click.command(epilog="Example: fhir-anchor --home ./gw init --slot-seconds 2")
+@click.option("--delegates", default=4, show_default=True, help="How many delegates produce and vote: 1, 4, 7, ... (3f+1).")
+@click.option("--slot-seconds", default=2, show_default=True, type=click.IntRange(1, 3600), help="Length of a slot of the chain.")
+@click.option("--bucket", "bucket_url", help="Where containers go [file://HOME/bucket].")
+@click.option("--base-url", help="Address that clients use, where a proxy stands in front.")
+@click.option(
+    "--shared-system", "shared_systems", multiple=True, metavar="URI", help="Identifier system that all institutions share. Repeatable."
+)
+@json_option
+@click.pass_context
+def init(
+    context: click.Context,
+    delegates: int,
+    slot_seconds: int,
+    bucket_url: str | None,
+    base_url: str | None,
+    shared_systems: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make a new gateway in --home: keys (0600), genesis.json, databases, bucket. Refused where a gateway already is."""
+    home = home_of(context)
+    for system in shared_systems:
+        if not urlsplit(system).scheme:
+            raise CouldNot(f"--shared-system {system!r} is no URI; identifier systems look like https://... or urn:oid:...")
+    try:
+        genesis = found(
+            home,
+            delegates=delegates,
+            slot_seconds=slot_seconds,
+            chosen={"bucket_url": bucket_url, "base_url": base_url, "shared_systems": shared_systems},
+            now=int(time.time()),
+            random=os.urandom,
+        )
+    except (FoundingRefused, BadSetting) as error:
+        raise CouldNot(str(error)) from error
+    told = {"home": str(home), "genesis": str(home / "genesis.json"), "chain_id": genesis.chain_id.hex(), "delegates": delegates}
+    tell(told, as_json=as_json, text=lambda: _words(home, genesis.chain_id))
+
+
+def _words(home: Path, chain_id: bytes) -> str:
+    return (
+        f"A gateway was made in {home}.\n"
+        f"  chain id      {chain_id.hex()}\n"
+        f"  give away     {home / 'genesis.json'}   (whoever verifies receipts needs it)\n"
+        f"  keep secret   {home / 'keys'}\n"
+        f"Start it:       fhir-anchor --home {home} serve"
+    )

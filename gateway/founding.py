@@ -1,0 +1,89 @@
+"""Making a new gateway: everything is made in a folder beside `home` and renamed at the end, so that a failure leaves nothing half made."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from chain.genesis import Delegate, Genesis, GenesisInvalid, make_genesis
+from chain.keys import ChainId
+from chain.store import LedgerStore
+from chain.transactions import PartyAction, PartyBody, Role
+from chain.watermark import create_watermark
+from gateway.index.database import create_index
+from gateway.key_files import write_key
+from gateway.settings import Settings, load_settings, save_settings
+from gateway.storage.opening import open_object_store
+from gateway.vault.keyring import create_kek
+from gateway.vault.primitives import Random
+
+EPOCH_BLOCKS = 1000
+HEARTBEAT_SECONDS = 600
+GATEWAY_CLIENT_ID = "gateway"
+
+
+class FoundingRefused(Exception):
+    """No gateway was made; the message says why. Nothing was left behind."""
+
+
+def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:
+    """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep. Raises FoundingRefused, BadSetting."""
+    if home.exists() and any(home.iterdir()):
+        raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    try:
+        genesis = _build(building, delegates, slot_seconds, chosen, now, random)
+        _sync_folder(building)
+        building.rename(home)
+    except GenesisInvalid as error:
+        raise FoundingRefused(f"--delegates {delegates}: {error}") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    _sync_folder(home.parent)
+    open_object_store(load_settings(home, {}).effective_bucket_url)
+    return genesis
+
+
+def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700)
+    create_kek(keys / "kek.json", random)
+    gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32))
+    names = [f"delegate-{number}" for number in range(1, delegates + 1)]
+    delegate_keys = {name: write_key(keys / f"{name}.json", name, random(32)) for name in names}
+    body = make_genesis(
+        network=f"fhir-anchor-{random(4).hex()}",
+        started_at=now,
+        slot_seconds=slot_seconds,
+        epoch_blocks=EPOCH_BLOCKS,
+        heartbeat_slots=max(1, HEARTBEAT_SECONDS // slot_seconds),
+        delegates=tuple(Delegate(name, key.public) for name, key in delegate_keys.items()),
+        parties=(PartyBody(PartyAction.REGISTER, GATEWAY_CLIENT_ID, "fhir-anchor gateway", Role.GATEWAY, gateway_key.public, None),),
+    )
+    genesis = Genesis.parse(body)
+    for name, key in delegate_keys.items():
+        create_watermark(keys / f"{name}.watermark", ChainId(genesis.chain_id), key.public)
+    (folder / "bucket").mkdir()
+    save_settings(folder, chosen)
+    settings = Settings(home=folder)
+    LedgerStore.create(settings.effective_ledger_url, genesis).close()
+    create_index(settings.effective_database_url)
+    (folder / "genesis.json").write_bytes(body)
+    return genesis
+
+
+def delegate_key_paths(keys: Path) -> list[Path]:
+    """The delegates' key files below `keys`, in the order of their numbers."""
+    found_paths = [path for path in keys.glob("delegate-*.json") if re.fullmatch(r"delegate-\d+\.json", path.name)]
+    return sorted(found_paths, key=lambda path: int(path.stem.partition("-")[2]))
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,140 @@
+"""What the operator decides: a flag wins over the environment, the environment over `DIR/settings.json`, that over the default.
+
+Every value is checked when it is read; a bad one stops the start with a sentence that names it.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+DEFAULT_HOME = Path("fhir-anchor-home")
+DEFAULT_PORT = 8080
+DEFAULT_BASE_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+
+
+class BadSetting(Exception):
+    """A setting cannot be used; the message names it, its value's fault and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it, resolved. URLs are as given by the operator; None means "below `home`" or "as the request says"."""
+
+    home: Path
+    database_url: str | None = None
+    ledger_url: str | None = None
+    bucket_url: str | None = None
+    kek_uri: str | None = None
+    base_url: str | None = None
+    workers: int = 2
+    timezone: str = "UTC"
+    shared_systems: tuple[str, ...] = ()
+
+    @property
+    def genesis_path(self) -> Path:
+        return self.home / "genesis.json"
+
+    @property
+    def keys_path(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'gateway.db'}"
+
+    @property
+    def effective_ledger_url(self) -> str:
+        return self.ledger_url or f"sqlite:///{self.home.resolve() / 'ledger.db'}"
+
+    @property
+    def effective_bucket_url(self) -> str:
+        return self.bucket_url or (self.home.resolve() / "bucket").as_uri()
+
+
+def _url(*schemes: str) -> Callable[[str, str], str]:
+    def check(name: str, text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise BadSetting(f"{name} is {text!r}; it must start with one of: {', '.join(s + '://' for s in schemes)}")
+        return text
+
+    return check
+
+
+def _base_url(name: str, text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise BadSetting(f"{name} is {text!r}; it must be the address that clients use, such as https://fhir.example.org")
+    return text.rstrip("/")
+
+
+def _workers(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise BadSetting(f"{name} is {text!r}; it must be a whole number from 1 to 256")
+    return int(text)
+
+
+def _timezone(name: str, text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise BadSetting(f"{name} is {text!r}; it must be a time zone of the tz database, such as Europe/Berlin") from error
+    return text
+
+
+# setting -> (environment variable, check). The one place that says what exists.
+_CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "database_url": ("FHIR_ANCHOR_DATABASE_URL", _url("sqlite")),
+    "ledger_url": ("FHIR_ANCHOR_LEDGER_URL", _url("sqlite")),
+    "bucket_url": ("FHIR_ANCHOR_BUCKET_URL", _url("file")),
+    "kek_uri": ("FHIR_ANCHOR_KEK_URI", _url("file")),
+    "base_url": ("FHIR_ANCHOR_BASE_URL", _base_url),
+    "workers": ("FHIR_ANCHOR_WORKERS", _workers),
+    "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
+}
+
+
+def home_from(flag: Path | None, environ: Mapping[str, str]) -> Path:
+    """The home folder: `--home`, else FHIR_ANCHOR_HOME, else ./fhir-anchor-home."""
+    return flag or (Path(environ["FHIR_ANCHOR_HOME"]) if environ.get("FHIR_ANCHOR_HOME") else DEFAULT_HOME)
+
+
+def load_settings(home: Path, environ: Mapping[str, str] = os.environ, **flags: object) -> Settings:
+    """Settings of the gateway at `home`. Raises BadSetting, also when `home` holds no gateway."""
+    if not (home / "genesis.json").is_file():
+        raise BadSetting(f"there is no gateway at {home}; make one with: fhir-anchor --home {home} init")
+    saved = _saved(home / "settings.json")
+    values: dict[str, Any] = {"shared_systems": tuple(saved.pop("shared_systems", ()))}
+    for name, (variable, check) in _CHECKS.items():
+        for source, text in ((f"--{name.replace('_', '-')}", flags.get(name)), (variable, environ.get(variable)), (name, saved.get(name))):
+            if text not in (None, ""):
+                values[name] = check(source, str(text))
+                break
+    return Settings(home=home, **values)
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except msgspec.DecodeError as error:
+        raise BadSetting(f"{path} is not a JSON object: {error}") from error
+    unknown = sorted(set(found) - set(_CHECKS) - {"shared_systems"})
+    if unknown:
+        raise BadSetting(f"{path} has settings that do not exist: {', '.join(unknown)}")
+    return found
+
+
+def save_settings(home: Path, chosen: Mapping[str, object]) -> None:
+    """Write what `init` was told, so that later commands need no flags. Values are checked as when read."""
+    kept = {name: value for name, value in chosen.items() if value not in (None, (), "")}
+    for name, value in kept.items():
+        if name in _CHECKS:
+            _CHECKS[name][1](f"--{name.replace('_', '-')}", str(value))
+    (home / "settings.json").write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")

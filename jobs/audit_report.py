@@ -1,0 +1,77 @@
+"""What an audit says: counts of what was checked, what is pending, and findings from a closed list of codes.
+
+Reports of shards merge associatively, so that one process, a pool or a cluster run the same code. "Could not check" is never clean.
+"""
+
+from dataclasses import dataclass, field
+
+# code -> what to do. The closed list: a finding with another code is a programming error.
+FINDING_CODES = {
+    "container-missing": "Restore the object from the bucket's versions or a backup; its records cannot be served until then.",
+    "container-altered": "Do not serve from it. Restore the object from a backup and look for who can write to the bucket.",
+    "container-unindexed": "The chain anchors a container that the database does not know: restore the database, or rebuild its rows.",
+    "container-unanchored": "The database names a container that the chain never anchored: look at `ledger status`, rejected.",
+    "orphan-object": "No record points to it: what a crash between storing and committing leaves. The sweeper removes it after its grace.",
+    "index-row-altered": "The database's row differs from what was sealed or anchored: restore the database.",
+    "block-missing": "The stored chain was cut at this height: restore ledger.db from a delegate or a backup.",
+    "block-invalid": "The stored chain was changed at this height: restore ledger.db from a delegate or a backup.",
+    "schedule-invalid": "A delegate produced in a slot that was not its own: find out who holds its key.",
+    "vote-invalid": "The stored votes were changed at this height: restore ledger.db from a delegate or a backup.",
+    "transaction-invalid": "A block records what the rules do not admit: restore ledger.db; if the votes hold, a quorum is at fault.",
+    "log-mismatch": "The log's transactions or hashes were changed: restore ledger.db from a delegate or a backup.",
+    "state-mismatch": "The ledger's state differs from what its blocks give: restore ledger.db from a delegate or a backup.",
+    "index-mismatch": "The ledger's transaction index differs from its blocks: restore ledger.db from a delegate or a backup.",
+    "leaf-mismatch": "A sealed record does not match its commitment: restore the container.",
+    "permit-missing": "A disclosure had no consent or other basis in force: treat it as a breach.",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that does not hold: `subject` names the container, height, row or record."""
+
+    code: str
+    subject: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.code not in FINDING_CODES:
+            raise ValueError(f"{self.code} is not a finding code")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One shard's or a whole audit's result."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    could_not_check: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 1 findings, 2 something could not be checked (and nothing worse was found)."""
+        return 1 if self.findings else 2 if self.could_not_check else 0
+
+
+def merge(left: Report, right: Report) -> Report:
+    """Both together; associative, with `Report()` as its neutral element."""
+    checked = dict(left.checked)
+    for what, count in right.checked.items():
+        checked[what] = checked.get(what, 0) + count
+    return Report(
+        checked,
+        left.pending + right.pending,
+        left.findings + right.findings,
+        left.could_not_check + right.could_not_check,
+    )
+
+
+def to_json(report: Report) -> dict[str, object]:
+    """The report as `--json` prints it."""
+    return {
+        "checked": report.checked,
+        "pending": list(report.pending),
+        "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail, "advice": FINDING_CODES[f.code]} for f in report.findings],
+        "could_not_check": list(report.could_not_check),
+    }

@@ -1,0 +1,136 @@
+"""Audit level `storage`: every anchored container exists and hashes to its anchor; nothing else lies in the bucket.
+
+The chain is what is believed. The database is compared with it row by row, the bucket object by object; neither needs a key to be opened.
+Shards are ranges of heights for the anchors, of rows for the database, and of names for the bucket.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from chain.encoding import EncodingError
+from chain.errors import LedgerError
+from chain.ledger import Ledger
+from chain.transactions import AnchorBody, parse_transaction
+from gateway.errors import Unavailable
+from gateway.index import containers
+from gateway.index.database import Index
+from gateway.storage.port import ObjectMissing, ObjectStore, StoredObject
+from gateway.vault.container import container_name, digest_of_name, read_table
+from gateway.vault.container import container_root as root_of
+from gateway.vault.errors import SealBroken
+from jobs.audit_report import Finding, Report, merge
+
+SHARD = 1000  # rows or heights
+GRACE_SECONDS = 60  # an object this young may belong to a submission that is about to commit
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What counts as not yet anchored: younger than `pending_seconds` at `now` (both in seconds)."""
+
+    now: int
+    pending_seconds: int
+
+
+def verify_storage(ledger: Ledger, index: Index, store: ObjectStore, bounds: Bounds) -> Iterator[Report]:
+    """The whole level, a report a shard; merge them."""
+    head = ledger.head()
+    for first in range(1, (head.height if head else 0) + 1, SHARD):
+        yield verify_anchors(range(first, min(first + SHARD, head.height + 1 if head else 1)), ledger, index, store)
+    for rows in containers.batches(index, SHARD):
+        yield verify_rows(rows, ledger, bounds)
+    for names in _listed(store):
+        yield verify_names(names, ledger, index, bounds)
+
+
+def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectStore) -> Report:
+    """Every container that the blocks at `heights` anchor, read whole."""
+    report = Report()
+    for height in heights:
+        try:
+            block = ledger.block(height)
+            transactions = [parse_transaction(raw) for raw in block.transactions] if block else []
+        except (LedgerError, EncodingError):
+            report = merge(report, Report(could_not_check=(f"height {height} cannot be read; see level ledger",)))
+            continue
+        for body in (t.body for t in transactions):
+            if isinstance(body, AnchorBody):
+                report = merge(report, _verify_container(body, height, index, store))
+    return report
+
+
+def verify_rows(rows: list[containers.ContainerRow], ledger: Ledger, bounds: Bounds) -> Report:
+    """Every container that the database knows is anchored as the database says, or young enough to be pending."""
+    pending: list[str] = []
+    findings: list[Finding] = []
+    for row in rows:
+        subject = container_name(row.digest)
+        if ledger.anchor_of(row.digest) is None:
+            if bounds.now - row.created_at <= bounds.pending_seconds:
+                pending.append(subject)
+            else:
+                findings.append(Finding("container-unanchored", subject, "no ANCHOR on the chain"))
+    return Report({"container rows": len(rows)}, tuple(pending), tuple(findings))
+
+
+def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, bounds: Bounds) -> Report:
+    """Every object in the bucket is a container that the chain or the database knows, or young enough to become one."""
+    pending: list[str] = []
+    findings: list[Finding] = []
+    for item in objects:
+        digest = digest_of_name(item.name)
+        known = digest is not None and (ledger.anchor_of(digest) is not None or containers.by_digest(index, digest) is not None)
+        if known:
+            continue
+        if bounds.now - item.created_at <= GRACE_SECONDS:
+            pending.append(item.name)
+        else:
+            findings.append(Finding("orphan-object", item.name, "neither the chain nor the database knows it"))
+    return Report({"objects": len(objects)}, tuple(pending), tuple(findings))
+
+
+def _verify_container(anchor: AnchorBody, height: int, index: Index, store: ObjectStore) -> Report:
+    name = container_name(anchor.digest)
+    checked = {"containers": 1, "container bytes": anchor.size}
+    try:
+        fault = _fault(anchor, store.get(name)) or _row_fault(anchor, index)
+    except ObjectMissing:
+        fault = ("container-missing", f"anchored at height {height}, not in the bucket")
+    except Unavailable as error:
+        return Report(could_not_check=(f"{name}: {error}",))
+    return Report(checked, findings=(Finding(fault[0], name, fault[1]),) if fault else ())
+
+
+def _fault(anchor: AnchorBody, body: bytes) -> tuple[str, str] | None:
+    if len(body) != anchor.size:
+        return "container-altered", f"{len(body)} bytes where {anchor.size} are anchored"
+    if sha256(body).digest() != anchor.digest:
+        return "container-altered", "it does not hash to its anchor"
+    try:
+        slots = read_table(lambda at, length: body[at : at + length], len(body))
+    except SealBroken as error:
+        return "container-altered", f"anchored as it is, but malformed: {error}"
+    if (root_of([slot.root for slot in slots]), len(slots)) != (anchor.root, anchor.bundles):
+        return "container-altered", "anchored as it is, but its table is not what the anchor says"
+    return None
+
+
+def _row_fault(anchor: AnchorBody, index: Index) -> tuple[str, str] | None:
+    row = containers.by_digest(index, anchor.digest)
+    if row is None:
+        return "container-unindexed", "the database does not know it"
+    if (row.size, row.root, row.bundles, row.leaves) != (anchor.size, anchor.root, anchor.bundles, anchor.leaves):
+        return "index-row-altered", "the database's row differs from its anchor"
+    return None
+
+
+def _listed(store: ObjectStore) -> Iterator[list[StoredObject]]:
+    batch: list[StoredObject] = []
+    for item in store.list():
+        batch.append(item)
+        if len(batch) == SHARD:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

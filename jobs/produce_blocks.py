@@ -1,0 +1,31 @@
+"""One slot of the chain: hand over what waits in the outbox, then let the engine do the slot's work."""
+
+import structlog
+
+from chain.block import FinalBlock
+from chain.engine import EmbeddedEngine, NoQuorum
+from chain.keys import SigningKey
+from chain.ledger import Ledger
+from gateway.index.database import Index
+from jobs.submit_transactions import submit_transactions
+
+
+class BlockProduction:
+    """What the slot job needs, opened once."""
+
+    def __init__(self, index: Index, engine: EmbeddedEngine, ledger: Ledger, key: SigningKey) -> None:
+        self._index, self._engine, self._ledger, self._key = index, engine, ledger, key
+        self._log = structlog.get_logger()
+
+    def produce(self, now: float) -> FinalBlock | None:
+        """The slot that `now` lies in. A missing quorum is logged and tried again in the next slot; what was begun is finished then."""
+        head = self._ledger.head()
+        submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, head.height if head else 0)
+        try:
+            block = self._engine.produce(now)
+        except NoQuorum as error:
+            self._log.error("no quorum in this slot", reason=str(error))
+            return None
+        if block is not None:
+            self._log.info("block final", height=block.header.height, transactions=len(block.transactions), votes=len(block.votes))
+        return block

@@ -1,0 +1,36 @@
+"""The outbox's way to the ledger: bodies out of gateway.db, signed with the gateway's ledger key, into the ledger's pool.
+
+Taken at least once: a crash after the ledger took a row and before the outbox forgot it makes the next run offer the same row again, and
+the ledger counts a row (its source) once. Signing happens here, so that nothing expires while it waits in the outbox.
+"""
+
+from chain.encoding import decode
+from chain.keys import ChainId, SigningKey
+from chain.ports import Engine as LedgerEngine
+from chain.transactions import BODIES, sign_transaction
+from gateway.index import outbox
+from gateway.index.database import Index
+
+BATCH = 1000  # rows in one transaction of either database
+VALID_FOR = 10_000  # heights from the present one
+
+
+def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, chain_id: ChainId, height: int) -> int:
+    """Offer every row of the outbox, in its order, to the ledger; `height` is the last final one. Returns how many were taken."""
+    taken = 0
+    while rows := _pending(index):
+        ledger.submit_all([(_signed(row, key, chain_id, height), row.id) for row in rows])
+        with index.atomic() as connection:
+            outbox.done(connection, [row.id for row in rows])
+        taken += len(rows)
+    return taken
+
+
+def _pending(index: Index) -> list[outbox.OutboxRow]:
+    with index.reading() as connection:
+        return outbox.pending(connection, limit=BATCH)
+
+
+def _signed(row: outbox.OutboxRow, key: SigningKey, chain_id: ChainId, height: int) -> bytes:
+    body = BODIES[row.kind].from_map(decode(row.body))
+    return sign_transaction(body, height + VALID_FOR, key, chain_id).raw
