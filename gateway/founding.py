@@ -1,7 +1,6 @@
 """Making a new gateway: everything is made in a folder beside `home` and renamed at the end, so that a failure leaves nothing half made."""
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -73,12 +72,6 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     create_index(settings.effective_database_url)
     (folder / "genesis.json").write_bytes(body)
     return genesis
-
-
-def delegate_key_paths(keys: Path) -> list[Path]:
-    """The delegates' key files below `keys`, in the order of their numbers."""
-    found_paths = [path for path in keys.glob("delegate-*.json") if re.fullmatch(r"delegate-\d+\.json", path.name)]
-    return sorted(found_paths, key=lambda path: int(path.stem.partition("-")[2]))
 
 
 def _sync_folder(path: Path) -> None:

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -48,3 +49,9 @@ def read_key(path: Path) -> SigningKey:
     if held.format != FORMAT or key.public.hex() != held.public:
         raise KeyFileUnusable(f"{path} does not hold the key that it names")
     return key
+
+
+def delegate_key_paths(keys: Path) -> list[Path]:
+    """The delegates' key files below `keys`, in the order of their numbers."""
+    found_paths = [path for path in keys.glob("delegate-*.json") if re.fullmatch(r"delegate-\d+\.json", path.name)]
+    return sorted(found_paths, key=lambda path: int(path.stem.partition("-")[2]))

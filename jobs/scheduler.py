@@ -14,9 +14,8 @@ from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
-from gateway.founding import delegate_key_paths
 from gateway.index.database import open_index
-from gateway.key_files import read_key
+from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
 from jobs.produce_blocks import BlockProduction
 

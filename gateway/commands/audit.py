@@ -45,8 +45,7 @@ def audit_report(settings: Settings, levels: tuple[str, ...]) -> Report:
 
 
 def _ledger(settings: Settings) -> Report:
-    from gateway.founding import delegate_key_paths
-    from gateway.key_files import KeyFileUnusable, read_key
+    from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
     from jobs.audit_ledger import delegate_watermarks, verify_ledger
 
     paths = delegate_key_paths(settings.keys_path)
