@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import Unavailable
@@ -14,6 +14,10 @@ from gateway.index import migrate
 BUSY_SECONDS = 10.0
 CACHE_MIB = 64  # page cache of a connection
 _WRITES = "writes"
+
+
+class LostRace(Exception):
+    """Another submission wrote first what this one was about to write: nothing was written, resolve again."""
 
 
 class Index:
@@ -27,7 +31,7 @@ class Index:
         """All of the block is written, durably, or none of it. It holds the write lock from the start, so what it reads stays true.
 
         Unavailable if the database cannot be written for now. Where the commit itself fails it may or may not have happened; nothing
-        was acknowledged, and whoever repeats the request finds out.
+        was acknowledged, and whoever repeats the request finds out. LostRace if a row that must be unique was there already.
         """
         with _reachable(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             yield connection
@@ -78,5 +82,9 @@ def create_index(url: str) -> None:
 def _reachable() -> Iterator[None]:
     try:
         yield
+    except IntegrityError as error:
+        if "UNIQUE" in str(error.orig):
+            raise LostRace("a row that must be unique is there already") from error
+        raise
     except (OperationalError, PoolTimeout) as error:
         raise Unavailable("the database cannot be reached for now") from error

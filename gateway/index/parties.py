@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from chain.transactions import PartyAction, PartyBody, Role
@@ -144,7 +144,7 @@ class Parties:
             return claim_jti(connection, client_id, jti, expires_at)
 
 
-def _party(row: Row[Any]) -> Party:
+def _party(row: Any) -> Party:
     fields = row._asdict()
     fields["role"] = Role(fields["role"])
     fields["jwks"] = msgspec.json.decode(fields["jwks"])

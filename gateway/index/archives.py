@@ -1,0 +1,74 @@
+"""Archives: a patient's, or the one where an institution's directory resources lie. Each has its keys, its secret, its running number."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from gateway.index import schema as t
+from gateway.index.database import LostRace
+from gateway.index.rows import insert_rows, select_among
+from gateway.vault.keyring import SealedArchive
+
+
+@dataclass(slots=True, eq=False)
+class Archive:
+    """A row of `archive`. `row` is None until it is written; `next_number` is the running number its next bundle gets."""
+
+    row: int | None
+    directory_of: int | None  # row of the institution, None for a patient's
+    keys: SealedArchive
+    next_number: int
+
+
+_KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t.archive.c.sealed_seed, t.archive.c.sealed_secret)
+_QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, *_KEY_COLUMNS)
+
+
+def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
+    """The archives of these row numbers, by row number."""
+    return {row.row: _archive(row) for row in select_among(connection, _QUERY, t.archive.c.row, rows)}
+
+
+def directory_of(connection: Connection, party: int) -> Archive | None:
+    """The archive of an institution's directory resources, once it has one."""
+    row = connection.execute(_QUERY.where(t.archive.c.directory_of == party)).one_or_none()
+    return None if row is None else _archive(row)
+
+
+def new(keys: SealedArchive, directory_of: int | None = None) -> Archive:
+    """An archive that is not written yet."""
+    return Archive(None, directory_of, keys, 1)
+
+
+def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> None:
+    """Give each of `archives` its row. IntegrityError if another opened the same institution's directory meanwhile."""
+    first = (connection.scalar(select(func.max(t.archive.c.row))) or 0) + 1
+    for row, archive in enumerate(archives, start=first):
+        archive.row = row
+    insert_rows(
+        connection,
+        t.archive,
+        [
+            (a.row, a.directory_of, k.key_id, k.suite, k.public, k.sealed_seed, k.sealed_secret, a.next_number, None, now)
+            for a in archives
+            for k in (a.keys,)
+        ],
+    )
+
+
+def take_number(connection: Connection, archive: Archive) -> None:
+    """Make `archive.next_number` the number of a bundle being written. LostRace if another bundle took it."""
+    taken = connection.execute(
+        update(t.archive)
+        .where(t.archive.c.row == archive.row, t.archive.c.next_number == archive.next_number)
+        .values(next_number=archive.next_number + 1)
+    )
+    if taken.rowcount != 1:
+        raise LostRace("another submission took the running number of an archive")
+
+
+def _archive(row: Any) -> Archive:
+    keys = SealedArchive(row.key_id, row.suite, row.public_key, row.sealed_seed, row.sealed_secret)
+    return Archive(row.row, row.directory_of, keys, row.next_number)

@@ -1,0 +1,111 @@
+"""Containers and the bundles in them, as audits and receipts walk them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select, update
+
+from gateway.index import schema as t
+from gateway.index.database import Index
+from gateway.index.rows import insert_rows
+from gateway.vault.container import container_name
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container that was acknowledged. Rows ascend in commit order."""
+
+    row: int
+    digest: bytes  # SHA-256 of the object
+    size: int
+    root: bytes
+    bundles: int
+    leaves: int
+    created_at: int
+    log_index: int | None  # of its ANCHOR, once looked up
+
+    @property
+    def name(self) -> str:
+        return container_name(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRow:
+    row: int
+    container: int
+    ordinal: int
+    offset: int
+    length: int
+    archive: int
+    number: int
+    leaves: int
+
+
+_QUERY = select(t.container)
+
+
+def after(connection: Connection, row: int, limit: int) -> list[ContainerRow]:
+    """The first `limit` containers whose row number is above `row`, in order."""
+    found = connection.execute(_QUERY.where(t.container.c.row > row).order_by(t.container.c.row).limit(limit))
+    return [ContainerRow(*values) for values in found]
+
+
+def batches(index: Index, size: int = 1000) -> Iterator[list[ContainerRow]]:
+    """All containers in order, `size` at a time, each batch read in a unit of its own: memory stays flat, no reader is held open."""
+    row = 0
+    while True:
+        with index.reading() as connection:
+            batch = after(connection, row, size)
+        if not batch:
+            return
+        yield batch
+        row = batch[-1].row
+
+
+def by_digest(connection: Connection, digest: bytes) -> ContainerRow | None:
+    found = connection.execute(_QUERY.where(t.container.c.digest == digest)).one_or_none()
+    return None if found is None else ContainerRow(*found)
+
+
+def by_row(connection: Connection, row: int) -> ContainerRow:
+    """The container of a row number that another table holds."""
+    return ContainerRow(*connection.execute(_QUERY.where(t.container.c.row == row)).one())
+
+
+def bundles_of(connection: Connection, container: int) -> list[BundleRow]:
+    """The bundles of a container in their order there."""
+    found = connection.execute(select(t.bundle).where(t.bundle.c.container == container).order_by(t.bundle.c.ordinal))
+    return [BundleRow(*values) for values in found]
+
+
+def set_log_index(connection: Connection, row: int, log_index: int) -> None:
+    """Remember where the container's ANCHOR is in the ledger's log."""
+    connection.execute(update(t.container).where(t.container.c.row == row).values(log_index=log_index))
+
+
+def write(connection: Connection, container: ContainerRow, bundles: Sequence[BundleRow]) -> None:
+    """Insert a container with its bundles."""
+    insert_rows(
+        connection,
+        t.container,
+        [
+            (
+                container.row,
+                container.digest,
+                container.size,
+                container.root,
+                container.bundles,
+                container.leaves,
+                container.created_at,
+                container.log_index,
+            )
+        ],
+    )
+    insert_rows(connection, t.bundle, [(b.row, b.container, b.ordinal, b.offset, b.length, b.archive, b.number, b.leaves) for b in bundles])
+
+
+def next_rows(connection: Connection) -> tuple[int, int]:
+    """The row numbers that the next container and the next bundle get; they hold within the unit that writes them."""
+    last_container = connection.scalar(select(func.max(t.container.c.row))) or 0
+    last_bundle = connection.scalar(select(func.max(t.bundle.c.row))) or 0
+    return last_container + 1, last_bundle + 1

@@ -1,0 +1,141 @@
+"""Resources and their versions: where each lies, and what the index knows of it.
+
+A record's index row is sealed with it, so that an audit can hold the database against it: `index_row` makes it from the values that the
+tables keep, `parse_index_row` reads it back.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cbor2
+from sqlalchemy import Connection, FromClause, Select, Table, join, select
+
+from gateway.index import schema as t
+from gateway.index.resource_types import NAME_OF, NUMBER_OF
+from gateway.index.rows import select_among
+from gateway.vault.container import container_name
+
+INDEX_ROW_VERSION = 1
+
+
+class IndexRow(NamedTuple):
+    """What the index says of one version of a resource, its place apart. Times in milliseconds (`updated_ms`) and seconds."""
+
+    format: int
+    row: int
+    type: int
+    version: int
+    deleted: int
+    issuer: int
+    updated_ms: int
+    start: int | None
+    end: int | None
+    content: bytes  # 8-byte token
+    codes: tuple[int, ...]  # ascending
+    identifiers: tuple[bytes, ...]  # ascending
+
+
+class NotAnIndexRow(Exception):
+    """The bytes are not the one encoding of an index row."""
+
+
+def index_row(row: IndexRow) -> bytes:
+    """The bytes that are sealed. Integers, bytes, null and arrays have one shortest form in CBOR, so no second encoding of `row` exists."""
+    return cbor2.dumps(row)
+
+
+def parse_index_row(body: bytes) -> IndexRow:
+    """Raises NotAnIndexRow."""
+    try:
+        found = cbor2.loads(body)
+        parsed = IndexRow._make((*found[:10], tuple(found[10]), tuple(found[11])))
+    except (cbor2.CBORDecodeError, TypeError, LookupError, ValueError):
+        raise NotAnIndexRow from None
+    if parsed.format != INDEX_ROW_VERSION or index_row(parsed) != body:
+        raise NotAnIndexRow
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLocation:
+    """One version of a resource. The class follows from the leaf, in the bundle's own directory."""
+
+    row: int
+    type: str
+    version: int
+    deleted: bool
+    issuer: int  # party row
+    updated_ms: int
+    archive: int
+    container: int  # its row
+    container_name: str
+    container_digest: bytes
+    bundle_ordinal: int  # which of the container's bundles
+    bundle_offset: int
+    bundle_length: int
+    leaf: int
+
+
+class ResourceState(NamedTuple):
+    """The current row of a resource. Version 0: reserved, it has not come."""
+
+    row: int
+    type: int
+    version: int
+    deleted: int
+    issuer: int
+    archive: int | None
+    updated_ms: int | None
+    content: bytes | None
+
+
+_STATE = select(*(t.resource.c[name] for name in ResourceState._fields))
+
+
+def states(connection: Connection, rows: Collection[int]) -> dict[int, ResourceState]:
+    """The current state of each of `rows` that exists, reserved ones included."""
+    return {row.row: ResourceState._make(row) for row in select_among(connection, _STATE, t.resource.c.row, rows)}
+
+
+def find(connection: Connection, resource_type: str, row: int, version: int | None = None) -> RecordLocation | None:
+    """The current version of resource `row`, or the one asked for; None if there is none of this type."""
+    is_it = (t.resource.c.row == row, t.resource.c.type == NUMBER_OF.get(resource_type, 0))
+    found = connection.execute(_current().where(*is_it)).one_or_none()
+    if found is not None and version not in (None, found.version):
+        found = connection.execute(_earlier().where(*is_it, t.history.c.version == version)).one_or_none()
+    return None if found is None else _location(found)
+
+
+def _current() -> Select[Any]:
+    return _placed(t.resource, t.resource)
+
+
+def _earlier() -> Select[Any]:
+    return _placed(t.history, join(t.history, t.resource, t.history.c.row == t.resource.c.row))
+
+
+def _placed(version: Table, origin: FromClause) -> Select[Any]:
+    columns = [version.c[name] for name in ("row", "version", "deleted", "issuer", "updated_ms", "leaf")]
+    place = [t.bundle.c[name] for name in ("archive", "container", "ordinal", "offset", "length")]
+    joined = origin.join(t.bundle, t.bundle.c.row == version.c.bundle).join(t.container, t.container.c.row == t.bundle.c.container)
+    return select(t.resource.c.type, *columns, *place, t.container.c.digest).select_from(joined)
+
+
+def _location(found: Any) -> RecordLocation:
+    return RecordLocation(
+        row=found.row,
+        type=NAME_OF[found.type],
+        version=found.version,
+        deleted=bool(found.deleted),
+        issuer=found.issuer,
+        updated_ms=found.updated_ms,
+        archive=found.archive,
+        container=found.container,
+        container_name=container_name(found.digest),
+        container_digest=found.digest,
+        bundle_ordinal=found.ordinal,
+        bundle_offset=found.offset,
+        bundle_length=found.length,
+        leaf=found.leaf,
+    )

@@ -1,0 +1,97 @@
+"""What each submission wrote, so that a repeated one gets the same answer instead of a second set of records (DESIGN 4).
+
+Results are kept as runs: entries that came to be one after the other have row numbers one after the other, so a bundle that was all new
+is one run. Encoded as CBOR [[status, version, first row, count], ...] in the order of the entries.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, select
+
+from chain.encoding import decode, encode
+from gateway.index import records
+from gateway.index import schema as t
+from gateway.index.database import LostRace
+from gateway.index.records import ResourceState
+from gateway.index.rows import insert_rows
+
+Status = Literal["created", "updated", "unchanged", "failed"]
+_STATUSES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")  # the numbers are stored
+
+
+class Result(NamedTuple):
+    """What became of one entry; row and version are 0 where it failed."""
+
+    status: Status
+    row: int
+    version: int
+
+
+FAILED = Result("failed", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier submission of the same bytes did, and the present state of all it wrote."""
+
+    written: bytes
+    results: tuple[Result, ...]
+    states: dict[int, ResourceState]
+
+    @property
+    def holds(self) -> bool:
+        """Whether all it wrote is still at that version."""
+        for result in self.results:
+            if result.status != "failed":
+                state = self.states.get(result.row)
+                if state is None or state.version != result.version or state.deleted:
+                    return False
+        return True
+
+
+def find(connection: Connection, party: int, digest: bytes) -> Earlier | None:
+    """The submission with this SHA-256 by the party of that row, if there was one."""
+    written = connection.scalar(select(t.submission.c.written).where(t.submission.c.party == party, t.submission.c.digest == digest))
+    if written is None:
+        return None
+    results = tuple(_expand(written))
+    return Earlier(written, results, records.states(connection, {result.row for result in results if result.status != "failed"}))
+
+
+def write(
+    connection: Connection,
+    party: int,
+    digest: bytes,
+    *,
+    container: int | None,
+    results: Iterable[Result],
+    now: int,
+    instead_of: Earlier | None,
+) -> None:
+    """Remember a submission, in place of the earlier one that was found. LostRace if there is another by now."""
+    if instead_of is not None:
+        is_it = (t.submission.c.party == party, t.submission.c.digest == digest, t.submission.c.written == instead_of.written)
+        if connection.execute(delete(t.submission).where(*is_it)).rowcount != 1:
+            raise LostRace("the same submission was processed meanwhile")
+    insert_rows(connection, t.submission, [(party, digest, container, _runs(results), now)])
+
+
+def _runs(results: Iterable[Result]) -> bytes:
+    runs: list[list[int]] = []
+    for status, row, version in results:
+        number = _STATUSES.index(status)
+        last = runs[-1] if runs else None
+        if last and last[0] == number and last[1] == version and (row == last[2] + last[3] or not row):
+            last[3] += 1
+        else:
+            runs.append([number, version, row, 1])
+    return encode(runs)
+
+
+def _expand(written: bytes) -> Iterator[Result]:
+    for number, version, first, count in decode(written):
+        status = _STATUSES[number]
+        for offset in range(count):
+            yield Result(status, first + offset if first else 0, version)
