@@ -5,7 +5,7 @@ while; it holds no key and no record. Per receipt, the record's own segment is o
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -14,14 +14,17 @@ from chain.block import Header
 from chain.ledger import Ledger
 from chain.proof import LogProof
 from chain.transactions import AnchorBody, PartyBody, parse_transaction
+from gateway.index import archives
+from gateway.index.database import Index
+from gateway.index.records import RecordLocation
 from gateway.receipt_format import FORMAT, Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
 from gateway.storage.port import ObjectStore
 from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
 from gateway.vault.cover import CoverNode, path_of
 from gateway.vault.errors import LeafMismatch, SealBroken
+from gateway.vault.keyring import Keyring
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
-from gateway.vault.primitives import WrapPrivateKey
 from gateway.vault.sealed_bundle import Read, read_header
 
 KEPT_BUNDLES = 64  # one of 6,000 records keeps about 100 kB
@@ -31,15 +34,6 @@ class NotYetFinal(NamedTuple):
     """There is no receipt yet: the record is stored, and what it needs of the ledger is on its way."""
 
     reason: str
-
-
-class Place(NamedTuple):
-    """Where one version of a record lies."""
-
-    container_digest: bytes
-    container_size: int  # bytes
-    ordinal: int  # of its bundle in the container
-    leaf: int  # of the record in the bundle
 
 
 class _Shared(NamedTuple):
@@ -57,67 +51,73 @@ class _Shared(NamedTuple):
 
 
 class ReceiptAssembler:
-    """Makes receipts from one ledger and one bucket. Safe for several threads."""
+    """Makes receipts from what one gateway stores. Safe for several threads; one in each process, so that what it keeps is of use."""
 
-    def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
-        self._ledger = ledger
-        self._store = store
+    def __init__(self, ledger: Ledger, store: ObjectStore, index: Index, keyring: Keyring) -> None:
+        self._ledger, self._store, self._index, self._keyring = ledger, store, index, keyring
         self._kept: OrderedDict[tuple[bytes, int], _Shared] = OrderedDict()
         self._lock = Lock()
 
-    def assemble(self, place: Place, key: WrapPrivateKey) -> Receipt | NotYetFinal:
-        """The full receipt of the record at `place`, whose archive's private key is `key`.
+    def assemble(self, location: RecordLocation) -> Receipt | NotYetFinal:
+        """The full receipt of the record at `location`; whoever asks has decided that it may be given.
 
         Raises SealBroken (LeafMismatch, WrongKey), ObjectMissing, Unavailable: what is stored is damaged or out of reach.
         """
-        read = self._reader(place.container_digest)
-        shared = self._remembered(place)
+        shared = self._remembered(location)
         if shared is None:
-            index = self._ledger.anchor_of(place.container_digest)
+            index = self._ledger.anchor_of(location.container_digest)
             if index is None:
                 return NotYetFinal("the record's anchor is not final yet")
-            made = self._put_together(place, read, key, self._ledger.prove(index))
+            made = self._put_together(location, self._ledger.prove(index))
             if isinstance(made, NotYetFinal):
                 return made
             shared = made
-        return self._receipt(shared, _open(shared.slot, read, key), place.leaf)
+        return self._receipt(shared, self._open(shared.slot, location), location.leaf)
 
-    def _reader(self, container_digest: bytes) -> Read:
-        name = container.container_name(container_digest)
-        return lambda offset, length: self._store.get_range(name, offset, length)
+    def _open(self, slot: BundleSlot, location: RecordLocation) -> OpenedBundle:
+        """The bundle, by its archive's key, which nothing keeps longer than the caller."""
+        read = slot.reader(self._reader(location))
+        header = read_header(read)
+        with self._index.reading() as connection:
+            keys = archives.by_rows(connection, [location.archive])[location.archive].keys
+        return OpenedBundle(read, header, unwrap_bundle_key(header, self._keyring.private_key(keys)))
 
-    def _remembered(self, place: Place) -> _Shared | None:
+    def _reader(self, location: RecordLocation) -> Read:
+        return lambda offset, length: self._store.get_range(location.container_name, offset, length)
+
+    def _remembered(self, location: RecordLocation) -> _Shared | None:
+        bundle = (location.container_digest, location.bundle_ordinal)
         with self._lock:
-            shared = self._kept.get((place.container_digest, place.ordinal))
-            if shared is not None:
-                self._kept.move_to_end((place.container_digest, place.ordinal))
-            return shared
+            if bundle in self._kept:
+                self._kept.move_to_end(bundle)
+            return self._kept.get(bundle)
 
-    def _put_together(self, place: Place, read: Read, key: WrapPrivateKey, anchor: LogProof) -> _Shared | NotYetFinal:
-        slots = container.read_table(read, place.container_size)
-        roots = [slot.root for slot in slots]
-        _check_anchored(roots, anchor)
-        opened = _open(slots[place.ordinal], read, key)
-        opened.check_root(roots[place.ordinal])
+    def _remember(self, location: RecordLocation, shared: _Shared) -> None:
+        with self._lock:
+            self._kept[location.container_digest, location.bundle_ordinal] = shared
+            while len(self._kept) > KEPT_BUNDLES:
+                self._kept.popitem(last=False)
+
+    def _put_together(self, location: RecordLocation, anchor: LogProof) -> _Shared | NotYetFinal:
+        slots, ordinal = _anchored_slots(self._reader(location), anchor), location.bundle_ordinal
+        opened = self._open(slots[ordinal], location)
+        opened.check_root(slots[ordinal].root)
         stated = opened.statement()
         issuer = self._issuer(submission.Statement.parse(stated.body), anchor)
         if issuer is None:
             return NotYetFinal("the registration of the record's issuer is not final yet")
         shared = _Shared(
-            slots[place.ordinal],
+            slots[ordinal],
             opened.leaf_count,
             tuple(_cover(opened)),
-            Bundle(place.ordinal, len(slots), tuple(map(Hash, container.bundle_path(roots, place.ordinal)))),
+            Bundle(ordinal, len(slots), tuple(map(Hash, container.bundle_path([slot.root for slot in slots], ordinal)))),
             _logged(anchor),
             Raw(anchor.header),
             tuple((vote.delegate, Raw(vote.signature)) for vote in anchor.votes),
             Statement(Raw(stated.body), Raw(stated.salt), sided(opened.path(0), 0, opened.leaf_count)),
             issuer,
         )
-        with self._lock:
-            self._kept[place.container_digest, place.ordinal] = shared
-            while len(self._kept) > KEPT_BUNDLES:
-                self._kept.popitem(last=False)
+        self._remember(location, shared)
         return shared
 
     def _issuer(self, statement: submission.Statement, anchor: LogProof) -> LoggedTransaction | Literal["genesis"] | None:
@@ -158,18 +158,14 @@ class ReceiptAssembler:
         )
 
 
-def _check_anchored(roots: Sequence[bytes], anchor: LogProof) -> None:
-    """What the container's table says in clear is believed only as far as the ledger bears it out."""
+def _anchored_slots(read: Read, anchor: LogProof) -> list[BundleSlot]:
+    """The container's table, believed only as far as the ledger bears it out."""
     body = parse_transaction(anchor.transaction).body
     assert isinstance(body, AnchorBody)
-    if (len(roots), container.container_root(roots)) != (body.bundles, body.root):
+    slots = container.read_table(read, body.size)
+    if (len(slots), container.container_root([slot.root for slot in slots])) != (body.bundles, body.root):
         raise SealBroken("container table", "its bundles are not those that were anchored")
-
-
-def _open(slot: BundleSlot, read: Read, key: WrapPrivateKey) -> OpenedBundle:
-    within = slot.reader(read)
-    header = read_header(within)
-    return OpenedBundle(within, header, unwrap_bundle_key(header, key))
+    return slots
 
 
 def _cover(opened: OpenedBundle) -> Iterator[tuple[int, tuple[CoverNode, ...]]]:

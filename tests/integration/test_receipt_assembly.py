@@ -11,19 +11,21 @@ from chain.ledger import Ledger
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, sign_transaction
 from gateway import independent, verification
-from gateway.founding import delegate_key_paths, found
-from gateway.key_files import read_key
+from gateway.founding import found
+from gateway.index import archives
+from gateway.index.database import open_index
+from gateway.index.records import RecordLocation
+from gateway.key_files import delegate_key_paths, read_key
 from gateway.receipt_format import to_json
-from gateway.receipts import NotYetFinal, Place, ReceiptAssembler
+from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.settings import Settings
 from gateway.storage.opening import open_object_store
 from gateway.vault.container import build_container
 from gateway.vault.errors import SealBroken
-from gateway.vault.primitives import WrapPrivateKey, WrapSuite
+from gateway.vault.keyring import Keyring, load_kek
 from gateway.vault.submission import SubmissionTree
 
 STARTED = 1_790_000_000
-KEY = WrapPrivateKey(WrapSuite.MLKEM768_X25519, b"p" * 32)
 
 
 class Chain:
@@ -41,6 +43,11 @@ class Chain:
         keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(home / "keys")]
         self._engine = EmbeddedEngine.open(self._store, self.genesis, keys)
         self.ledger = Ledger.open(url, self.genesis)
+        self.index = open_index(Settings(home=home).effective_database_url)
+        self.keyring = Keyring(load_kek(home / "keys" / "kek.json"))
+        self.archive = archives.new(self.keyring.new_archive(random))
+        with self.index.atomic() as connection:
+            archives.write_new(connection, [self.archive], STARTED)
         self._now, self._sources = itertools.count(STARTED + 10, 2), itertools.count(1)
 
     def record(self, *bodies):
@@ -56,14 +63,31 @@ class Chain:
         tree = SubmissionTree(raw_entries, random(32))
         stated = statement_bytes(tree, signed_by, **statement)
         bundles = sealed_bundles(
-            chain_id=self.genesis.chain_id, statement=stated, tree=tree, raw_entries=raw_entries, recipient=KEY.public, random=random
+            chain_id=self.genesis.chain_id,
+            statement=stated,
+            tree=tree,
+            raw_entries=raw_entries,
+            recipient=self.archive.keys.public_key,
+            random=random,
         )
         container = build_container(bundles)
         self.bucket.put_if_absent(container.name, container.body)
         anchor = AnchorBody(container.digest, len(container.body), container.root, len(bundles), container.leaf_count)
         return container, [bundle.placements for bundle in bundles], anchor
 
+    def assembler(self):
+        return ReceiptAssembler(self.ledger, self.bucket, self.index, self.keyring)
+
+    def locate(self, container, placements, bundle, record):
+        slot = container.slots[bundle]
+        return RecordLocation(
+            row=1, type="Observation", version=1, deleted=False, issuer=1, updated_ms=0, archive=self.archive.row, container=1,
+            container_name=container.name, container_digest=container.digest, bundle_ordinal=bundle, bundle_offset=slot.offset,
+            bundle_length=slot.length, leaf=placements[bundle][record],
+        )  # fmt: skip
+
     def close(self):
+        self.index.close()
         self._engine.close()
         self._store.close()
         self.ledger.close()
@@ -74,10 +98,6 @@ def chain(tmp_path):
     made = Chain(tmp_path / "gw")
     yield made
     made.close()
-
-
-def place_of(container, placements, bundle, record):
-    return Place(container.digest, len(container.body), bundle, placements[bundle][record])
 
 
 def verify_both(chain, receipt, number):
@@ -92,10 +112,10 @@ def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_
     container, placements, anchor = chain.put(signed_by)
     chain.record(party_body())
     chain.record(anchor)
-    assembler, number = ReceiptAssembler(chain.ledger, chain.bucket), itertools.count()
+    assembler, number = chain.assembler(), itertools.count()
     for bundle, count in enumerate(RECORDS):
         for record in range(count):
-            receipt = assembler.assemble(place_of(container, placements, bundle, record), KEY)
+            receipt = assembler.assemble(chain.locate(container, placements, bundle, record))
             verdict = verify_both(chain, receipt, next(number))
             assert verdict.who == f"{who} General Hospital"
             assert (verdict.height, verdict.votes, verdict.not_checked) == (2, 3, ())
@@ -104,20 +124,20 @@ def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_
 def test_a_receipt_is_the_same_for_ever_and_from_every_process(chain):
     container, placements, anchor = chain.put()
     chain.record(party_body(), anchor)
-    place = place_of(container, placements, 1, 2)
-    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place, KEY)
+    place = chain.locate(container, placements, 1, 2)
+    receipt = chain.assembler().assemble(place)
     chain.record(chain.put("gateway")[2])
     chain.record(party_body("another-hospital-00000001", keys=(b"1" * 32, b"2" * 32)))
-    again = ReceiptAssembler(chain.ledger, chain.bucket)
-    assert again.assemble(place, KEY) == again.assemble(place, KEY) == receipt
+    again = chain.assembler()
+    assert again.assemble(place) == again.assemble(place) == receipt
 
 
 def test_before_the_anchor_is_final_there_is_no_receipt(chain):
     container, placements, anchor = chain.put()
-    assembler, place = ReceiptAssembler(chain.ledger, chain.bucket), place_of(container, placements, 0, 0)
-    assert isinstance(assembler.assemble(place, KEY), NotYetFinal)
+    assembler, place = chain.assembler(), chain.locate(container, placements, 0, 0)
+    assert isinstance(assembler.assemble(place), NotYetFinal)
     chain.record(anchor)
-    assert isinstance(assembler.assemble(place, KEY), NotYetFinal), "its issuer is not registered"
+    assert isinstance(assembler.assemble(place), NotYetFinal), "its issuer is not registered"
 
 
 def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):
@@ -125,7 +145,7 @@ def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):
     chain.record(party_body())
     chain.record(anchor)
     chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)))
-    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place_of(container, placements, 0, 0), KEY)
+    receipt = chain.assembler().assemble(chain.locate(container, placements, 0, 0))
     verify_both(chain, receipt, 0)
     assert chain.ledger.party(CLIENT_ID).log_index != receipt.issuer.index
 
@@ -134,7 +154,7 @@ def test_a_rotation_that_came_before_the_anchor_was_final(chain):
     container, placements, anchor = chain.put()
     chain.record(party_body())
     chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)), anchor)
-    receipt = ReceiptAssembler(chain.ledger, chain.bucket).assemble(place_of(container, placements, 2, 1), KEY)
+    receipt = chain.assembler().assemble(chain.locate(container, placements, 2, 1))
     verify_both(chain, receipt, 13)
 
 
@@ -144,11 +164,11 @@ def test_what_was_altered_gives_a_true_receipt_or_none(chain, tmp_path):
     chain.record(party_body(), anchor)
     stored = next((tmp_path / "gw" / "bucket").rglob("*.container"))
     stored.chmod(0o600)
-    place, refused = place_of(container, placements, 2, 1), 0
+    place, refused = chain.locate(container, placements, 2, 1), 0
     for offset in range(5, len(container.body), 97):
         stored.write_bytes(container.body[:offset] + bytes([container.body[offset] ^ 1]) + container.body[offset + 1 :])
         try:
-            verify_both(chain, ReceiptAssembler(chain.ledger, chain.bucket).assemble(place, KEY), 13)
+            verify_both(chain, chain.assembler().assemble(place), 13)
         except SealBroken:
             refused += 1
     assert refused > 10
@@ -158,7 +178,7 @@ def test_few_bundles_are_kept(chain, monkeypatch):
     monkeypatch.setattr("gateway.receipts.KEPT_BUNDLES", 2)
     container, placements, anchor = chain.put()
     chain.record(party_body(), anchor)
-    assembler = ReceiptAssembler(chain.ledger, chain.bucket)
+    assembler = chain.assembler()
     for bundle in (0, 1, 2, 0):
-        assert assembler.assemble(place_of(container, placements, bundle, 0), KEY)
+        assert assembler.assemble(chain.locate(container, placements, bundle, 0))
     assert len(assembler._kept) == 2
