@@ -1,0 +1,113 @@
+"""A small chain on disk: four delegates, one gateway, two-second slots."""
+
+from hashlib import sha256
+
+from chain.engine import EmbeddedEngine
+from chain.genesis import Delegate, Genesis, make_genesis
+from chain.keys import SigningKey
+from chain.ledger import Ledger
+from chain.store import LedgerStore
+from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
+from chain.verify import verify_chain
+from chain.watermark import create_watermark, read_marks
+
+STARTED_AT = 1_800_000_000
+SLOT_SECONDS = 2
+
+
+def key(name):
+    return SigningKey.from_seed(sha256(name.encode()).digest())
+
+
+GATEWAY = key("gateway")
+DELEGATES = tuple(key(f"delegate {number}") for number in range(4))
+
+
+def party(
+    action=PartyAction.REGISTER, client_id="hospital-00000001", name="Hospital", role=Role.INSTITUTION, signing=None, attestation="attest"
+):
+    keys = [None if seed is None or action is PartyAction.SUSPEND else key(seed).public for seed in (signing, attestation)]
+    return PartyBody(action, client_id, name, role, *keys)
+
+
+def anchor(number, leaves=5):
+    return AnchorBody(sha256(b"container %d" % number).digest(), 1000 + number, sha256(b"root %d" % number).digest(), 1, leaves)
+
+
+def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
+    return make_genesis(
+        network="test",
+        started_at=STARTED_AT,
+        slot_seconds=SLOT_SECONDS,
+        epoch_blocks=epoch_blocks,
+        heartbeat_slots=heartbeat_slots,
+        delegates=tuple(Delegate(f"delegate {number}", member.public) for number, member in enumerate(delegates)),
+        parties=(PartyBody(PartyAction.REGISTER, "gateway-00000000", "Gateway", Role.GATEWAY, GATEWAY.public, None),),
+    )
+
+
+GENESIS = Genesis.parse(genesis_bytes())
+
+
+class SmallChain:
+    """`produce` makes the block of the next slot; `reopen` forgets all that is not on disk, as a crash does."""
+
+    def __init__(self, folder, genesis=GENESIS, keys=DELEGATES, store=LedgerStore):
+        self.folder, self.genesis, self.keys = folder, genesis, keys
+        self.url = f"sqlite:///{folder}/ledger.db"
+        self.slot = 0
+        self.engine = None
+        LedgerStore.create(self.url, genesis).close()
+        for member in keys:
+            create_watermark(self.watermark(member), genesis.chain_id, member.public)
+        self.open(store)
+
+    def watermark(self, member):
+        return self.folder / f"{member.public.hex()[:8]}.watermark"
+
+    def open(self, store=LedgerStore):
+        self.store = store.open(self.url, self.genesis)
+        self.engine = EmbeddedEngine.open(self.store, self.genesis, [(member, self.watermark(member)) for member in self.keys])
+
+    def close(self):
+        if self.engine:
+            self.engine.close()
+        self.engine = None
+        self.store.close()
+
+    def reopen(self, store=LedgerStore):
+        self.close()
+        self.open(store)
+
+    def signed(self, body, valid_until=1_000_000, signer=GATEWAY):
+        return sign_transaction(body, valid_until, signer, self.genesis.chain_id).raw
+
+    def submit(self, *bodies, first_source=None, **how):
+        start = self.next_source if first_source is None else first_source
+        self.engine.submit_all([(self.signed(body, **how), source) for source, body in enumerate(bodies, start)])
+        self.next_source = start + len(bodies)
+
+    next_source = 1
+
+    def now(self):
+        return STARTED_AT + self.slot * SLOT_SECONDS + 0.5
+
+    def produce(self, slots=1):
+        self.slot += slots
+        return self.engine.produce(self.now())
+
+    def record(self, *bodies, **how):
+        """Submits and makes one block of it."""
+        self.submit(*bodies, **how)
+        return self.produce()
+
+    def ledger(self):
+        return Ledger.open(self.url, self.genesis)
+
+    def known(self):
+        """What the delegates' watermarks say they have voted for."""
+        marks = [read_marks(self.watermark(member), self.genesis.chain_id, member.public) for member in self.keys]
+        return dict(mark["voted"] for mark in marks if "voted" in mark)
+
+    def findings(self, known=None):
+        return [(finding.code.value, finding.subject) for finding in verify_chain(self.store, self.genesis, known)]
