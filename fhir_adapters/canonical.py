@@ -1,6 +1,7 @@
 """Canonical bytes of a decoded resource (docs/adr/0005-canonical-json.md), and what in them casts doubt on the fast path's verdict."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,9 @@ _GIVEN = ("versionId", "lastUpdated", "source")
 _STRING_END = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DOUBTFUL_ESCAPE = re.compile(rb"\\(?:u00|b|f)")
 
+_QUOTE, _BACKSLASH = b'"\\'
+
+_decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,9 +52,9 @@ def canonical(resource: Any, resource_type: str) -> Canonical:
 
 
 def is_doubtful(raw: bytes, made: Canonical) -> bool:
-    """Whether the slow path must look, because a key may be given twice, an object be empty, or a control character stand in a string.
+    r"""Whether the slow path must look, because a key may be given twice, an object be empty, or a control character stand in a string.
 
-    A key that is given twice loses at least its own two quotes. The count is exact unless the input writes quotes as `\\u0022`, so
+    A key that is given twice loses at least its own two quotes. The count is exact unless the input writes quotes as `\u0022`, so
     that is doubtful too.
     """
     content = made.content
@@ -61,23 +65,39 @@ def is_doubtful(raw: bytes, made: Canonical) -> bool:
     return b"\\" in content and (b"\\u0022" in raw or _DOUBTFUL_ESCAPE.search(content) is not None)
 
 
-def cut_at_references(content: bytes) -> list[bytes]:
-    """`content` in pieces, of which every second is the JSON string of a literal reference.
+class Cut(NamedTuple):
+    """Canonical content cut around its literal references: `before`, then for each literal what follows it."""
+
+    before: bytes
+    literals: tuple[str, ...]
+    after: list[bytes]
+
+
+def cut_at_references(content: bytes) -> Cut:
+    """Finds the literal of every Reference in canonical content without parsing it.
 
     Keys are known and compact, and a quote inside a string is escaped: `"reference":` stands nowhere but before such an element. A
     string after it is a Reference's literal, an object is a Reference, and a space marks a URI that is none (checks.py); it goes.
     """
-    first, *rest = content.split(_REFERENCE_KEY)
-    pieces = [first]
-    for piece in rest:
-        start = piece[:1]
-        if start == b'"':
-            end = piece.index(b'"', 1)
-            if piece[end - 1 : end] == b"\\":
-                end = _STRING_END.match(piece).end() - 1  # type: ignore[union-attr]
-            pieces[-1] += _REFERENCE_KEY
-            pieces.append(piece[: end + 1])
-            pieces.append(piece[end + 1 :])
+    before, *parts = content.split(_REFERENCE_KEY)
+    literals: list[str] = []
+    after = [before]
+    for part in parts:
+        if part[0] == _QUOTE:
+            end = part.index(b'"', 1)
+            if part[end - 1] == _BACKSLASH:
+                end = _STRING_END.match(part).end() - 1  # type: ignore[union-attr]
+            literals.append(_decode_string(part[: end + 1]))
+            after.append(part[end + 1 :])
         else:
-            pieces[-1] += _REFERENCE_KEY + piece[start == b" " :]
-    return pieces
+            after[-1] += _REFERENCE_KEY + part.removeprefix(b" ")
+    return Cut(after[0], tuple(literals), after[1:])
+
+
+def joined(cut: Cut, rewrites: Mapping[str, str]) -> bytes:
+    """The content again, the literals that `rewrites` names replaced, those of contained resources never."""
+    parts = [cut.before]
+    for literal, after in zip(cut.literals, cut.after, strict=True):
+        target = literal if literal.startswith("#") else rewrites.get(literal, literal)
+        parts.append(_encode(target) + after)
+    return _REFERENCE_KEY.join(parts)

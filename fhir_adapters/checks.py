@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from fhir_adapters.definitions import RESOURCE, Element, Structure
-from fhir_adapters.invariants import rules_of
-from fhir_adapters.primitives import number_fault, string_fault
+from fhir_adapters.invariants import DOMAIN_RULES, RULES
+from fhir_adapters.primitives import DECIMAL, number_fault, string_fault
 
 Check = Callable[[Any], None]
 Decode = Callable[[Raw], Any]
@@ -29,7 +29,8 @@ def checks_of(definition: Structure, decode: Decode) -> list[Check]:
         *(_number_check(e) for e in elements if e.type in RAW_NUMBERS),
         *(_string_check(e) for e in elements if e.type in _CHECKED_STRINGS),
         *(_choice_check(members, required=required, definition=definition) for members, required in definition.choices.values()),
-        *(_rule_check(rule) for _, rule in rules_of(definition)),
+        *(_rule_check(rule) for _, rule in RULES.get(definition.name, ())),
+        *([_contained_check] if "contained" in definition.elements else []),
         *marked_references(definition),
     ]
 
@@ -69,10 +70,11 @@ def marked_references(definition: Structure) -> list[Check]:
 
 def _number_check(element: Element) -> Check:
     name, type_name = element.name, element.type
+    is_decimal = type_name == "decimal" and not element.is_list
 
     def check(node: Any) -> None:
         value = getattr(node, name)
-        if value is UNSET:
+        if value is UNSET or (is_decimal and DECIMAL.match(value)):
             return
         for number in value if type(value) is list else (value,):
             if number_fault(type_name, number):
@@ -114,3 +116,8 @@ def _rule_check(rule: Callable[[Any], bool]) -> Check:
             raise ValueError("invariant")
 
     return check
+
+
+def _contained_check(node: Any) -> None:
+    if node.contained is not UNSET and not all(rule(node) for _, rule in DOMAIN_RULES):
+        raise ValueError("contained")

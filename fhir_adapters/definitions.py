@@ -14,8 +14,13 @@ from fhir.resources.R4B import get_fhir_model_class
 
 RESOURCE = "Resource"
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # The types of R4 that R4B kept with their shape.
-RESOURCE_TYPES = frozenset(
+RESOURCE_TYPES = _words(
     """
     Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic Binary
     BiologicallyDerivedProduct BodyStructure Bundle CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem ChargeItemDefinition
@@ -32,21 +37,23 @@ RESOURCE_TYPES = frozenset(
     ResearchElementDefinition ResearchStudy ResearchSubject RiskAssessment Schedule SearchParameter ServiceRequest Slot Specimen
     SpecimenDefinition StructureDefinition StructureMap Subscription Substance SupplyDelivery SupplyRequest Task TerminologyCapabilities
     TestReport TestScript ValueSet VerificationResult VisionPrescription
-    """.split()
+    """
 )
 # R4 types whose shape no R4B model knows: they are answered `not-supported`, never judged by another version's rules.
-UNSUPPORTED_TYPES = frozenset(
+UNSUPPORTED_TYPES = _words(
     """
     EffectEvidenceSynthesis Evidence EvidenceVariable MedicinalProduct MedicinalProductAuthorization MedicinalProductContraindication
     MedicinalProductIndication MedicinalProductIngredient MedicinalProductInteraction MedicinalProductManufactured
-    MedicinalProductPackaged MedicinalProductPharmaceutical MedicinalProductUndesirableEffect RiskEvidenceSynthesis
-    SubstanceNucleicAcid SubstancePolymer SubstanceProtein SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification
-    """.split()
+    MedicinalProductPackaged MedicinalProductPharmaceutical MedicinalProductUndesirableEffect RiskEvidenceSynthesis SubstanceNucleicAcid
+    SubstancePolymer SubstanceProtein SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification
+    """
 )
 
 _NEW_IN_R4B = frozenset({"CodeableReference", "RatioRange"})
 _NEW_ELEMENTS_IN_R4B = frozenset({"subjectCanonical"})
 
+# The models list examples here, where R4 takes any MIME type or expression language.
+_EXAMPLES_ONLY = frozenset({("CapabilityStatement", "format"), ("Expression", "language")})
 _REGISTERED = ("registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown")
 _ENCOUNTER = ("planned", "arrived", "triaged", "in-progress", "onleave", "finished", "cancelled", "entered-in-error", "unknown")
 # Required value sets that the models' metadata cuts short with "+".
@@ -59,7 +66,7 @@ _CUT_SHORT: dict[tuple[str, str], tuple[str, ...]] = {
     ("EncounterStatusHistory", "status"): _ENCOUNTER,
     ("Observation", "status"): _REGISTERED,
     ("QuestionnaireItem", "type"): (
-        *("group", "display", "question", "boolean", "decimal", "integer", "date", "dateTime", "time", "string", "text", "url"),
+        *("group", "display", "boolean", "decimal", "integer", "date", "dateTime", "time", "string", "text", "url"),
         *("choice", "open-choice", "attachment", "reference", "quantity"),
     ),
     ("RiskAssessment", "status"): _REGISTERED,
@@ -99,7 +106,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A data type, a backbone element or a resource type; `elements` by name, `choices` maps x to (its elements, whether one is required)."""
+    """A data type, a backbone element or a resource type; `choices` maps x to (its elements, whether one is required)."""
 
     name: str
     is_resource: bool
@@ -122,14 +129,15 @@ def structure(name: str) -> Structure:
         elements[element.name] = element
         if element.choice:
             members, _ = choices.get(element.choice, ((), False))
-            choices[element.choice] = ((*members, element.name), bool(field.json_schema_extra["one_of_many_required"]))
+            rules: Any = field.json_schema_extra
+            choices[element.choice] = ((*members, element.name), bool(rules["one_of_many_required"]))
     return Structure(name, name in RESOURCE_TYPES, elements, choices)
 
 
 def _element(owner: str, name: str, field: Any) -> Element:
     rules = field.json_schema_extra or {}
     leaf, is_list = _leaf(field.annotation)
-    codes = rules.get("enum_values")
+    codes = None if (owner, name) in _EXAMPLES_ONLY else rules.get("enum_values")
     if codes and codes[-1] == "+":
         codes = _CUT_SHORT[owner, name]
     primitive = _primitive(leaf)

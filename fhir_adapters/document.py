@@ -4,6 +4,7 @@ The fast path never comes here; what it refuses, or cannot vouch for, is read ag
 """
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -44,8 +45,8 @@ def read_document(raw: bytes) -> Node:
 def _node(pairs: list[tuple[str, Any]]) -> Node:
     node = Node(pairs)
     if len(node) < len(pairs):
-        seen: set[str] = set()
-        node.repeated = tuple(name for name, _ in pairs if name in seen or seen.add(name))
+        counts = Counter(name for name, _ in pairs)
+        node.repeated = tuple(name for name, count in counts.items() if count > 1)
     return node
 
 

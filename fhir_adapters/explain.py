@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_adapters.document import Node, Number
 from fhir_adapters.definitions import RESOURCE, RESOURCE_TYPES, UNSUPPORTED_TYPES, Element, Structure, structure
+from fhir_adapters.document import Node, Number
 from fhir_adapters.invariants import rules_of
 from fhir_adapters.issue import Issue
 from fhir_adapters.primitives import INTEGER_RANGES, number_fault, string_fault
@@ -18,6 +18,11 @@ from fhir_adapters.reference import target_pattern, unresolved_fragments
 def faults(document: Node) -> list[Issue]:
     """Every fault of the resource in `document`; expressions begin with its type."""
     return list(_resource(document, None))
+
+
+def faults_of_structure(node: Node, name: str, path: str) -> list[Issue]:
+    """Every fault of the object at `path`, which is of the structure called `name`."""
+    return list(_object(node, structure(name), None, path))
 
 
 def _resource(value: Any, path: str | None, *, is_contained: bool = False) -> Iterator[Issue]:

@@ -4,12 +4,13 @@ A rule reads its structure by attributes, absent ones being UNSET, so compiled s
 It answers whether the rule holds. Values it meets may be of the wrong type on the slow path; it then says True, others complain.
 """
 
+import binascii
 import functools
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from fhir_adapters.definitions import Structure, structure
 from fhir_adapters.period import seconds_covered
@@ -43,6 +44,26 @@ def _period_runs_forward(node: Any) -> bool:
         return seconds_covered(start)[0] <= seconds_covered(end)[1]
     except ValueError:
         return True
+
+
+def _size_is_of_data(node: Any) -> bool:
+    if node.size is UNSET or type(node.data) is not str:
+        return True
+    try:
+        return int(_spelled(node.size)) == len(binascii.a2b_base64(node.data))
+    except ValueError:
+        return True
+
+
+def _probability_is_percent(node: Any) -> bool:
+    try:
+        return node.probabilityDecimal is UNSET or float(_spelled(node.probabilityDecimal)) <= 100
+    except ValueError:
+        return True
+
+
+def _spelled(number: Any) -> str:
+    return number if type(number) is not Raw else bytes(number).decode()
 
 
 def _identified(contained: Any) -> bool:
@@ -83,7 +104,7 @@ def _extension_values() -> Callable[[Any], tuple[Any, ...]]:
 
 def _component_is_not_the_whole(node: Any) -> bool:
     """obs-7: no value where a component has the same code."""
-    if not any(getattr(node, name, UNSET) is not UNSET for name in _VALUES):
+    if getattr(node, "component", UNSET) is UNSET or not _has(node, *_VALUES):
         return True
     whole = _codings(node.code)
     return not any(whole & _codings(getattr(component, "code", None)) for component in _items(node.component))
@@ -91,7 +112,9 @@ def _component_is_not_the_whole(node: Any) -> bool:
 
 _VALUES = tuple(
     f"value{kind}"
-    for kind in "Quantity CodeableConcept String Boolean Integer Range Ratio SampledData Time DateTime Period".split()  # noqa: SIM905
+    for kind in (
+        *("Boolean", "CodeableConcept", "DateTime", "Integer", "Period", "Quantity", "Range", "Ratio", "SampledData", "String", "Time"),
+    )
 )
 
 DOMAIN_RULES: tuple[tuple[str, Rule], ...] = (
@@ -102,7 +125,7 @@ DOMAIN_RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
-    "Attachment": (("att-1: data needs a contentType", _needs("data", "contentType")),),
+    "Attachment": (("att-1: data needs a contentType", _needs("data", "contentType")), ("the size is that of the data", _size_is_of_data)),
     "ContactPoint": (("cpt-2: a value needs a system", _needs("value", "system")),),
     "Extension": (("ext-1: an extension has either extensions or a value", _extension_has_one),),
     "Observation": (
@@ -113,7 +136,8 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
         ("pat-1: a contact has details or an organization", lambda n: _has(n, "name", "telecom", "address", "organization")),
     ),
     "Period": (("per-1: the start is not after the end", _period_runs_forward),),
-    "Quantity": (("qty-3: a code needs a system", _needs("code", "system")),),
+    "RiskAssessmentPrediction": (("ras-2: a probability is at most 100", _probability_is_percent),),
+    **dict.fromkeys(("Age", "Count", "Distance", "Duration", "Quantity"), (("qty-3: a code needs a system", _needs("code", "system")),)),
 }
 
 

@@ -1,6 +1,6 @@
-"""The primitive types of FHIR R4 and what text each may hold: http://hl7.org/fhir/R4/datatypes.html#primitive.
+r"""The primitive types of FHIR R4 and what text each may hold: http://hl7.org/fhir/R4/datatypes.html#primitive.
 
-Both validating paths use these same expressions, so they cannot disagree. `\\Z` and `[0-9]` are meant: `$` lets a newline pass and `\\d`
+Both validating paths use these same expressions, so they cannot disagree. `\Z` and `[0-9]` are meant: `$` lets a newline pass and `\d`
 takes the digits of every script.
 """
 
@@ -20,14 +20,13 @@ _DAY = (
 )
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
-_DATE = rf"{_YEAR}(?:-{_MONTH})?|{_YEAR}-{_DAY}"
 
 STRING_PATTERNS = {
     "base64Binary": None,
     "canonical": r"\A\S+\Z",
     "code": r"\A\S+(?:\s\S+)*\Z",
-    "date": rf"\A(?:{_DATE})\Z",
-    "dateTime": rf"\A(?:{_DATE}|{_YEAR}-{_DAY}T{_TIME}{_ZONE})\Z",
+    "date": rf"\A(?:{_YEAR}-{_DAY}|{_YEAR}(?:-{_MONTH})?)\Z",
+    "dateTime": rf"\A(?:{_YEAR}-{_DAY}(?:T{_TIME}{_ZONE})?|{_YEAR}(?:-{_MONTH})?)\Z",
     "id": r"\A[A-Za-z0-9\-.]{1,64}\Z",
     "instant": rf"\A{_YEAR}-{_DAY}T{_TIME}{_ZONE}\Z",
     "markdown": None,
@@ -44,7 +43,7 @@ INTEGER_RANGES = {"integer": (-(2**31), 2**31 - 1), "unsignedInt": (0, 2**31 - 1
 _PATTERNS = {name: re.compile(pattern) for name, pattern in STRING_PATTERNS.items() if pattern}
 _INTEGER = re.compile(rb"(?:0|-?[1-9][0-9]{0,9})\Z")
 # FHIR sets no bound; no measurement needs more, and what computes with the value later must not be made to allocate by it.
-_DECIMAL = re.compile(rb"-?(?:0|[1-9][0-9]{0,63})(?:\.[0-9]{1,64})?(?:[eE][+-]?[0-9]{1,3})?\Z")
+DECIMAL = re.compile(rb"-?(?:0|[1-9][0-9]{0,63})(?:\.[0-9]{1,64})?(?:[eE][+-]?[0-9]{1,3})?\Z")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -59,7 +58,7 @@ class Fault:
 def number_fault(type_name: str, spelled: bytes | Raw) -> Fault | None:
     """What is wrong with a JSON number, as `spelled`, for an element of type decimal, integer, unsignedInt or positiveInt."""
     if type_name == "decimal":
-        return None if _DECIMAL.match(spelled) else Fault("value", "not a decimal of at most 64 digits a side and three of exponent")
+        return None if DECIMAL.match(spelled) else Fault("value", "not a decimal of at most 64 digits a side and three of exponent")
     lowest, highest = INTEGER_RANGES[type_name]
     if _INTEGER.match(spelled) and lowest <= int(bytes(spelled)) <= highest:
         return None

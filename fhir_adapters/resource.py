@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from fhir_adapters.canonical import Canonical, canonical, cut_at_references, is_doubtful
+from fhir_adapters.canonical import Cut, canonical, cut_at_references, is_doubtful, joined
 from fhir_adapters.definitions import structure
 from fhir_adapters.document import read_document
 from fhir_adapters.explain import faults
@@ -24,7 +24,6 @@ _OPEN = StructSet(strict=False)
 # What holds whole resources: references in those are theirs, resolved within them, and stay as they are.
 _HOLDERS = frozenset({"Bundle", "Parameters"})
 
-_decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,18 +39,11 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     references: tuple[str, ...]
     patients: tuple[str, ...]
     index: IndexFields
-    # Canonical content, cut so that every second piece is the JSON string of a literal reference.
-    _pieces: list[bytes]
+    _cut: Cut
 
     def content(self, rewrites: Mapping[str, str]) -> bytes:
         """Type, claimed meta and body in canonical bytes, every literal that `rewrites` names replaced; `#contained` ones never are."""
-        pieces = self._pieces.copy()
-        for number in range(1, len(pieces), 2):
-            literal = _decode_string(pieces[number])
-            replaced = rewrites.get(literal)
-            if replaced is not None and not literal.startswith("#"):
-                pieces[number] = _encode(replaced)
-        return b"".join(pieces)
+        return joined(self._cut, rewrites)
 
     def __repr__(self) -> str:
         return f"<Resource {self.type}>"
@@ -75,7 +67,7 @@ def warm(resource_types: Iterable[str]) -> None:
         _plan(resource_type)
 
 
-def standard_bytes(resource: Resource, content: bytes, id: str, version: int, last_updated: str, source: str) -> bytes:  # noqa: A002, PLR0917
+def standard_bytes(resource: Resource, content: bytes, id: str, version: int, last_updated: str, source: str) -> bytes:  # noqa: A002
     """The bytes that are committed and served: `content` of `resource` under the gateway's id, version, time (an instant) and source."""
     head = len(b'{"resourceType":""') + len(resource.type)
     after_meta = head + len(b',"meta":{')
@@ -95,23 +87,22 @@ def _resource(struct: Any, raw: bytes, *, is_explained: bool) -> Resource:
     plan = _plan(resource_type)
     source_id = None if struct.id is UNSET else struct.id
     made = canonical(struct, resource_type)
-    pieces = [made.content] if resource_type in _HOLDERS else cut_at_references(made.content)
-    references = tuple(dict.fromkeys(map(_decode_string, pieces[1::2])))
-    if not is_explained and (is_doubtful(raw, made) or _has_loose_fragment(struct, references, made)):
+    is_holder = resource_type in _HOLDERS
+    cut = Cut(made.content, (), []) if is_holder else cut_at_references(made.content)
+    if not is_explained and (is_doubtful(raw, made) or _has_loose_fragment(struct, cut, is_holder=is_holder)):
         _explain(raw)
-    return Resource(resource_type, source_id, references, patients(struct, plan), index_fields(struct, plan), pieces)
+    return Resource(resource_type, source_id, tuple(dict.fromkeys(cut.literals)), patients(struct, plan), index_fields(struct, plan), cut)
 
 
-def _has_loose_fragment(struct: Any, references: tuple[str, ...], made: Canonical) -> bool:
+def _has_loose_fragment(struct: Any, cut: Cut, *, is_holder: bool) -> bool:
     """Whether a local reference may lead nowhere; sure only where nothing is nested but contained resources."""
-    if not references:
-        return b'"reference":"#' in made.content if type(struct).__name__ in _HOLDERS else False
-    local = [literal for literal in references if literal.startswith("#")]
+    if is_holder:
+        return b'"reference":"#' in cut.before
+    local = [literal for literal in cut.literals if literal[0] == "#"]
     if not local:
         return False
-    contained = struct.contained
-    known = set() if contained is UNSET else {f"#{item.id}" for item in contained}
-    return not {"#", *known}.issuperset(local)
+    contained = () if struct.contained is UNSET else struct.contained
+    return not {"#", *(f"#{item.id}" for item in contained)}.issuperset(local)
 
 
 @functools.cache

@@ -100,9 +100,9 @@ class StructSet:
                 yield element.name, annotation
             else:
                 yield element.name, f"{annotation} | unset", UNSET
-            yield from self._extension_field(definition, element)
+            yield from self._extension_field(element)
 
-    def _extension_field(self, definition: Structure, element: Element) -> Iterable[Any]:
+    def _extension_field(self, element: Element) -> Iterable[Any]:
         """The `_name` beside a primitive, which holds its id and extensions: http://hl7.org/fhir/R4/json.html#primitive."""
         if not element.has_extension or (self._strict and element.is_list):
             return
@@ -133,7 +133,7 @@ def _after_decoding(checks: list[Check]) -> dict[str, Any]:
     if not checks:
         return {}
     if len(checks) == 1:
-        return {"__post_init__": lambda node: checks[0](node)}
+        return {"__post_init__": checks[0]}
 
     def __post_init__(node: Any) -> None:  # noqa: N807
         for check in checks:

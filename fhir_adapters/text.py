@@ -3,6 +3,7 @@
 What fails here could not be read at all (HTTP 400). Duplicate keys are found later, per resource, where the path can be named.
 """
 
+import codecs
 import re
 
 import msgspec
@@ -15,6 +16,8 @@ MAX_DEPTH = 100
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 _ESCAPE = re.compile(rb"\\(?:(u0000)|.)", re.DOTALL)
+_SLICE = 4096
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 _STRING = re.compile(rb'"[^"]*"')
 
 
@@ -29,7 +32,7 @@ def check_text(body: bytes) -> bytes:
     Raises InvalidInput (unreadable) for invalid UTF-8, lone surrogates, NUL, NaN and Infinity, too many levels, bytes after the end
     and a top level that is not an object.
     """
-    text = body[len(BOM) :] if body.startswith(BOM) else body
+    text = body.removeprefix(BOM)
     _check_utf8(text)
     if is_deeper_than(text, MAX_DEPTH):
         raise unreadable(f"nested deeper than {MAX_DEPTH} levels")
@@ -39,7 +42,7 @@ def check_text(body: bytes) -> bytes:
         raise unreadable(malformed(error)) from error
     if not text.lstrip(b" \t\r\n").startswith(b"{"):
         raise unreadable("the body is not a JSON object")
-    if b"\\u0000" in text and any(match[1] for match in _ESCAPE.finditer(text)):
+    if b"\\" in text and b"\\u0000" in text and any(match[1] for match in _ESCAPE.finditer(text)):
         raise unreadable("a string holds NUL")
     return text
 
@@ -64,8 +67,13 @@ def is_deeper_than(text: bytes, levels: int) -> bool:
 
 
 def _check_utf8(text: bytes) -> None:
-    if not text.isascii():
-        try:
-            text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise unreadable(f"not valid UTF-8 at byte {error.start}") from error
+    """In slices, most of which are ASCII and need no decoding."""
+    decoder = _UTF8()
+    try:
+        for start in range(0, len(text), _SLICE):
+            piece = text[start : start + _SLICE]
+            if not piece.isascii() or decoder.getstate()[0]:
+                decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise unreadable("not valid UTF-8") from error
