@@ -15,15 +15,13 @@ from chain.ledger import Ledger
 from chain.proof import LogProof
 from chain.transactions import AnchorBody, PartyBody, parse_transaction
 from gateway.index import archives
-from gateway.index.database import Index
 from gateway.index.records import RecordLocation
 from gateway.receipt_format import FORMAT, Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
-from gateway.storage.port import ObjectStore
+from gateway.services import Services
 from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
 from gateway.vault.cover import CoverNode, path_of
 from gateway.vault.errors import LeafMismatch, SealBroken
-from gateway.vault.keyring import Keyring
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.sealed_bundle import Read, read_header
 
@@ -53,8 +51,8 @@ class _Shared(NamedTuple):
 class ReceiptAssembler:
     """Makes receipts from what one gateway stores. Safe for several threads; one in each process, so that what it keeps is of use."""
 
-    def __init__(self, ledger: Ledger, store: ObjectStore, index: Index, keyring: Keyring) -> None:
-        self._ledger, self._store, self._index, self._keyring = ledger, store, index, keyring
+    def __init__(self, services: Services, ledger: Ledger) -> None:
+        self._services, self._ledger = services, ledger
         self._kept: OrderedDict[tuple[bytes, int], _Shared] = OrderedDict()
         self._lock = Lock()
 
@@ -78,12 +76,12 @@ class ReceiptAssembler:
         """The bundle, by its archive's key, which nothing keeps longer than the caller."""
         read = slot.reader(self._reader(location))
         header = read_header(read)
-        with self._index.reading() as connection:
+        with self._services.index.reading() as connection:
             keys = archives.by_rows(connection, [location.archive])[location.archive].keys
-        return OpenedBundle(read, header, unwrap_bundle_key(header, self._keyring.private_key(keys)))
+        return OpenedBundle(read, header, unwrap_bundle_key(header, self._services.keyring.private_key(keys)))
 
     def _reader(self, location: RecordLocation) -> Read:
-        return lambda offset, length: self._store.get_range(location.container_name, offset, length)
+        return lambda offset, length: self._services.store.get_range(location.container_name, offset, length)
 
     def _remembered(self, location: RecordLocation) -> _Shared | None:
         bundle = (location.container_digest, location.bundle_ordinal)

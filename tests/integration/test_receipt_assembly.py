@@ -11,18 +11,16 @@ from chain.ledger import Ledger
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, sign_transaction
 from gateway import independent, verification
+from gateway.bootstrap import open_services
 from gateway.founding import found
 from gateway.index import archives
-from gateway.index.database import open_index
 from gateway.index.records import RecordLocation
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.receipt_format import to_json
 from gateway.receipts import NotYetFinal, ReceiptAssembler
-from gateway.settings import Settings
-from gateway.storage.opening import open_object_store
+from gateway.settings import load_settings
 from gateway.vault.container import build_container
 from gateway.vault.errors import SealBroken
-from gateway.vault.keyring import Keyring, load_kek
 from gateway.vault.submission import SubmissionTree
 
 STARTED = 1_790_000_000
@@ -36,17 +34,16 @@ class Chain:
         found(home, delegates=4, slot_seconds=2, chosen={}, now=STARTED, random=random)
         self.genesis_bytes = (home / "genesis.json").read_bytes()
         self.genesis = Genesis.parse(self.genesis_bytes)
-        self.bucket = open_object_store((home / "bucket").as_uri())
+        settings = load_settings(home, {})
+        self.services = open_services(settings, random)
         self._key = read_key(home / "keys" / "gateway.json")
-        url = Settings(home=home).effective_ledger_url
+        url = settings.effective_ledger_url
         self._store = LedgerStore.open(url, self.genesis)
         keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(home / "keys")]
         self._engine = EmbeddedEngine.open(self._store, self.genesis, keys)
         self.ledger = Ledger.open(url, self.genesis)
-        self.index = open_index(Settings(home=home).effective_database_url)
-        self.keyring = Keyring(load_kek(home / "keys" / "kek.json"))
-        self.archive = archives.new(self.keyring.new_archive(random))
-        with self.index.atomic() as connection:
+        self.archive = archives.new(self.services.keyring.new_archive(random))
+        with self.services.index.atomic() as connection:
             archives.write_new(connection, [self.archive], STARTED)
         self._now, self._sources = itertools.count(STARTED + 10, 2), itertools.count(1)
 
@@ -71,12 +68,12 @@ class Chain:
             random=random,
         )
         container = build_container(bundles)
-        self.bucket.put_if_absent(container.name, container.body)
+        self.services.store.put_if_absent(container.name, container.body)
         anchor = AnchorBody(container.digest, len(container.body), container.root, len(bundles), container.leaf_count)
         return container, [bundle.placements for bundle in bundles], anchor
 
     def assembler(self):
-        return ReceiptAssembler(self.ledger, self.bucket, self.index, self.keyring)
+        return ReceiptAssembler(self.services, self.ledger)
 
     def locate(self, container, placements, bundle, record):
         slot = container.slots[bundle]
@@ -87,7 +84,7 @@ class Chain:
         )  # fmt: skip
 
     def close(self):
-        self.index.close()
+        self.services.index.close()
         self._engine.close()
         self._store.close()
         self.ledger.close()

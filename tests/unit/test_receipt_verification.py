@@ -7,6 +7,7 @@ import pytest
 from receipt_case import ATTESTATION_SEED, GATEWAY, NOW, SIGNING_SEED, genesis_bytes, key, make_case, party_body
 
 from chain.genesis import Genesis
+from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction
 from gateway import independent, verification
 from gateway.errors import CouldNotCheck
@@ -172,6 +173,13 @@ def test_votes_for_another_height_or_block(verifier):
 
 def test_an_anchor_that_is_not_the_gateways(verifier):
     assert_invalid(verifier, make_case(signers=(GATEWAY, key("someone"))), "gateway of genesis")
+
+
+def test_a_signature_that_is_not_the_gateways_under_its_key(verifier):
+    """The log holds it and a quorum voted for the log; still it was never the gateway's."""
+    forger = SigningKey(GATEWAY.public, key("someone")._secret)
+    for signers in ((forger, GATEWAY), (GATEWAY, forger)):
+        assert_invalid(verifier, make_case(signers=signers), "signature")
 
 
 @pytest.mark.parametrize("anchor", [{"root": bytes(32)}, {"bundles": 4}, {"bundles": 2}], ids=str)
