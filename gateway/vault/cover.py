@@ -50,6 +50,8 @@ class Tree:
 
     def cover(self, own: Sequence[int]) -> list[CoverNode]:
         """The shortest cover in which each leaf of `own` (ascending, distinct) stands singly."""
+        if len(own) == self.size:
+            return [CoverNode(1, leaf_hash) for leaf_hash in self._levels[0]]
         nodes: list[CoverNode] = []
         if self.size:
             self._collect((0, self.size), own, (0, len(own)), nodes)
@@ -81,6 +83,8 @@ def range_sizes(low: int, high: int) -> list[int]:
 
 def root_of(cover: Sequence[CoverNode]) -> bytes:
     """The root of the tree; ValueError if the sizes are not those of a cover."""
+    if all(node.size == 1 for node in cover):
+        return merkle.root([node.hash for node in cover])
     return _Replay(cover, -1).root
 
 

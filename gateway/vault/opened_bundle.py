@@ -5,7 +5,7 @@ One record costs the header, the directory, its class part and its records segme
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from gateway.vault import primitives
+from gateway.vault import primitives, submission
 from gateway.vault.cover import CoverNode, path_of, root_of
 from gateway.vault.directory import STATEMENT_CLASS, Directory
 from gateway.vault.errors import LeafMismatch, SealBroken, WrongKey
@@ -13,7 +13,6 @@ from gateway.vault.opened_class import OpenedClass, OpenedRecord, RecordBatch, S
 from gateway.vault.primitives import Unopened, WrapPrivateKey
 from gateway.vault.sealed_bundle import Header, Read, wrap_info
 from gateway.vault.segments import EntryRow
-from gateway.vault.submission import entry_leaf
 
 
 class OpenedBundle:
@@ -127,7 +126,9 @@ class OpenedBundle:
 
 def entry_leaves(rows: Iterable[EntryRow | None]) -> dict[int, bytes]:
     """The leaf hash in the submission's tree of each entry, by its number there."""
-    return {row.index: entry_leaf(row.salt, row.raw) for row in rows if row is not None}
+    present = [row for row in rows if row is not None]
+    leaves = submission.entry_leaves([row.salt for row in present], [row.raw for row in present])
+    return {row.index: leaf for row, leaf in zip(present, leaves, strict=True)}
 
 
 def _singles(leaves: Mapping[int, bytes], start: int, end: int) -> list[CoverNode]:

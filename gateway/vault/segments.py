@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+import msgspec
 import zstandard
 
 from chain import encoding
@@ -59,7 +60,7 @@ def unpack(plaintext: bytes, part: str, dictionary: bytes = b"") -> bytes:
     frame = plaintext[_LENGTH_BYTES:end]
     raw = zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if dictionary else None
     try:
-        if not 0 <= zstandard.frame_content_size(frame) <= MAX_PLAINTEXT:
+        if not 0 <= zstandard.frame_content_size(frame) <= MAX_PLAINTEXT:  # before memory is set aside for it
             raise SealBroken(part, "its frame states no acceptable size")
         return zstandard.ZstdDecompressor(dict_data=raw).decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError:
@@ -108,8 +109,7 @@ class RecordRows:
         return cls(shape.octets(seed), whole, _sliced(shape.octets(rows), shape.u32s(row_sizes, count), part))
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
+class EntryRow(msgspec.Struct, frozen=True, gc=False):
     """The entry of the submission that a record came from: its number there, its 16-byte salt, its exact bytes."""
 
     index: int

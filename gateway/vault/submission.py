@@ -9,7 +9,7 @@ nowhere; each entry's salt is sealed with the entry.
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -29,9 +29,15 @@ class SubmissionInvalid(Refused):
     """The signature, or what it says, does not belong to this submission."""
 
 
+def entry_leaves(salts: Iterable[bytes], entries: Iterable[bytes]) -> list[bytes]:
+    """The RFC 6962 leaf hashes of entries under their salts."""
+    sha256, leaf_hash = hashlib.sha256, merkle.leaf_hash
+    return [leaf_hash(sha256(salt + entry).digest()) for salt, entry in zip(salts, entries, strict=True)]
+
+
 def entry_leaf(salt: bytes, entry: bytes) -> bytes:
     """The RFC 6962 leaf hash of one entry."""
-    return merkle.leaf_hash(hashlib.sha256(salt + entry).digest())
+    return entry_leaves((salt,), (entry,))[0]
 
 
 class SubmissionTree:
@@ -40,7 +46,7 @@ class SubmissionTree:
     def __init__(self, entries: Sequence[bytes], nonce: bytes) -> None:
         salts = primitives.Prf(nonce).digests(map(primitives.u32, range(len(entries))))
         self.salts = [salt[:ENTRY_SALT_BYTES] for salt in salts]
-        self.tree = Tree([entry_leaf(salt, entry) for salt, entry in zip(self.salts, entries, strict=True)])
+        self.tree = Tree(entry_leaves(self.salts, entries))
 
     @property
     def count(self) -> int:
