@@ -70,7 +70,7 @@ def statement_bytes(tree, signed_by, seed=None, iat=NOW, **changes):
     return submission.Statement(**{**fields, "root": tree.root.hex(), "signature": jws, "signed_by": signed_by, **changes}).to_bytes()
 
 
-def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random):
+def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random, body_of=None):
     entry, bundles = 0, []
     for number, count in enumerate(RECORDS):
         own = range(entry, entry + count)
@@ -79,7 +79,7 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random)
                 f"Observation/{'laboratory' if i % 2 else 'vital-signs'}",
                 i.to_bytes(16, "big"),
                 1,
-                record_body(i),
+                (body_of or record_body)(i),
                 b"",
                 EntryRow(i, tree.salts[i], raw_entries[i]),
             )
@@ -97,11 +97,12 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random)
 
 def make_case(
     signed_by="issuer", *, delegates=4, bundle=1, record=3, log_before=5, genesis=None, party=None, signers=(GATEWAY, GATEWAY),
-    statement=None, header=None, anchor=None, voters=None,
+    statement=None, header=None, anchor=None, voters=None, misplaced=False,
 ):  # fmt: skip
     """Record number `record` of bundle number `bundle` of a container of three, anchored in a log with `log_before` other transactions.
 
     `signers` sign the issuer's PARTY and the ANCHOR; `statement`, `header` and `anchor` change fields before they are sealed and signed.
+    With `misplaced` every record is the statement, and the statement is none.
     """
     random = random_from(b"case")
     genesis_file = genesis or genesis_bytes(delegates)
@@ -111,8 +112,9 @@ def make_case(
     stated = statement_bytes(tree, signed_by, **(statement or {}))
     recipient = WrapPrivateKey(WrapSuite.X25519, b"p" * 32)
     bundles = sealed_bundles(
-        chain_id=genesis.chain_id, statement=stated, tree=tree, raw_entries=raw_entries, recipient=recipient.public, random=random
-    )
+        chain_id=genesis.chain_id, statement=b"{}" if misplaced else stated, tree=tree, raw_entries=raw_entries, recipient=recipient.public,
+        random=random, body_of=(lambda _: stated) if misplaced else None,
+    )  # fmt: skip
     roots = [merkle.leaf_hash(sealed.root) for sealed in bundles]
     counts = {"digest": random(32), "size": 1234, "bundles": len(bundles), "leaves": sum(sealed.leaf_count for sealed in bundles)}
     bodies = [party or party_body(), *(AnchorBody(random(32), 9, random(32), 1, 2) for _ in range(log_before - 1))]

@@ -11,7 +11,7 @@ from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction
 from gateway import independent, verification
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Hash, Raw, to_json
+from gateway.receipt_format import Hash, Raw, Statement, to_json
 
 FIRST = (verification.verify_receipt, verification.ReceiptInvalid, CouldNotCheck)
 SECOND = (independent.verify_receipt, independent.Invalid, independent.Unreadable)
@@ -106,6 +106,15 @@ def test_the_statement_cannot_pass_for_a_record(verifier):
     record = msgspec.structs.replace(case.receipt.record, salt=stated.salt, path=stated.path, commitment=commitment)
     with pytest.raises(verifier[1], match="first leaf"):
         verifier[0](to_json(msgspec.structs.replace(case.receipt, record=record)), case.genesis, None)
+
+
+def test_a_record_cannot_pass_for_the_statement(verifier):
+    """Whoever could have a record of his choice sealed could otherwise say who submitted all that lies beside it."""
+    case = make_case(misplaced=True)
+    record = case.receipt.record
+    receipt = msgspec.structs.replace(case.receipt, statement=Statement(Raw(case.record), record.salt, record.path))
+    with pytest.raises(verifier[1], match="first leaf"):
+        verifier[0](to_json(receipt), case.genesis, None)
 
 
 def test_another_genesis(verifier):
