@@ -1,5 +1,7 @@
 """What is final, in memory: the delegates of one process share and only read it, the engine moves it on once a block is durable."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection
 
 from chain import queries
@@ -8,7 +10,7 @@ from chain.errors import LedgerError
 from chain.execution import Execution
 from chain.log import read_head
 from chain.schedule import epoch_seed_height
-from chain.state import State
+from chain.state import State, bucket_of
 from chain.state_machine import StateMachine, Tip
 from chain.store import LedgerDamaged, LedgerStore
 
@@ -23,7 +25,7 @@ class Committed:
     def load(cls, machine: StateMachine, store: LedgerStore) -> "Committed":
         """Reads tip and state; all entries are hashed once. Raises `LedgerDamaged` if log or state do not give the last header's roots."""
         with store.engine.connect() as connection:
-            state = State(store.read_buckets, queries.state_entries(connection))
+            state = State(store.read_buckets, _entries(connection))
             height = queries.height_of(connection)
             try:
                 tip = _tip(connection, machine, height) if height else machine.start()
@@ -39,6 +41,13 @@ class Committed:
         self.state.commit(execution.overlay)
         voters = bitmap(final.votes, len(self.machine.genesis.delegates))
         self.tip = self.machine.advance(self.tip, final.header, execution.log(), voters)
+
+
+def _entries(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
+    for bucket, key, value in queries.state_rows(connection):
+        if bucket != bucket_of(key):
+            raise LedgerDamaged("a state entry lies in another bucket than its key's")
+        yield key, value
 
 
 def _tip(connection: Connection, machine: StateMachine, height: int) -> Tip:

@@ -61,11 +61,11 @@ def tile_reader(connection: Connection) -> TileReader:
     return read
 
 
-def state_entries(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
-    """The whole state in the order of entry keys, a batch of rows at a time."""
-    query = select(state_entry.c.entry_key, state_entry.c.value).order_by(state_entry.c.bucket, state_entry.c.entry_key)
-    for row in connection.execution_options(yield_per=10_000).execute(query):
-        yield row.entry_key, row.value
+def state_rows(connection: Connection) -> Iterator[tuple[int, bytes, bytes]]:
+    """The whole state as (bucket, entry key, value) in that order, a batch of rows at a time."""
+    query = select(state_entry).order_by(state_entry.c.bucket, state_entry.c.entry_key)
+    for row in connection.execute(query, execution_options={"yield_per": 10_000}):
+        yield row.bucket, row.entry_key, row.value
 
 
 def bucket_entries(connection: Connection, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:

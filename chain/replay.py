@@ -7,7 +7,8 @@ been whole, so that one altered place is named once and the next one is still fo
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from msgspec.structs import replace
+from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
 from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_vote
@@ -21,7 +22,7 @@ from chain.rules import TransactionRefused
 from chain.schedule import epoch_seed_height
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine, Tip
-from chain.tables import block, log_entry
+from chain.tables import block, log_entry, transaction_index
 
 
 class Replay:
@@ -30,7 +31,7 @@ class Replay:
     def __init__(self, machine: StateMachine) -> None:
         self.machine = machine
         self.tip = machine.start()
-        self.entries: dict[int, dict[bytes, bytes]] = {}  # bucket -> entries
+        self._entries: dict[int, dict[bytes, bytes]] = {}  # bucket -> entries
         self.tiles: Tiles = {}
         self.is_state_sound = True  # whether the replay's state can be the chain's; a refused transaction ends that
         self.indexed = 0  # rows of the transaction index that belong to replayed transactions
@@ -60,7 +61,7 @@ class Replay:
         leaf_hashes = self._check_log(connection, audit, header, execution)
         if self.is_state_sound and execution.overlay.root() != header.state_root:
             audit.find(Code.STATE_MISMATCH, "execution does not give the header's state root")
-            self.is_state_sound = False
+            self.is_state_sound = audit.has(Code.BLOCK_INVALID)  # an altered header says nothing about the replay
         self._check_tiles(connection, audit, leaf_hashes)
         self.indexed += _check_index(connection, audit, self.tip.log.size, execution)
         self._write(execution.overlay.changes.items())
@@ -69,14 +70,16 @@ class Replay:
         self._are_votes_doubtful = not votes
         self._is_hash_doubtful = audit.has(Code.BLOCK_INVALID)
         voters = bitmap(votes, len(self.machine.genesis.delegates))
-        self.tip = self.machine.advance(self.tip, header, self.tip.log.extended(leaf_hashes), voters)
+        slot = self.tip.slot if self._is_hash_doubtful else header.slot
+        self.tip = replace(self.machine.advance(self.tip, header, self.tip.log.extended(leaf_hashes), voters), slot=slot)
         self._is_seed_doubtful = self._is_seed_doubtful and self.tip.seed != self.tip.hash
         return audit.found
 
-    def sorted_entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """The replay's state in the order of entry keys."""
-        for number in sorted(self.entries):
-            yield from sorted(self.entries[number].items())
+    def state_rows(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """The replay's state as (bucket, entry key, value) in that order."""
+        for bucket in sorted(self._entries):
+            for key, value in sorted(self._entries[bucket].items()):
+                yield bucket, key, value
 
     def _skip(self, code: Code, height: int, detail: str) -> Finding:
         """A block that cannot be read: its transactions are executed with the next block's."""
@@ -136,8 +139,8 @@ class Replay:
             return leaf_hashes
         stored = _stored_leaf_hashes(connection, start.size, len(leaf_hashes))
         if not _gives(start, stored, header):
-            self._is_log_sound = False
-            audit.find(Code.LOG_MISMATCH, "the transactions do not give the header's log; later log roots cannot be checked")
+            self._is_log_sound = audit.has(Code.BLOCK_INVALID)
+            audit.find(Code.LOG_MISMATCH, "the transactions do not give the header's log")
             return leaf_hashes
         for place, (ours, tile) in enumerate(zip(leaf_hashes, stored, strict=True)):
             if ours != tile:
@@ -156,11 +159,11 @@ class Replay:
 
     def _read(self, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:
         for number in buckets:
-            yield from self.entries.get(number, {}).items()
+            yield from self._entries.get(number, {}).items()
 
     def _write(self, entries: Collection[tuple[bytes, bytes]]) -> None:
         for key, value in entries:
-            self.entries.setdefault(bucket_of(key), {})[key] = value
+            self._entries.setdefault(bucket_of(key), {})[key] = value
 
 
 class _BlockAudit:
@@ -227,9 +230,12 @@ def _stored_leaf_hashes(connection: Connection, start: int, count: int) -> list[
 
 
 def _check_index(connection: Connection, audit: _BlockAudit, start: int, execution: Execution) -> int:
-    """Compares the index rows of a block, and returns how many there are."""
+    """Compares the index rows of a block, and returns how many there are; those of refused transactions are known by their place alone."""
     rows = queries.index_rows(connection, [item.tx_id for item in execution.recorded])
     for index, item in enumerate(execution.recorded, start):
         if item.tx_id and rows.get(item.tx_id) != (index, item.party):
             audit.found.append(Finding(Code.INDEX_MISMATCH, f"transaction {index}", "its row in the index is missing or altered"))
-    return len(rows)
+    refused = [index for index, item in enumerate(execution.recorded, start) if not item.tx_id]
+    if not refused:
+        return len(rows)
+    return len(rows) + (connection.scalar(select(func.count()).where(transaction_index.c.log_index.in_(refused))) or 0)

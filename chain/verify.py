@@ -18,6 +18,8 @@ from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.tables import log_entry, log_tile, transaction_index
 
+StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value
+
 
 def verify_chain(store: LedgerStore, genesis: Genesis, known: Mapping[int, bytes] | None = None) -> Iterator[Finding]:
     """Every finding, as it is found; none means that the ledger is whole.
@@ -63,21 +65,19 @@ def _check_log_end(connection: Connection, replay: Replay, last: int) -> Iterato
 
 
 def _check_state_entries(connection: Connection, replay: Replay, last: int) -> Iterator[Finding]:
-    stored = queries.state_entries(connection)
+    stored = queries.state_rows(connection)
     if replay.is_state_sound:
-        for key, rows in _differing(stored, replay.sorted_entries()):
-            yield Finding(Code.STATE_MISMATCH, f"state entry {key.hex()}", rows)
-        return
-    root = State(lambda _: (), stored).root()
-    if root != replay.last_state_root:
+        for key, fault in _differing(stored, replay.state_rows()):
+            yield Finding(Code.STATE_MISMATCH, f"state entry {key.hex()}", fault)
+    elif State(lambda _: (), ((key, value) for _, key, value in stored)).root() != replay.last_state_root:
         yield Finding(Code.STATE_MISMATCH, f"height {last}", "the stored state is not the header's; entries cannot be checked one by one")
 
 
-def _differing(stored: Iterable[tuple[bytes, bytes]], due: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, str]]:
-    """Merges two streams in the order of keys, and names what is in one only or differs."""
-    tagged = merge(((key, 0, value) for key, value in stored), ((key, 1, value) for key, value in due))
-    for key, group in groupby(tagged, itemgetter(0)):
-        values = {side: value for _, side, value in group}
+def _differing(stored: Iterable[StateRow], due: Iterable[StateRow]) -> Iterator[tuple[bytes, str]]:
+    """Merges two streams of one order, and names the entry keys of rows that are in one only."""
+    tagged = merge(((bucket, key, 0, value) for bucket, key, value in stored), ((bucket, key, 1, value) for bucket, key, value in due))
+    for (_, key), group in groupby(tagged, itemgetter(0, 1)):
+        values = {side: value for _, _, side, value in group}
         if len(values) == 1:
             yield key, "the entry is missing" if 1 in values else "no transaction made this entry"
         elif values[0] != values[1]:

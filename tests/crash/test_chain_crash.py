@@ -1,0 +1,228 @@
+"""The engine is stopped at every durable step of making a block, once before the step and once after it; then all is opened again from disk.
+
+Whatever the step: the ledger verifies, what was submitted is recorded once, no key has signed two hashes at one height, and a block whose
+header was signed becomes final with the very bytes that were signed.
+"""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from chain_case import DELEGATES, GENESIS, SmallChain, anchor
+
+from chain import keys
+from chain.block import Header, block_hash
+from chain.encoding import decode
+from chain.store import LedgerStore
+
+STEPS = ["put_proposal", "watermark produced", "put_signature", *["watermark voted"] * 4, "finalise"]
+
+
+class Crash(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+class Plan:
+    """Lets `steps` durable steps happen, then stops before or after the next one."""
+
+    def __init__(self, steps, *, persisted):
+        self.steps, self.persisted, self.taken = steps, persisted, []
+
+    def around(self, name, step):
+        self.taken.append(name)
+        last = len(self.taken) > self.steps
+        if last and not self.persisted:
+            raise Crash(name)
+        result = step()
+        if last:
+            raise Crash(name)
+        return result
+
+
+class WatchedKey:
+    """Notes every signature that is made."""
+
+    def __init__(self, key, signed):
+        self._key, self._signed, self.public = key, signed, key.public
+
+    def sign(self, label, chain_id, message):
+        height, hash_ = (Header.from_bytes(message).height, block_hash(chain_id, message)) if label == keys.HEADER else decode(message)
+        self._signed[self.public, label, height].add(hash_)
+        return self._key.sign(label, chain_id, message)
+
+
+class PlannedWatermark:
+    def __init__(self, watermark, plan):
+        self._watermark, self._plan = watermark, plan
+
+    def advance(self, duty, height, hash_):
+        self._plan.around(f"watermark {duty.value}", lambda: self._watermark.advance(duty, height, hash_))
+
+    def close(self):
+        self._watermark.close()
+
+
+def planned_store(plan):
+    class PlannedStore(LedgerStore):
+        def put_proposal(self, *args):
+            return plan.around("put_proposal", lambda: super(PlannedStore, self).put_proposal(*args))
+
+        def put_signature(self, *args):
+            return plan.around("put_signature", lambda: super(PlannedStore, self).put_signature(*args))
+
+        def finalise(self, *args):
+            return plan.around("finalise", lambda: super(PlannedStore, self).finalise(*args))
+
+    return PlannedStore
+
+
+class CrashingChain(SmallChain):
+    def __init__(self, folder):
+        self.signed_hashes = defaultdict(set)
+        super().__init__(folder, keys=tuple(WatchedKey(key, self.signed_hashes) for key in DELEGATES))
+
+    def restart(self, plan=None):
+        self.reopen(planned_store(plan) if plan else LedgerStore)
+        if plan:
+            for delegate in self.engine._delegates.values():
+                delegate._watermark = PlannedWatermark(delegate._watermark, plan)
+
+
+@pytest.fixture
+def chain(tmp_path):
+    chain = CrashingChain(tmp_path)
+    chain.record(anchor(0))
+    yield chain
+    chain.close()
+
+
+def crash(chain, step, *, persisted):
+    plan = Plan(step, persisted=persisted)
+    chain.restart(plan)
+    with pytest.raises(Crash):
+        chain.produce()
+    return plan
+
+
+def check_whole(chain, anchors):
+    while chain.ledger().pending() or chain.store.proposal():
+        assert chain.produce() is not None
+    assert chain.findings(chain.known()) == []
+    assert all(len(hashes) == 1 for hashes in chain.signed_hashes.values()), "a key signed two hashes at one height"
+    ledger = chain.ledger()
+    head = ledger.head()
+    assert head.log_size == anchors
+    assert sorted(ledger.anchor_of(anchor(number).digest) for number in range(anchors)) == list(range(anchors))
+    assert ledger.rejected() == []
+    for (_, _, height), hashes in chain.signed_hashes.items():
+        assert ledger.block(height).hash in hashes, "a signed block did not become final"
+
+
+def test_the_steps_are_these(chain):
+    plan = Plan(100, persisted=True)
+    chain.restart(plan)
+    chain.record(anchor(1))
+    assert plan.taken == STEPS
+
+
+@pytest.mark.parametrize("persisted", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=[f"{number} {name}" for number, name in enumerate(STEPS)])
+def test_a_crash_at_any_step_loses_and_doubles_nothing(chain, step, persisted):
+    chain.submit(anchor(1), anchor(2))
+    crash(chain, step, persisted=persisted)
+    begun = chain.store.proposal()
+    chain.restart()
+    chain.submit(anchor(1), anchor(2), anchor(3), first_source=chain.next_source - 2)  # the outbox is drained again, and has something new
+    final = chain.produce()
+    if begun:
+        assert final.header.to_bytes() == begun.header
+        assert final.transactions == begun.transactions
+        assert begun.signature in {None, final.signature}
+    check_whole(chain, 4)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("persisted", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("second", range(len(STEPS)))
+@pytest.mark.parametrize("first", range(len(STEPS)))
+def test_a_second_crash_on_the_way_back(chain, first, second, persisted):
+    chain.submit(anchor(1), anchor(2))
+    crash(chain, first, persisted=True)
+    plan = Plan(second, persisted=persisted)
+    chain.restart(plan)
+    with suppress(Crash):
+        chain.produce()
+    chain.restart()
+    chain.submit(anchor(3))
+    check_whole(chain, 4)
+
+
+def test_a_watermark_without_its_proposal_stops_that_height(chain):
+    """A ledger put back from a backup while the marks stay: the keys refuse, the chain halts, nothing forks."""
+    chain.submit(anchor(1))
+    image = chain.folder / "backup.db"
+    chain.close()
+    image.write_bytes((chain.folder / "ledger.db").read_bytes())
+    chain.open()
+    chain.produce()
+    chain.close()
+    (chain.folder / "ledger.db").write_bytes(image.read_bytes())
+    chain.open()
+    chain.submit(anchor(2))
+    with pytest.raises(Exception, match="not signed"):
+        chain.produce()
+    assert all(len(hashes) == 1 for hashes in chain.signed_hashes.values())
+
+
+PRODUCER = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from pathlib import Path
+from chain_case import SmallChain, DELEGATES, GENESIS, anchor
+chain = SmallChain.__new__(SmallChain)
+chain.folder, chain.genesis, chain.keys = Path(sys.argv[3]), GENESIS, DELEGATES
+chain.url, chain.slot = f"sqlite:///{chain.folder}/ledger.db", int(sys.argv[4])
+chain.open()
+print("ready", flush=True)
+for number in range(int(sys.argv[4]), 1000000):
+    chain.engine.submit(chain.signed(anchor(number)), number)
+    print(number, flush=True)
+    chain.produce()
+"""
+
+
+def rounds_of_kill(folder, rounds):
+    """Kills a real process at random moments; what it had acknowledged must be there afterwards."""
+    SmallChain(folder).close()
+    acknowledged, start, randomness = set(), 1, random.Random(20240229)
+    tests = Path(__file__).parents[1]
+    for _ in range(rounds):
+        command = [sys.executable, "-c", PRODUCER, str(tests), str(tests.parent), str(folder), str(start)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(randomness.uniform(0.02, 0.25))
+            process.send_signal(signal.SIGKILL)
+            numbers = {int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
+        acknowledged |= numbers
+        start = max(acknowledged, default=0) + 1000
+    return acknowledged, start
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.campaign)])
+def test_kill_minus_nine(tmp_path, rounds):
+    acknowledged, slot = rounds_of_kill(tmp_path, rounds)
+    chain = SmallChain.__new__(SmallChain)
+    chain.folder, chain.genesis, chain.keys, chain.url, chain.slot = tmp_path, GENESIS, DELEGATES, f"sqlite:///{tmp_path}/ledger.db", slot
+    chain.open()
+    while chain.ledger().pending() or chain.store.proposal():
+        chain.produce()
+    assert len(acknowledged) > rounds
+    assert all(chain.ledger().anchor_of(anchor(number).digest) is not None for number in acknowledged)
+    assert chain.findings(chain.known()) == []
+    chain.close()
