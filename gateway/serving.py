@@ -10,6 +10,7 @@ import http.client
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import heartbeat
 from gateway.logs import configure_logs
-from gateway.settings import Settings
+from gateway.settings import BadSetting, Settings
 from gateway.supervisor import Child, GaveUp, Supervisor
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 GRACE = 15  # seconds that running requests get after a stop was asked for
 _READY_WITHIN = 120.0  # seconds; importing the models on a cold disk takes ten
-HEARTBEAT_FILE = "jobs.heartbeat"
 _LOCK_FILE = "serve.lock"
+_DID_NOT_START = 3  # gunicorn takes this exit code of a worker as final, and stops
 
 
 class CouldNotServe(Exception):
@@ -59,11 +61,10 @@ def serve_app(
     configure_logs()
     with _the_only_one(home), closing(_listen(host, port)) as listener:
         at = listener.getsockname()[:2]
-        heartbeat = home / HEARTBEAT_FILE
-        heartbeat.unlink(missing_ok=True)
+        heartbeat.clear(home)
         children = (
             Child("web", partial(_web, listener, workers, make_app, warm, os.getpid())),
-            Child("jobs", partial(_jobs, listener, heartbeat, run_jobs, os.getpid())),
+            Child("jobs", partial(_jobs, listener, home, run_jobs, os.getpid())),
         )
         supervisor = Supervisor(
             children,
@@ -79,10 +80,18 @@ def serve_app(
 
 
 def _make_app(settings: Settings) -> "Flask":
-    from gateway.bootstrap import open_services
+    """The application of one worker. What hinders it is logged in the words meant for the operator."""
+    from chain.errors import LedgerError
+    from chain.ledger import Ledger
+    from gateway.bootstrap import open_services, read_genesis
+    from gateway.errors import GatewayError
     from gateway.web.app import create_app
 
-    return create_app(open_services(settings))
+    try:
+        return create_app(open_services(settings), Ledger.open(settings.effective_ledger_url, read_genesis(settings)))
+    except (BadSetting, GatewayError, LedgerError) as error:
+        structlog.get_logger().error(str(error), process="web")
+        sys.exit(_DID_NOT_START)
 
 
 def _warm() -> None:
@@ -97,18 +106,21 @@ def _web(listener: socket.socket, workers: int, make_app: Callable[[], "Flask"],
     run_server(listener, workers=workers, make_app=make_app, warm=warm, parent=parent, grace=GRACE)
 
 
-def _jobs(listener: socket.socket, heartbeat: Path, run_jobs: Callable[[], None], parent: int) -> None:
+def _jobs(listener: socket.socket, home: Path, run_jobs: Callable[[], None], parent: int) -> None:
     listener.close()
-    threading.Thread(target=_live_with, args=(parent, heartbeat), daemon=True).start()
+    threading.Thread(target=_live_with, args=(parent, home), daemon=True).start()
     run_jobs()
 
 
-def _live_with(parent: int, heartbeat: Path) -> None:
-    """Beat once a second; when the parent is gone, stop as if it had said so, and soon in any case."""
+def _live_with(parent: int, home: Path) -> None:
+    """Beat twice a second; when the parent is gone, stop as if it had said so, and soon in any case.
+
+    The first beat is late, so that a process which fails at its start has not called the gateway ready.
+    """
     while os.getppid() == parent:
+        time.sleep(0.5)
         with suppress(OSError):  # a full disk must not end the watch over the parent
-            heartbeat.touch()
-        time.sleep(1.0)
+            heartbeat.beat(home)
     structlog.get_logger().error("the parent process is gone; stopping", process="jobs")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)

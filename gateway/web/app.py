@@ -2,22 +2,26 @@
 
 from flask import Flask
 
+from chain.ledger import Ledger
 from gateway.services import Services
 from gateway.web.authorization import enforce
 from gateway.web.errors import answer_errors
+from gateway.web.health import health
+from gateway.web.ledger import ledger_routes
 from gateway.web.metadata import metadata
 from gateway.web.request_context import follow_requests
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 
-_BLUEPRINTS = (token, metadata, smart_configuration)
+_BLUEPRINTS = (token, smart_configuration, metadata, ledger_routes, health)
 
 
-def create_app(services: Services) -> Flask:
-    """A WSGI application on `services`. It opens nothing itself."""
+def create_app(services: Services, ledger: Ledger) -> Flask:
+    """A WSGI application on open services and the ledger to read. It opens nothing itself."""
     app = Flask("gateway.web", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["services"] = services
+    app.extensions["ledger"] = ledger
     app.url_map.strict_slashes = False  # no redirect may carry a body or a token elsewhere
     app.url_map.merge_slashes = False
     follow_requests(app)

@@ -6,6 +6,7 @@ import time
 import structlog
 from flask import Flask, Response, current_app, g, request
 
+from chain.ledger import Ledger
 from gateway.services import Services
 from gateway.web.request_id import HEADER, request_id_from
 
@@ -15,6 +16,12 @@ _NOT_LOGGED = ("/livez", "/readyz")  # probes come every few seconds and say not
 def services() -> Services:
     """What the composition root made for this process."""
     found: Services = current_app.extensions["services"]
+    return found
+
+
+def ledger() -> Ledger:
+    """The chain, to read."""
+    found: Ledger = current_app.extensions["ledger"]
     return found
 
 

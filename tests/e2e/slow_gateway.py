@@ -9,7 +9,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from gateway.serving import HEARTBEAT_FILE, CouldNotServe, serve_app
+from gateway.heartbeat import is_beating
+from gateway.serving import CouldNotServe, serve_app
 
 HOME, HOST, PORT, JOBS = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
@@ -19,7 +20,7 @@ def make_app():
 
     @app.get("/readyz")
     def readyz():
-        return "", 200 if (HOME / HEARTBEAT_FILE).exists() else 503
+        return "", 200 if is_beating(HOME, time.time()) else 503
 
     @app.get("/slow")
     def slow():

@@ -218,7 +218,7 @@ def test_every_route_says_who_may_call_it(gateway):
 def test_a_route_that_says_nothing_is_open_to_nobody(gateway):
     from gateway.web.app import create_app
 
-    app = create_app(gateway.services)
+    app = create_app(gateway.services, gateway.ledger)
     app.add_url_rule("/fhir/forgotten", view_func=lambda: "secret")
     answer = app.test_client().get("/fhir/forgotten", headers={"Authorization": f"Bearer {signed(gateway)}"})
     assert answer.status_code == 403

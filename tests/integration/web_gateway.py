@@ -17,8 +17,9 @@ from nacl.signing import SigningKey
 from sqlalchemy import update
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from chain.ledger import Ledger
 from chain.transactions import Role
-from gateway.bootstrap import open_services
+from gateway.bootstrap import open_services, read_genesis
 from gateway.founding import found
 from gateway.index import parties
 from gateway.index.schema import party
@@ -117,6 +118,7 @@ class Gateway:
     """A running gateway with parties that share their keys: an institution, an agency, and an institution that is suspended."""
 
     services: Services
+    ledger: Ledger
     app: Flask
     client: Client
     hospital: str
@@ -129,15 +131,17 @@ def gateway(home, jwks):
     """A gateway founded in `home`, without its jobs process. `jwks`: keys for sign-in of every party."""
     home = home / "gw"
     found(home, delegates=1, slot_seconds=1, chosen={}, now=int(time.time()), random=os.urandom)
-    services = open_services(load_settings(home, {}))
+    settings = load_settings(home, {})
+    services, ledger = open_services(settings), Ledger.open(settings.effective_ledger_url, read_genesis(settings))
     try:
         names = [_register(services, name, role, jwks) for name, role in (("Hospital", 1), ("Insurer", 2), ("Closed", 1))]
         with services.index.atomic() as connection:
             connection.execute(update(party).where(party.c.client_id == names[2]).values(status="suspended"))
-        app = create_app(services)
+        app = create_app(services, ledger)
         with served(app) as client:
-            yield Gateway(services, app, client, *names)
+            yield Gateway(services, ledger, app, client, *names)
     finally:
+        ledger.close()
         services.index.close()
 
 

@@ -29,7 +29,7 @@ def log():
 
 
 def client_raising(error):
-    app = create_app(SimpleNamespace(settings=SimpleNamespace(base_url=None)))
+    app = create_app(SimpleNamespace(settings=SimpleNamespace(base_url=None)), None)
 
     @public
     def view(what):

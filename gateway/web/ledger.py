@@ -1,0 +1,68 @@
+"""The ledger to read (DESIGN 7): its head and blocks for anyone, since they name no patient and prove themselves."""
+
+import base64
+
+import msgspec
+from flask import Blueprint, Response
+
+from chain.block import FinalBlock, Header
+from chain.transactions import MAX_HEIGHT
+from gateway.errors import NotFound
+from gateway.web.authorization import public
+from gateway.web.request_context import ledger, services
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+ledger_routes = Blueprint("ledger", __name__)
+
+
+@ledger_routes.get("/ledger/head")
+@public
+def head() -> Response:
+    """The last final block's header; height 0 and the chain id in place of a hash before the first."""
+    found = ledger().head()
+    chain_id = services().chain_id.hex()
+    return _json({"chain_id": chain_id, "height": 0, "hash": chain_id} if found is None else _header(found))
+
+
+@ledger_routes.get(f"/ledger/blocks/<int(max={MAX_HEIGHT}):height>")
+@public
+def block(height: int) -> Response:
+    """A final block, whole: it never changes. Binary fields in base64url without padding, hashes in hex."""
+    found = ledger().block(height)
+    if found is None:
+        raise NotFound("there is no final block at this height")
+    answer = _json(_block(found))
+    answer.headers["Cache-Control"] = _FOR_EVER
+    return answer
+
+
+def _header(header: Header) -> dict[str, object]:
+    return {
+        "chain_id": header.chain_id.hex(),
+        "height": header.height,
+        "hash": header.hash().hex(),
+        "slot": header.slot,
+        "time": header.time,
+        "log_size": header.log_size,
+        "log_root": header.log_root.hex(),
+        "state_root": header.state_root.hex(),
+        "header": _text(header.to_bytes()),
+    }
+
+
+def _block(found: FinalBlock) -> dict[str, object]:
+    return {
+        **_header(found.header),
+        "signature": _text(found.signature),
+        "transactions": [_text(transaction) for transaction in found.transactions],
+        "votes": [[vote.delegate, _text(vote.signature)] for vote in found.votes],
+    }
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _json(told: object) -> Response:
+    return Response(msgspec.json.encode(told), content_type="application/json")

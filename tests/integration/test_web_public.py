@@ -1,0 +1,116 @@
+"""What anyone may ask, over HTTP: health, metadata, the ledger."""
+
+import json
+import os
+import time
+
+import pytest
+import web_gateway
+from fhir.resources.R4B.capabilitystatement import CapabilityStatement
+from web_gateway import new_key
+
+from chain.block import Header
+from chain.engine import EmbeddedEngine
+from chain.store import LedgerStore
+from gateway import heartbeat
+from gateway.key_files import delegate_key_paths, read_key
+from gateway.vault.submission import from_base64url
+from jobs.produce_blocks import BlockProduction
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    with web_gateway.gateway(tmp_path_factory.mktemp("home"), jwks=[new_key()]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def final_block(gateway):
+    """The three registrations, in a block."""
+    genesis, settings = gateway.ledger.genesis, gateway.services.settings
+    store = LedgerStore.open(settings.effective_ledger_url, genesis)
+    keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
+    engine = EmbeddedEngine.open(store, genesis, keys)
+    production = BlockProduction(gateway.services.index, engine, gateway.ledger, read_key(settings.keys_path / "gateway.json"))
+    block = production.produce(time.time() + 1)
+    engine.close()
+    store.close()
+    return block
+
+
+def test_a_worker_says_that_it_lives(gateway):
+    assert gateway.client.ask("GET", "/livez").json == {"alive": True}
+
+
+def test_ready_means_every_part(gateway):
+    home = gateway.services.settings.home
+    heartbeat.beat(home)
+    assert gateway.client.ask("GET", "/readyz").json == {"ready": True, "database": True, "bucket": True, "ledger": True, "jobs": True}
+
+
+@pytest.mark.parametrize("part", ["jobs-missing", "jobs-late", "bucket"])
+def test_a_missing_part_is_named(gateway, part):
+    home = gateway.services.settings.home
+    heartbeat.beat(home)
+    if part == "jobs-missing":
+        heartbeat.clear(home)
+    elif part == "jobs-late":
+        os.utime(home / "jobs.heartbeat", (time.time() - 60,) * 2)
+    else:
+        (home / "bucket").rename(home / "elsewhere")
+    try:
+        answer = gateway.client.ask("GET", "/readyz")
+    finally:
+        if part == "bucket":
+            (home / "elsewhere").rename(home / "bucket")
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert [name for name, holds in answer.json.items() if not holds] == ["ready", part.partition("-")[0]]
+
+
+def test_the_capability_statement_is_valid_and_names_only_what_exists(gateway):
+    answer = gateway.client.ask("GET", "/fhir/metadata", Accept="application/fhir+json")
+    told = answer.json
+    CapabilityStatement.model_validate(told)
+    assert answer.headers["content-type"] == "application/fhir+json"
+    assert (told["fhirVersion"], told["kind"]) == ("4.0.1", "instance")
+    methods = {(rule.rule, method) for rule in gateway.app.url_map.iter_rules() for method in rule.methods}
+    needs = {"create": ("/fhir/<resource_type>", "POST"), "read": ("/fhir/<resource_type>/<record_id>", "GET")}
+    needs["vread"] = ("/fhir/<resource_type>/<record_id>/_history/<version_id>", "GET")
+    for resource in told["rest"][0]["resource"]:
+        assert {needs[i["code"]] for i in resource["interaction"]} <= methods
+    assert {i["code"] for i in told["rest"][0]["interaction"]} == {"transaction", "batch"}
+    assert ("/fhir", "POST") in methods
+
+
+def test_metadata_in_another_format_is_not_acceptable(gateway):
+    answer = gateway.client.ask("GET", "/fhir/metadata", Accept="application/fhir+xml")
+    assert answer.status == 406
+    assert answer.outcome[0]["code"] == "not-supported"
+    assert gateway.client.ask("GET", "/fhir/metadata?_format=xml").status == 406
+    assert gateway.client.ask("GET", "/fhir/metadata?_format=json", Accept="text/xml").status == 200
+
+
+def test_the_head_is_a_header_that_hashes_to_what_it_says(gateway, final_block):
+    told = gateway.client.ask("GET", "/ledger/head").json
+    header = Header.from_bytes(from_base64url(told["header"]))
+    assert header == final_block.header
+    assert (told["height"], told["hash"]) == (1, header.hash().hex())
+    assert told["chain_id"] == gateway.ledger.genesis.chain_id.hex()
+
+
+def test_a_block_is_served_whole_and_for_ever(gateway, final_block):
+    answer = gateway.client.ask("GET", "/ledger/blocks/1")
+    told = answer.json
+    assert [from_base64url(text) for text in told["transactions"]] == list(final_block.transactions)
+    assert len(final_block.transactions) == 3
+    assert [(delegate, from_base64url(text)) for delegate, text in told["votes"]] == list(final_block.votes)
+    assert from_base64url(told["signature"]) == final_block.signature
+    assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("height", ["0", "2", str(2**63 - 1), str(2**63), "-1", "x", "1.0", "9" * 400])
+def test_other_heights_are_not_found(gateway, height):
+    answer = gateway.client.ask("GET", f"/ledger/blocks/{height}")
+    assert answer.status == 404
+    assert json.loads(answer.body)["resourceType"] == "OperationOutcome"
