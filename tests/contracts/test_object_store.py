@@ -289,6 +289,7 @@ def test_left_overs_go_after_their_grace_and_younger_ones_stay(bucket):
     for name, age in (("old", 100), ("young", 10)):
         (bucket / ".tmp" / name).write_bytes(b"half")
         os.utime(bucket / ".tmp" / name, (1_790_000_000 - age,) * 2)
+    assert [found.name for found in store.list()] == ["ab/one"]
     assert store.remove_left_overs(older_than=60, now=1_790_000_000) == 1
     assert [path.name for path in (bucket / ".tmp").iterdir()] == ["young"]
     assert store.get("ab/one") == b"x"

@@ -7,11 +7,12 @@ from sealed_case import KEY, make_case, open_case, reader
 
 from chain import encoding
 from gateway.vault import primitives
-from gateway.vault.directory import Directory
+from gateway.vault.directory import ClassPart, Directory
 from gateway.vault.errors import LeafMismatch, SealBroken, WrongKey
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.sealed_bundle import MAGIC, Header, Slot, read_header
 from gateway.vault.segments import Packer, padded_length, unpack
+from gateway.vault.shape import u32_column
 
 CASE = make_case(4, foreign=2)
 BODY = CASE.sealed.body
@@ -158,6 +159,44 @@ RECORDS, ENTRIES = 13, 14
 def test_a_form_that_is_not_prescribed_is_refused_under_the_right_key(number, change):
     with pytest.raises(SealBroken):
         open_all(forged({number: change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (field(2, lambda n: n + 1), "share out the leaves"),
+        (field(3, lambda c: [[*c[0][:2], 2, *c[0][3:]], *c[1:]]), "share out the leaves"),
+        (field(3, lambda c: [c[0], [*c[1][:3], c[0][3], *c[1][4:]], *c[2:]]), "share out the segments"),
+        (field(3, lambda c: [c[0], [*c[1][:3], 99, *c[1][4:]], *c[2:]]), "share out the segments"),
+        (field(3, lambda c: [*c[:-1], [*c[-1][:5], []]]), "share out the segments"),
+        (field(3, lambda c: [[c[1][0], *c[0][1:]], [c[0][0], *c[1][1:]], *c[2:]]), "not in order"),
+        (field(3, lambda c: [c[0], [c[2][0], *c[1][1:]], *c[2:]]), "not in order"),
+        (field(3, lambda _: []), "not in order"),
+        (field(3, lambda c: [*c[:-1], [*c[-1][:4], [], [*c[-1][4], *c[-1][5]]]]), "some of its segments only"),
+    ],
+)
+def test_a_directory_must_agree_with_itself(change, says):
+    content = change(open_case(BODY).directory.encode())
+    with pytest.raises(SealBroken, match=says):
+        Directory.parse(content, len(HEADER.slots))
+
+
+@pytest.mark.parametrize("counts", [b"", bytes(4), u32_column([2]), u32_column([1, 0])])
+def test_a_class_part_must_account_for_its_records(counts):
+    content = field(4, lambda _: counts)(open_case(BODY).opened_class("Patient").part.encode())
+    with pytest.raises(SealBroken, match="share out its records"):
+        ClassPart.parse(content, "Patient")
+
+
+def test_a_class_part_must_agree_with_the_directory_before_any_record_is_read():
+    with pytest.raises(SealBroken, match="other leaves than the directory says"):
+        open_case(forged({PART: field(1, lambda n: n + 1)})).opened_class("Patient")
+
+
+@pytest.mark.parametrize("seed", [b"", b"s" * 31, b"s" * 33])
+def test_a_class_has_a_whole_seed(seed):
+    with pytest.raises(SealBroken, match="seed"):
+        open_case(forged({RECORDS: field(0, lambda _: seed)})).record(4)
 
 
 def test_another_record_under_the_same_leaf_is_a_leaf_mismatch():
