@@ -97,19 +97,19 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random,
 
 def make_case(
     signed_by="issuer", *, delegates=4, bundle=1, record=3, log_before=5, genesis=None, party=None, signers=(GATEWAY, GATEWAY),
-    statement=None, header=None, anchor=None, voters=None, misplaced=False,
+    statement=None, header=None, anchor=None, voters=None, misplaced=False, respell=None,
 ):  # fmt: skip
     """Record number `record` of bundle number `bundle` of a container of three, anchored in a log with `log_before` other transactions.
 
     `signers` sign the issuer's PARTY and the ANCHOR; `statement`, `header` and `anchor` change fields before they are sealed and signed.
-    With `misplaced` every record is the statement, and the statement is none.
+    With `misplaced` every record is the statement, and the statement is none; `respell` changes the statement's bytes.
     """
     random = random_from(b"case")
     genesis_file = genesis or genesis_bytes(delegates)
     genesis = Genesis.parse(genesis_file)
     raw_entries = [b'{"resource":%s}' % record_body(i) for i in range(sum(RECORDS))]
     tree = submission.SubmissionTree(raw_entries, random(32))
-    stated = statement_bytes(tree, signed_by, **(statement or {}))
+    stated = (respell or bytes)(statement_bytes(tree, signed_by, **(statement or {})))
     recipient = WrapPrivateKey(WrapSuite.X25519, b"p" * 32)
     bundles = sealed_bundles(
         chain_id=genesis.chain_id, statement=b"{}" if misplaced else stated, tree=tree, raw_entries=raw_entries, recipient=recipient.public,

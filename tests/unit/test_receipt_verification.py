@@ -236,6 +236,24 @@ def test_a_statement_that_its_signature_is_not_over(verifier, statement):
     assert_invalid(verifier, make_case(statement=statement))
 
 
+@pytest.mark.parametrize(
+    "respell",
+    [
+        lambda stated: stated.replace(b":", b": ", 1),
+        lambda stated: stated[:-1] + b',"more":1}',
+        lambda stated: stated[:-1] + stated[stated.index(b',"issuer"') : stated.index(b',"media')] + b"}",
+        lambda stated: stated.replace(b"application", b"\\u0061pplication"),
+        lambda stated: stated.replace(b'"count":14', b'"count":14.0'),
+        lambda stated: stated.replace(b"submission 1", b"submission 2"),
+        lambda _: b"[]",
+        lambda _: b"\xff",
+    ],
+    ids=["space", "more", "twice", "escape", "float", "format", "list", "utf-8"],
+)
+def test_a_statement_in_another_spelling(verifier, respell):
+    assert_invalid(verifier, make_case(respell=respell), r"statement\.bytes")
+
+
 def test_a_statement_of_another_bundle(verifier):
     case, other = make_case(bundle=0), make_case(bundle=1)
     assert_invalid(verifier, case, r"statement\.path", statement=other.receipt.statement)
