@@ -4,6 +4,7 @@ The layout is made by the files of `migrations/`, in their order; `PRAGMA user_v
 """
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
@@ -40,9 +41,7 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
 
 def _migrate(engine: Engine) -> None:
     """Runs what has not run, each file in one transaction: a crash leaves the layout before it or after it."""
-    files = sorted(
-        (item for item in resources.files("chain.migrations").iterdir() if item.name.endswith(".sql")), key=lambda item: item.name
-    )
+    files = _migrations()
     raw = engine.raw_connection()
     try:
         done = raw.cursor().execute("PRAGMA user_version").fetchone()[0]
@@ -52,3 +51,8 @@ def _migrate(engine: Engine) -> None:
             raw.cursor().executescript(f"BEGIN IMMEDIATE; {file.read_text()}; PRAGMA user_version={number}; COMMIT;")
     finally:
         raw.close()
+
+
+def _migrations() -> list[Traversable]:
+    files = [item for item in resources.files("chain.migrations").iterdir() if item.name.endswith(".sql")]
+    return sorted(files, key=lambda item: item.name)

@@ -61,11 +61,11 @@ class State:
     def load(self, keys: Iterable[bytes]) -> None:
         """Reads the buckets of `keys` in one go; they stay at hand until the next `commit`."""
         wanted = {number for number in map(bucket_of, keys) if number not in self._loaded}
-        for number in wanted:
-            self._loaded[number] = {}
+        found: dict[int, dict[bytes, bytes]] = {number: {} for number in wanted}
         stored = [number for number in wanted if BUCKETS + number in self.nodes]
         for key, value in self._read(stored) if stored else ():
-            self._loaded[bucket_of(key)][key] = value
+            found[bucket_of(key)][key] = value
+        self._loaded.update(found)
 
     def bucket(self, number: int) -> dict[bytes, bytes]:
         """The entries of a bucket, to be read only."""

@@ -6,6 +6,8 @@ from chain.engine import EmbeddedEngine
 from chain.genesis import Delegate, Genesis, make_genesis
 from chain.keys import SigningKey
 from chain.ledger import Ledger
+from chain.state import State, bucket_of
+from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
 from chain.verify import verify_chain
@@ -47,6 +49,12 @@ def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
 
 
 GENESIS = Genesis.parse(genesis_bytes())
+
+
+def genesis_state():
+    """The state before the first block, in memory."""
+    entries = StateMachine(GENESIS).genesis_entries()
+    return State(lambda buckets: [(key, value) for key, value in entries if bucket_of(key) in buckets], entries)
 
 
 class SmallChain:

@@ -53,10 +53,14 @@ def test_exactly_a_quorum_of_votes(ledger):
     assert [vote.delegate for vote in ledger.prove(0).votes] == [0, 1, 2]
 
 
+def vote_of(index, header):
+    return Vote(index, sign_vote(DELEGATES[index], GENESIS.chain_id, header.height, header.hash()))
+
+
 def rewritten(proof, **changes):
     """The proof with another header that all delegates did vote for: what only the header's own values can betray."""
     header = replace(Header.from_bytes(proof.header), **changes)
-    votes = tuple(Vote(index, sign_vote(DELEGATES[index], GENESIS.chain_id, header.height, header.hash())) for index in range(3))
+    votes = tuple(vote_of(index, header) for index in range(3))
     return replace(proof, header=header.to_bytes(), votes=votes)
 
 
@@ -84,7 +88,7 @@ FORGERIES = {
     "a field more": lambda p: replace(p, header=b"\xae" + p.header[1:] + b"\x0d\x00"),
     "no votes": lambda p: replace(p, votes=()),
     "a vote less": lambda p: replace(p, votes=p.votes[:2]),
-    "a vote more": lambda p: replace(p, votes=(*p.votes, Vote(3, p.votes[0].signature))),
+    "a valid vote more": lambda p: replace(p, votes=(*p.votes, vote_of(3, Header.from_bytes(p.header)))),
     "a vote twice": lambda p: replace(p, votes=(p.votes[0], p.votes[0], p.votes[1])),
     "votes out of order": lambda p: replace(p, votes=p.votes[::-1]),
     "one invalid vote": lambda p: replace(p, votes=swap(p.votes, 1, Vote(1, flip(p.votes[1].signature, 40)))),

@@ -1,13 +1,11 @@
 """What the state admits, kind by kind and reason by reason."""
 
 import pytest
-from chain_case import GATEWAY, GENESIS, anchor, key, party
+from chain_case import GATEWAY, GENESIS, anchor, genesis_state, key, party
 
 from chain.execution import Execution
 from chain.log import LogHead
 from chain.rules import Reason, TransactionRefused
-from chain.state import State
-from chain.state_machine import StateMachine
 from chain.transactions import PartyAction, Role, sign_transaction
 
 REGISTER, ROTATE, SUSPEND = PartyAction.REGISTER, PartyAction.ROTATE, PartyAction.SUSPEND
@@ -16,13 +14,7 @@ SECOND_GATEWAY = party(REGISTER, "gateway-00000001", name="Second", role=Role.GA
 
 @pytest.fixture
 def execution():
-    entries = StateMachine(GENESIS).genesis_entries()
-    return Execution(
-        GENESIS.chain_id,
-        7,
-        LogHead(),
-        State(lambda buckets: [(k, v) for k, v in entries if int.from_bytes(k[:2], "big") in buckets], entries),
-    )
+    return Execution(GENESIS.chain_id, 7, LogHead(), genesis_state())
 
 
 def do(execution, body, signer=GATEWAY, valid_until=7):
