@@ -1,7 +1,7 @@
 """One party's connection to a gateway: signs in, keeps the token fresh, asks again where that is safe.
 
 Asked again, with growing pauses or as `Retry-After` says: answers 429 and 503 (nothing was done), and broken connections
-when the request may be repeated. A `POST /fhir` may: the gateway replays its answer to the same bytes.
+when the request may be repeated. A submission may: the gateway replays its answer to the same signed message.
 """
 
 import json

@@ -33,7 +33,7 @@ class Pushed:
         self.errors += [{"file": self.file, "status": status, **issue} for issue in issues]
 
 
-def push_file(connection: Connection, path: Path, *, now: Callable[[], float], random: Callable[[int], bytes]) -> Pushed:
+def push_file(connection: Connection, path: Path, *, now: Callable[[], float]) -> Pushed:
     """Send one file, signed. What the gateway refuses is in the result; raises Unreachable and SignInRefused only."""
     pushed = Pushed(str(path))
     try:
@@ -47,7 +47,7 @@ def push_file(connection: Connection, path: Path, *, now: Callable[[], float], r
         pushed.refuse(1, None, [_issue(issue) for issue in error.issues])
         return pushed
     pushed.resources = len(sent.entries)
-    headers = signed_headers(sent, connection.credentials, int(now()), random)
+    headers = signed_headers(sent, connection.credentials, int(now()))
     _read_answer(pushed, sent, connection.ask("POST", sent.path, sent.body, headers))
     return pushed
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,9 +10,10 @@ from fhir_adapters.bundle import split_bundle
 from fhir_adapters.issue import InvalidInput, Issue
 from fhir_adapters.text import check_text
 from gateway.client.credentials import Credentials
-from gateway.vault import submission
+from gateway.vault import primitives, submission
 
 CONTENT_TYPE = "application/fhir+json"
+SUBMISSION_NONCE = b"fhir-anchor/submission-nonce/v1"
 
 
 class _Kind(msgspec.Struct):
@@ -53,16 +53,19 @@ def _kind(body: bytes) -> str:
     return kind
 
 
-def signed_headers(sent: Submission, credentials: Credentials, now: int, random: Callable[[int], bytes]) -> dict[str, str]:
-    """Headers of the signed request. The nonce is new each time: it salts the entries, so that one can be shown without the others."""
-    nonce = random(submission.NONCE_BYTES)
+def signed_headers(sent: Submission, credentials: Credentials, now: int) -> dict[str, str]:
+    """Headers of the signed request, at `now` (seconds since the epoch).
+
+    The nonce salts the entries, so that one can be shown without the others. It is derived from the signing key and the body: unknown to
+    all others, another for each body, and the same when the same file is sent again, so that the gateway knows it for the same message.
+    """
+    seed = _seed(credentials)
+    nonce = primitives.derive(seed, SUBMISSION_NONCE, hashlib.sha256(sent.body).digest())
     tree = submission.SubmissionTree(sent.entries, nonce)
-    signature = submission.sign(_seed(credentials), client_id=credentials.client_id, iat=now, count=tree.count, root=tree.root)
+    signature = submission.sign(seed, client_id=credentials.client_id, iat=now, count=tree.count, root=tree.root)
     return {
         "Content-Type": CONTENT_TYPE,
         "Accept": CONTENT_TYPE,
-        # The same file sent again is the same request: a create is not made twice, whatever became of the first answer.
-        "Idempotency-Key": hashlib.sha256(sent.body).hexdigest(),
         "X-Submission-Signature": signature,
         "X-Submission-Nonce": submission.to_base64url(nonce),
     }

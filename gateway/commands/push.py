@@ -1,6 +1,5 @@
 """`fhir-anchor push`: send FHIR files, signed, in the order given."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def _push_all(credentials_path: Path, url: str | None, files: tuple[Path, ...]) 
         connection = Connection(read(credentials_path).at(url))
         connection.sign_in()
         for path in _with_progress(files):
-            done.append(push_file(connection, path, now=time.time, random=os.urandom))  # noqa: PERF401 - the error's sentence counts them
+            done.append(push_file(connection, path, now=time.time))  # noqa: PERF401 - the error's sentence counts them
     except BadCredentials as error:
         raise CouldNot(str(error)) from error
     except (Unreachable, SignInRefused) as error:
