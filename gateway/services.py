@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from chain.keys import ChainId
 from gateway.index.database import Index
 from gateway.index.parties import Parties
+from gateway.index.row_numbers import RowNumbers
+from gateway.index.tokens import BlindTokens
 from gateway.settings import Settings
 from gateway.storage.port import ObjectStore
 from gateway.vault.keyring import Keyring
@@ -24,7 +26,8 @@ class Services:
     parties: Parties
     keyring: Keyring
     ids: RecordIds  # row numbers <-> gateway ids
-    index_key: bytes = field(repr=False)  # 32 bytes: blind tokens of sources, identifiers, contents
+    tokens: BlindTokens  # of sources, identifiers, contents
+    row_numbers: RowNumbers  # of resources
     token_key: bytes = field(repr=False)  # 32 bytes: access tokens
     clock: Callable[[], float]  # seconds since the epoch
     random: Random

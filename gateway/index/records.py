@@ -1,60 +1,15 @@
-"""Resources and their versions: where each lies, and what the index knows of it.
-
-A record's index row is sealed with it, so that an audit can hold the database against it: `index_row` makes it from the values that the
-tables keep, `parse_index_row` reads it back.
-"""
+"""Resources and their versions: in what state each is, and where each lies."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cbor2
 from sqlalchemy import Connection, FromClause, Select, Table, join, select
 
 from gateway.index import schema as t
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
 from gateway.index.rows import select_among
 from gateway.vault.container import container_name
-
-INDEX_ROW_VERSION = 1
-
-
-class IndexRow(NamedTuple):
-    """What the index says of one version of a resource, its place apart. Times in milliseconds (`updated_ms`) and seconds."""
-
-    format: int
-    row: int
-    type: int
-    version: int
-    deleted: int
-    issuer: int
-    updated_ms: int
-    start: int | None
-    end: int | None
-    content: bytes  # 8-byte token
-    codes: tuple[int, ...]  # ascending
-    identifiers: tuple[bytes, ...]  # ascending
-
-
-class NotAnIndexRow(Exception):
-    """The bytes are not the one encoding of an index row."""
-
-
-def index_row(row: IndexRow) -> bytes:
-    """The bytes that are sealed. Integers, bytes, null and arrays have one shortest form in CBOR, so no second encoding of `row` exists."""
-    return cbor2.dumps(row)
-
-
-def parse_index_row(body: bytes) -> IndexRow:
-    """Raises NotAnIndexRow."""
-    try:
-        found = cbor2.loads(body)
-        parsed = IndexRow._make((*found[:10], tuple(found[10]), tuple(found[11])))
-    except (cbor2.CBORDecodeError, TypeError, LookupError, ValueError):
-        raise NotAnIndexRow from None
-    if parsed.format != INDEX_ROW_VERSION or index_row(parsed) != body:
-        raise NotAnIndexRow
-    return parsed
 
 
 @dataclass(frozen=True, slots=True)

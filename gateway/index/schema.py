@@ -100,9 +100,8 @@ resource = Table(
     Column("updated_ms", BigInteger),
     Column("start", BigInteger),
     Column("end", BigInteger),
-    Column("content", LargeBinary),  # 16-byte token of what was submitted, the row number in it
+    Column("content", LargeBinary),  # 8-byte token of what was submitted, the row number in it
 )
-# Reserved rows have no archive and weigh nothing here.
 Index(
     "resource_archive_type_start",
     resource.c.archive,
@@ -160,14 +159,16 @@ identifier = Table(
     Column("resource", Key, primary_key=True),
     sqlite_with_rowid=False,
 )
+Index("identifier_resource", identifier.c.resource)
 
-condition = Table(
-    "condition",
+co_archive = Table(
+    "co_archive",
     metadata,
-    Column("token", LargeBinary, primary_key=True),  # of (institution, type, query) of an If-None-Exist that created
-    Column("resource", Key, nullable=False),
+    Column("archive", Key, primary_key=True),  # of a further patient whom the record is about, and whose permission it needs, too
+    Column("resource", Key, primary_key=True),
     sqlite_with_rowid=False,
 )
+Index("co_archive_resource", co_archive.c.resource)
 
 submission = Table(
     "submission",

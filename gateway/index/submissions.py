@@ -41,6 +41,11 @@ class Earlier:
     states: dict[int, ResourceState]
 
     @property
+    def is_replayable(self) -> bool:
+        """Whether the same answer is still true: no entry failed, and all that was written stands."""
+        return self.holds and all(result.status != "failed" for result in self.results)
+
+    @property
     def holds(self) -> bool:
         """Whether all it wrote is still at that version."""
         for result in self.results:

@@ -11,7 +11,6 @@ from gateway.vault.primitives import Prf
 
 _SOURCE = b"fhir-anchor/index-source/v1"
 _IDENTIFIER = b"fhir-anchor/index-identifier/v1"
-_CONDITION = b"fhir-anchor/index-condition/v1"
 _CONTENT = b"fhir-anchor/index-content/v1"
 TOKEN_BYTES = 16
 CONTENT_BYTES = 8
@@ -23,8 +22,8 @@ class BlindTokens:
     """The tokens under the gateway's 32-byte index key."""
 
     def __init__(self, index_key: bytes) -> None:
-        self._source, self._identifier, self._condition, self._content = (
-            Prf(primitives.derive(index_key, label)) for label in (_SOURCE, _IDENTIFIER, _CONDITION, _CONTENT)
+        self._source, self._identifier, self._content = (
+            Prf(primitives.derive(index_key, label)) for label in (_SOURCE, _IDENTIFIER, _CONTENT)
         )
 
     def sources(self, party: int, ids: Iterable[str]) -> list[bytes]:
@@ -35,10 +34,6 @@ class BlindTokens:
     def identifier(self, resource_type: str, system: str | None, value: str) -> bytes:
         """16 bytes for an identifier of a resource of this type; the same for every institution."""
         return self._identifier.digest(f"{resource_type}\x00{system or ''}\x00{value}".encode())[:TOKEN_BYTES]
-
-    def condition(self, party: int, resource_type: str, query: str) -> bytes:
-        """16 bytes for an If-None-Exist of this party."""
-        return self._condition.digest(party.to_bytes(8, "big") + f"{resource_type}?{query}".encode())[:TOKEN_BYTES]
 
     def content(self, row: int, content: bytes) -> bytes:
         """8 bytes that tell whether resource `row` has this content; equal contents of two resources do not show."""

@@ -11,18 +11,19 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.create_table(
+        "co_archive",
+        sa.Column("archive", KEY, nullable=False),
+        sa.Column("resource", KEY, nullable=False),
+        sa.PrimaryKeyConstraint("archive", "resource"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("co_archive_resource", "co_archive", ["resource"], unique=False)
+    op.create_table(
         "code",
         sa.Column("archive", KEY, nullable=False),
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("resource", KEY, nullable=False),
         sa.PrimaryKeyConstraint("archive", "token", "resource"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "condition",
-        sa.Column("token", sa.LargeBinary(), nullable=False),
-        sa.Column("resource", KEY, nullable=False),
-        sa.PrimaryKeyConstraint("token"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -61,6 +62,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token", "resource"),
         sqlite_with_rowid=False,
     )
+    op.create_index("identifier_resource", "identifier", ["resource"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", KEY, autoincrement=True, nullable=False),

@@ -1,0 +1,106 @@
+"""All that the index knows of the names in one submission, read in one go, so that deciding needs no database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from gateway.errors import NotSupported
+from gateway.identity.condition import Condition, parse_condition
+from gateway.identity.draft import Draft
+from gateway.identity.literal import Literal, parse_literal
+from gateway.index import archives, records, sources
+from gateway.index.archives import Archive
+from gateway.index.records import ResourceState
+from gateway.index.resource_types import NUMBER_OF
+from gateway.index.tokens import BlindTokens
+from gateway.vault.record_id import RecordIds
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A literal of some draft. At most one of `row` (it is a gateway id), `condition` and `name` (what the sender calls it) is given."""
+
+    literal: Literal
+    row: int | None = None
+    condition: Condition | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What was asked of the index, and what it answered."""
+
+    party: int  # row of the sender
+    references: dict[str, Reference]
+    source_tokens: dict[str, bytes]  # by name
+    source_rows: dict[bytes, dict[int, int]]  # by token: type number -> row of the sender's resource
+    identifier_tokens: dict[Condition, bytes]
+    identifier_rows: dict[bytes, set[int]]  # by token: rows of anyone's resources
+    states: dict[int, ResourceState]  # of all those rows
+    archives: dict[int, Archive]  # of all those states
+    directory: Archive | None  # the sender's, once it has one
+
+    def row_named(self, name: str, type_: int) -> int | None:
+        """The sender's resource of this type that it calls `name`, reserved ones included."""
+        return self.source_rows.get(self.source_tokens[name], {}).get(type_)
+
+    def rows_meeting(self, condition: Condition) -> set[int]:
+        """The sender's live resources that have the identifier."""
+        type_ = NUMBER_OF[condition.type]
+        found = (self.states[row] for row in self.identifier_rows.get(self.identifier_tokens[condition], ()))
+        return {s.row for s in found if s.issuer == self.party and s.type == type_ and s.version and not s.deleted}
+
+    def may_refer_to(self, row: int, type_: int) -> bool:
+        """Whether a gateway id in a reference is one the sender may use: a resource of its own, or anyone's directory."""
+        state = self.states.get(row)
+        if state is None or state.type != type_ or not state.version:
+            return False
+        archive = None if state.archive is None else self.archives[state.archive]
+        return state.issuer == self.party or (archive is not None and archive.directory_of is not None)
+
+
+def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: int, drafts: Sequence[Draft]) -> Lookups:
+    """Ask for every name, identifier and id that `drafts` use. `connection` is one snapshot."""
+    own_bases = {parse_literal(draft.full_url).base for draft in drafts if draft.full_url and draft.full_url.startswith("http")}
+    texts = dict.fromkeys(text for draft in drafts for text in draft.resource.references)
+    references = {text: _reference(text, ids, own_bases) for text in texts}
+    names = list(dict.fromkeys([r.name for r in references.values() if r.name] + [n for d in drafts for n in (*d.names, *d.aliases)]))
+    source_tokens = dict(zip(names, tokens.sources(party, names), strict=True))
+    conditions = {r.condition for r in references.values() if r.condition} | {d.condition for d in drafts if d.condition}
+    identifier_tokens = {condition: tokens.identifier(*condition) for condition in conditions}
+    source_rows = sources.rows_by_source(connection, source_tokens.values())
+    identifier_rows = sources.rows_by_identifier(connection, identifier_tokens.values())
+    rows = {row for by_type in source_rows.values() for row in by_type.values()}
+    rows = rows.union(*identifier_rows.values(), (r.row for r in references.values() if r.row is not None))
+    states = records.states(connection, rows)
+    return Lookups(
+        party,
+        references,
+        source_tokens,
+        source_rows,
+        identifier_tokens,
+        identifier_rows,
+        states,
+        archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None}),
+        archives.directory_of(connection, party),
+    )
+
+
+def _reference(text: str, ids: RecordIds, own_bases: set[str | None]) -> Reference:
+    literal = parse_literal(text)
+    if literal.kind == "urn":
+        return Reference(literal, name=literal.id)
+    if literal.type not in NUMBER_OF:
+        return Reference(literal)
+    if literal.kind == "conditional":
+        try:
+            return Reference(literal, condition=parse_condition(literal.type, literal.id))
+        except NotSupported:
+            return Reference(literal)
+    row = ids.decode(literal.id)
+    if row is not None:
+        return Reference(literal, row=row)
+    if literal.kind == "absolute" and literal.base not in own_bases:
+        return Reference(literal, name=f"{literal.base}/{literal.type}/{literal.id}")  # another server's: its ids are not the sender's
+    return Reference(literal, name=literal.id)

@@ -1,0 +1,208 @@
+"""Who is who: the row of each draft, and what each reference points to (docs/adr/0009-identity.md). Pure; `Lookups` is all it knows."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fhir_adapters import Issue
+from gateway.identity.condition import Condition
+from gateway.identity.draft import Draft
+from gateway.identity.lookups import Lookups, Reference
+from gateway.index.records import ResourceState
+from gateway.index.resource_types import NAME_OF, NUMBER_OF
+
+
+@dataclass(slots=True, eq=False)
+class Placed:
+    """A draft with its row. `state` is what the row held, None where the row is new; `is_met` where If-None-Exist found it there."""
+
+    draft: Draft
+    type: int
+    row: int
+    state: ResourceState | None
+    is_met: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A row for what is referred to and has not come."""
+
+    row: int
+    type: int
+    name: str
+
+
+@dataclass(slots=True)
+class Resolution:
+    """`targets` has the row and type of every reference that leads to a resource; a literal that leads elsewhere stays as it is."""
+
+    placed: list[Placed] = field(default_factory=list)
+    reserved: list[Reserved] = field(default_factory=list)
+    targets: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: dict[int, list[Issue]] = field(default_factory=dict)  # by draft's index
+
+
+def resolve(drafts: Sequence[Draft], lookups: Lookups, take_rows: Callable[[int], Sequence[int]]) -> Resolution:
+    """Give every draft a row and every reference its target. With faults, the rest of the result is not to be used."""
+    resolver = _Resolver(lookups)
+    for draft in drafts:
+        resolver.place(draft)
+    resolver.follow(dict.fromkeys(text for draft in drafts for text in draft.resource.references))
+    resolver.report(drafts)
+    if not resolver.resolution.faults:
+        resolver.number(take_rows)
+    return resolver.resolution
+
+
+_UNNUMBERED = -1
+
+
+class _Resolver:
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+        self.resolution = Resolution()
+        self._by_url: dict[str, Placed] = {}
+        self._by_name: dict[tuple[int, str], Placed] = {}
+        self._by_row: dict[int, Placed] = {}
+        self._by_condition: dict[Condition, list[Placed]] = {}
+        self._reserved: dict[tuple[int, str], None] = {}
+        self._to: dict[str, Placed | tuple[int, str] | int] = {}  # text -> draft, name to reserve, or row
+        self._bad: dict[str, tuple[str, str]] = {}  # text -> issue code, words
+
+    # --- drafts
+
+    def place(self, draft: Draft) -> None:
+        type_ = NUMBER_OF[draft.resource.type]
+        met = self._lookups.rows_meeting(draft.condition) if draft.condition else set()
+        if len(met) > 1:
+            self._fault(draft, "multiple-matches", "If-None-Exist matches several resources")
+            return
+        row = next(iter(met), None)
+        placed = Placed(draft, type_, _UNNUMBERED, None, is_met=row is not None)
+        row = self._row_of(draft, type_) if row is None else row
+        if row is not None:
+            placed.row, placed.state = row, self._lookups.states[row]
+        if self._is_taken(placed):
+            self._fault(draft, "duplicate", "another entry is the same resource")
+            return
+        self._remember(placed)
+
+    def _row_of(self, draft: Draft, type_: int) -> int | None:
+        for name in draft.names:
+            row = self._lookups.row_named(name, type_)
+            if row is not None:
+                return row
+        for alias in draft.aliases:
+            row = self._lookups.row_named(alias, type_)
+            if row is not None and not self._lookups.states[row].version:
+                return row
+        return None
+
+    def _is_taken(self, placed: Placed) -> bool:
+        draft = placed.draft
+        return (
+            (draft.full_url is not None and draft.full_url in self._by_url)
+            or any((placed.type, name) in self._by_name for name in draft.names)
+            or placed.row in self._by_row
+            or (
+                draft.condition is not None
+                and any(p.draft.condition == draft.condition for p in self._by_condition.get(draft.condition, ()))
+            )
+        )
+
+    def _remember(self, placed: Placed) -> None:
+        draft = placed.draft
+        self.resolution.placed.append(placed)
+        if draft.full_url:
+            self._by_url[draft.full_url] = placed
+        for name in (*draft.names, *draft.aliases):
+            self._by_name.setdefault((placed.type, name), placed)
+        if placed.row != _UNNUMBERED:
+            self._by_row[placed.row] = placed
+        if self._lookups.identifier_tokens:
+            for system, value in draft.resource.index.identifiers:
+                if value:
+                    self._by_condition.setdefault(Condition(draft.resource.type, system, value), []).append(placed)
+
+    # --- references
+
+    def follow(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            in_bundle = self._by_url.get(text)
+            if in_bundle is not None:
+                self._to[text] = in_bundle
+            else:
+                self._follow(text, self._lookups.references[text])
+
+    def _follow(self, text: str, reference: Reference) -> None:
+        literal = reference.literal
+        if reference.condition is not None:
+            self._follow_condition(text, reference.condition)
+        elif literal.kind == "conditional":
+            self._bad[text] = ("not-supported", "a conditional reference must be Type?identifier=system|value")
+        elif literal.kind == "urn":
+            self._follow_urn(text, literal.id)
+        elif reference.row is not None:
+            if self._lookups.may_refer_to(reference.row, NUMBER_OF[literal.type or ""]):
+                self._to[text] = reference.row
+            else:
+                self._bad[text] = ("not-found", "a reference names no resource that this sender may refer to")
+        elif reference.name is not None:
+            key = (NUMBER_OF[literal.type or ""], reference.name)
+            row = self._lookups.row_named(reference.name, key[0])
+            self._to[text] = self._by_name.get(key) or (key if row is None else row)
+
+    def _follow_urn(self, text: str, name: str) -> None:
+        rows = set(self._lookups.source_rows.get(self._lookups.source_tokens[name], {}).values())
+        if len(rows) == 1:
+            self._to[text] = rows.pop()
+        elif text.startswith("urn:uuid:"):
+            self._bad[text] = ("not-found", "a reference by urn:uuid names no entry of this Bundle and none that came before")
+
+    def _follow_condition(self, text: str, condition: Condition) -> None:
+        rows = self._lookups.rows_meeting(condition)
+        new = [placed for placed in self._by_condition.get(condition, ()) if placed.row not in rows]
+        if len(rows) + len(new) == 1:
+            self._to[text] = new[0] if new else rows.pop()
+        elif new or rows:
+            self._bad[text] = ("multiple-matches", "a conditional reference matches several resources")
+        else:
+            self._bad[text] = ("not-found", "a conditional reference matches no resource")
+
+    def report(self, drafts: Iterable[Draft]) -> None:
+        if not self._bad:
+            return
+        for draft in drafts:
+            for text in draft.resource.references:
+                if text in self._bad:
+                    self._fault(draft, *self._bad[text])
+
+    # --- numbers
+
+    def number(self, take_rows: Callable[[int], Sequence[int]]) -> None:
+        new = [placed for placed in self.resolution.placed if placed.row == _UNNUMBERED]
+        wanted = dict.fromkeys(target for target in self._to.values() if isinstance(target, tuple))
+        rows = take_rows(len(new) + len(wanted))
+        for placed, row in zip(new, rows, strict=False):
+            placed.row = row
+        reserved = {key: Reserved(row, *key) for key, row in zip(wanted, rows[len(new) :], strict=True)}
+        self.resolution.reserved.extend(reserved.values())
+        for text, target in self._to.items():
+            if isinstance(target, Placed):
+                self.resolution.targets[text] = (target.row, target.type)
+            elif isinstance(target, int):
+                self.resolution.targets[text] = (target, self._lookups.states[target].type)
+            else:
+                self.resolution.targets[text] = (reserved[target].row, target[0])
+
+    def _fault(self, draft: Draft, code: str, words: str) -> None:
+        self.resolution.faults.setdefault(draft.index, []).append(Issue(code, words, draft.path))
+
+
+def rewritten(resolution: Resolution, lookups: Lookups, id_of: dict[int, str]) -> dict[str, str]:
+    """What each reference reads in the standard record: `Type/id`, with the version where it named one of the gateway's."""
+    rewrites = {}
+    for text, (row, type_) in resolution.targets.items():
+        reference = lookups.references[text]
+        version = reference.literal.version if reference.row is not None else None
+        rewrites[text] = f"{NAME_OF[type_]}/{id_of[row]}" + (f"/_history/{version}" if version else "")
+    return rewrites

@@ -1,0 +1,76 @@
+"""What the index says of a record, as one row: sealed with the record, so that an audit can hold the database against it.
+
+`index_row` makes the sealed bytes from the values that the tables keep, `parse_index_row` reads them back, and `stored_index_rows` takes
+the same values from the tables again.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cbor2
+from sqlalchemy import Connection, select
+
+from gateway.index import schema as t
+from gateway.index.rows import select_among
+
+FORMAT = 1
+
+
+class IndexRow(NamedTuple):
+    """What the index says of one version of a resource, its place apart. Times in milliseconds (`updated_ms`) and seconds."""
+
+    format: int
+    row: int
+    type: int
+    version: int
+    deleted: int
+    issuer: int
+    updated_ms: int
+    start: int | None
+    end: int | None
+    content: bytes  # 8-byte token
+    codes: tuple[int, ...]  # ascending
+    identifiers: tuple[bytes, ...]  # ascending
+
+
+class NotAnIndexRow(Exception):
+    """The bytes are not the one encoding of an index row."""
+
+
+def index_row(row: IndexRow) -> bytes:
+    """The bytes that are sealed. Integers, bytes, null and arrays have one shortest form in CBOR, so no second encoding of `row` exists."""
+    return cbor2.dumps(row)
+
+
+def parse_index_row(body: bytes) -> IndexRow:
+    """Raises NotAnIndexRow."""
+    try:
+        found = cbor2.loads(body)
+        parsed = IndexRow._make((*found[:10], tuple(found[10]), tuple(found[11])))
+    except (cbor2.CBORDecodeError, TypeError, LookupError, ValueError):
+        raise NotAnIndexRow from None
+    if parsed.format != FORMAT or index_row(parsed) != body:
+        raise NotAnIndexRow
+    return parsed
+
+
+_CODES = select(t.code.c.archive, t.code.c.token, t.code.c.resource)
+_IDENTIFIERS = select(t.identifier.c.token, t.identifier.c.resource)
+
+
+_INDEXED = [t.resource.c[name] for name in IndexRow._fields[1:-2]]
+
+
+def stored_index_rows(connection: Connection, archive: int, rows: Sequence[int]) -> dict[int, IndexRow]:
+    """The index rows of the current versions of `rows`, all of one archive, as the tables hold them: what sealed ones are compared with."""
+    codes: dict[int, list[int]] = defaultdict(list)
+    for found in select_among(connection, _CODES.where(t.code.c.archive == archive), t.code.c.resource, rows):
+        codes[found.resource].append(found.token)
+    identifiers: dict[int, list[bytes]] = defaultdict(list)
+    for found in select_among(connection, _IDENTIFIERS, t.identifier.c.resource, rows):
+        identifiers[found.resource].append(found.token)
+    return {
+        found.row: IndexRow._make((FORMAT, *found, tuple(sorted(codes[found.row])), tuple(sorted(identifiers[found.row]))))
+        for found in select_among(connection, select(*_INDEXED), t.resource.c.row, rows)
+    }

@@ -1,0 +1,355 @@
+"""Release and storage: a submission on its way from bytes to a durable answer (DESIGN 2), in the order in which things become true.
+
+    1 authenticated, decoded          the caller's (gateway.web)
+    2 read and checked                a fault: nothing was written
+    3 adapted                         nothing was written
+    4 named and placed                reads only; a block of row numbers may be used up
+    5 sealed                          nothing was written
+    6 container put, durable          a crash: an orphan object, which the audit names and the sweeper removes
+    7 rows and ANCHOR committed       a crash: all of it is there, and a repeated submission is told so
+    8 answered
+
+Another submission may win between 4 and 7. Then the object of this one is removed and it starts again at 4.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+
+import structlog
+from sqlalchemy import Connection
+
+from fhir_adapters import Issue, check_text, split_bundle, standard_bytes
+from gateway import sealing
+from gateway.errors import Unavailable
+from gateway.identity.compartment import Compartments, assign_archives
+from gateway.identity.lookups import Lookups, look_up
+from gateway.identity.resolution import Placed, Resolution, resolve, rewritten
+from gateway.index import archives, changes, submissions
+from gateway.index.archives import Archive
+from gateway.index.changes import Changes, NewVersion
+from gateway.index.database import LostRace
+from gateway.index.index_row import FORMAT, IndexRow, index_row
+from gateway.index.parties import Party
+from gateway.index.resource_types import NAME_OF
+from gateway.index.submissions import FAILED, Earlier, Result, Status
+from gateway.index.tokens import CodeTokens
+from gateway.sealing import Attested, Sealed
+from gateway.services import Services
+from gateway.storage.port import ObjectExists
+from gateway.submission import Accepted, Failed, Reading, Submission, Written, all_of, instant, read_submission
+from gateway.vault.keyring import ArchiveSecret
+from gateway.vault.seal import RecordToSeal
+from gateway.vault.segments import EntryRow
+
+ATTEMPTS = 30
+
+
+def receive(services: Services, sender: Party, submission: Submission) -> Accepted:
+    """Take a submission: all of it or nothing, except for a batch, whose entries stand each for itself.
+
+    Raises InvalidInput with every fault; PreconditionFailed, NotSupported or SubmissionInvalid (all Refused); Unavailable if storage or
+    database cannot be reached. Then nothing was written that anyone can see.
+    """
+    digest = _digest(submission)
+    earlier = _earlier(services, sender, digest)
+    if earlier is not None and earlier.is_replayable:
+        return _replayed(services, submission, earlier)
+    reading = read_submission(submission)
+    attested = sealing.attest(services, sender, submission, reading.entries)
+    for _ in range(ATTEMPTS):
+        try:
+            return _Attempt(services, sender, submission, attested, digest, earlier).run(reading)
+        except LostRace:
+            earlier = _earlier(services, sender, digest)
+            if earlier is not None and earlier.is_replayable:
+                return _replayed(services, submission, earlier)
+    raise Unavailable("too many submissions change the same records at once")
+
+
+def _digest(submission: Submission) -> bytes | None:
+    """What a submission is known again by: the bytes of a Bundle. A single resource is created as often as it is posted, and a conditional
+    one is decided by its condition; only the very same signed message is not taken twice.
+    """
+    if submission.resource_type is None:
+        return sha256(submission.body).digest()
+    if submission.nonce is None or submission.if_none_exist is not None:
+        return None
+    return sha256(sha256(submission.body).digest() + submission.nonce).digest()
+
+
+def _earlier(services: Services, sender: Party, digest: bytes | None) -> Earlier | None:
+    """What the same submission did before."""
+    if digest is None:
+        return None
+    with services.index.reading() as connection:
+        return submissions.find(connection, sender.row, digest)
+
+
+def _replayed(services: Services, submission: Submission, earlier: Earlier) -> Accepted:
+    bundle_type = None if submission.resource_type else split_bundle(check_text(submission.body)).type
+    ids = dict(zip(earlier.states, services.ids.encode(earlier.states), strict=True))
+    return Accepted(bundle_type, tuple(_recorded(result, earlier, ids) for result in earlier.results), replayed=True)
+
+
+def _recorded(result: Result, earlier: Earlier, ids: Mapping[int, str]) -> Written:
+    state = earlier.states[result.row]
+    return Written(f"{NAME_OF[state.type]}/{ids[result.row]}", result.version, result.status, instant(state.updated_ms or 0))
+
+
+@dataclass(slots=True)
+class _Record:
+    """A placed draft with its content, and the version that it becomes; none where nothing changes."""
+
+    placed: Placed
+    content: bytes
+    token: bytes
+    version: int
+    status: Status
+    updated_ms: int
+
+    @property
+    def is_new(self) -> bool:
+        return self.status != "unchanged"
+
+
+class _Attempt:
+    """Steps 4 to 8, once."""
+
+    def __init__(
+        self, services: Services, sender: Party, submission: Submission, attested: Attested, digest: bytes | None, earlier: Earlier | None
+    ) -> None:
+        self._services, self._sender, self._submission, self._attested = services, sender, submission, attested
+        self._digest, self._earlier = digest, earlier
+        self._now_ms = int(submission.received_at * 1000)
+        self._secrets: dict[Archive, ArchiveSecret] = {}
+
+    def run(self, reading: Reading) -> Accepted:
+        """LostRace if another submission came first."""
+        if self._earlier is not None and self._earlier.holds:
+            reading = reading.only({index for index, result in enumerate(self._earlier.results) if result.status == "failed"})
+        lookups, resolution, reading = self._name(reading)
+        compartments = assign_archives(resolution, lookups, self._open_archive)
+        rows = {placed.row for placed in resolution.placed} | {row for row, _ in resolution.targets.values()}
+        ids = dict(zip(rows, self._services.ids.encode(rows), strict=True))
+        records = self._records(resolution, rewritten(resolution, lookups, ids))
+        results = self._results(reading, records)
+        new = [record for record in records if record.is_new]
+        if new:
+            self._store(new, lookups, resolution, compartments, ids, results)
+        elif self._digest is not None:
+            with self._services.index.atomic() as connection:
+                self._remember(connection, None, results)
+        return self._answer(reading, records, results, ids)
+
+    # --- 4
+
+    def _name(self, reading: Reading) -> tuple[Lookups, Resolution, Reading]:
+        """Who is who. A batch goes on without the entries that cannot be placed, and then without those that refer to them."""
+        services = self._services
+        with services.index.reading() as connection:
+            lookups = look_up(connection, services.tokens, services.ids, self._sender.row, reading.drafts)
+        while True:
+            resolution = resolve(reading.drafts, lookups, services.row_numbers.take)
+            if not resolution.faults:
+                return lookups, resolution, reading
+            failed = {index: Failed(tuple(issues), _status(issues)) for index, issues in resolution.faults.items()}
+            if not reading.is_batch:
+                raise all_of(failed)
+            reading = reading.without(failed)
+
+    def _open_archive(self, party: int | None) -> Archive:
+        return archives.new(self._services.keyring.new_archive(self._services.random), party)
+
+    def _records(self, resolution: Resolution, rewrites: Mapping[str, str]) -> list[_Record]:
+        return [self._record(placed, rewrites) for placed in resolution.placed]
+
+    def _record(self, placed: Placed, rewrites: Mapping[str, str]) -> _Record:
+        state = placed.state
+        if placed.is_met and state is not None:
+            return _Record(placed, b"", b"", state.version, "unchanged", state.updated_ms or 0)
+        content = placed.draft.resource.content(rewrites)
+        token = self._services.tokens.content(placed.row, content)
+        if state is None or not state.version:
+            return _Record(placed, content, token, 1, "created", self._now_ms)
+        before = state.updated_ms or 0
+        if state.content == token and not state.deleted:
+            return _Record(placed, content, token, state.version, "unchanged", before)
+        return _Record(placed, content, token, state.version + 1, "created" if state.deleted else "updated", max(self._now_ms, before + 1))
+
+    # --- 5
+
+    def _seal(self, new: Sequence[_Record], known: Mapping[int, IndexRow], compartments: Compartments, ids: Mapping[int, str]) -> Sealed:
+        source = f"urn:fhir-anchor:{self._sender.client_id}#{self._submission.request_id}"
+        salts = self._attested.tree.salts
+        groups: dict[Archive, list[tuple[int, RecordToSeal]]] = defaultdict(list)
+        for record in new:
+            draft, row = record.placed.draft, record.placed.row
+            resource, id_ = draft.resource, ids[row]
+            body = standard_bytes(resource, record.content, id_, record.version, instant(record.updated_ms), source)
+            entry = EntryRow(draft.index, salts[draft.index], draft.entry)
+            name = sealing.class_name(resource.type, resource.index.category)
+            groups[compartments.of[row]].append(
+                (row, RecordToSeal(name, bytes.fromhex(id_), record.version, body, index_row(known[row]), entry))
+            )
+        return sealing.seal(self._services, self._attested, groups, self._secrets)
+
+    def _known(self, record: _Record, archive: Archive, code_tokens: dict[Archive, CodeTokens]) -> IndexRow:
+        """What the index will say of `record`."""
+        placed, fields = record.placed, record.placed.draft.resource.index
+        codes = code_tokens.get(archive)
+        if codes is None:
+            secret = self._secrets[archive] = self._services.keyring.archive_secret(archive.keys)
+            codes = code_tokens[archive] = CodeTokens(secret.token_key)
+        identifiers: tuple[bytes, ...] = ()
+        if fields.identifiers:
+            kind = placed.draft.resource.type
+            identifiers = tuple(
+                sorted({self._services.tokens.identifier(kind, system, value) for system, value in fields.identifiers if value})
+            )
+        return IndexRow(
+            FORMAT,
+            placed.row,
+            placed.type,
+            record.version,
+            0,
+            self._sender.row,
+            record.updated_ms,
+            fields.start,
+            fields.end,
+            record.token,
+            codes.of(fields.category, fields.codes),
+            identifiers,
+        )
+
+    # --- 6, 7
+
+    def _store(
+        self,
+        new: Sequence[_Record],
+        lookups: Lookups,
+        resolution: Resolution,
+        compartments: Compartments,
+        ids: Mapping[int, str],
+        results: Sequence[Result],
+    ) -> None:
+        code_tokens: dict[Archive, CodeTokens] = {}
+        known = {record.placed.row: self._known(record, compartments.of[record.placed.row], code_tokens) for record in new}
+        sealed = self._seal(new, known, compartments, ids)
+        written = self._changes(new, known, sealed, lookups, resolution, compartments)
+        container = sealed.container
+        with suppress(ObjectExists):  # the same bytes, by an attempt whose answer was lost
+            self._services.store.put_if_absent(container.name, container.body)
+        try:
+            with self._services.index.atomic() as connection:
+                self._remember(connection, changes.write(connection, written), results)
+        except LostRace:
+            self._discard(container.name)
+            raise
+
+    def _changes(
+        self,
+        new: Sequence[_Record],
+        known: Mapping[int, IndexRow],
+        sealed: Sealed,
+        lookups: Lookups,
+        resolution: Resolution,
+        compartments: Compartments,
+    ) -> Changes:
+        ordinals = {archive: ordinal for ordinal, archive in enumerate(sealed.archives)}
+        return Changes(
+            issuer=self._sender.row,
+            container=sealed.container,
+            bundles=sealed.archives,
+            bundle_leaves=sealed.leaf_counts,
+            opened=compartments.opened,
+            versions=[_new_version(record, known, sealed, compartments, ordinals) for record in new],
+            reserved=[(reserved.row, reserved.type, compartments.of.get(reserved.row)) for reserved in resolution.reserved],
+            sources=_sources(new, lookups, resolution),
+            met=_conditions_decided_on(resolution, lookups),
+            now=self._now_ms // 1000,
+        )
+
+    def _remember(self, connection: Connection, container: int | None, results: Sequence[Result]) -> None:
+        if self._digest is not None:
+            submissions.write(
+                connection,
+                self._sender.row,
+                self._digest,
+                container=container,
+                results=results,
+                now=self._now_ms // 1000,
+                instead_of=self._earlier,
+            )
+
+    def _discard(self, name: str) -> None:
+        """Take back an object that nothing refers to; if that fails, it is an orphan like any other."""
+        try:
+            self._services.store.delete(name)
+        except Unavailable:
+            structlog.get_logger().warning("a container was left behind", container=name)
+
+    # --- 8
+
+    def _results(self, reading: Reading, records: Sequence[_Record]) -> list[Result]:
+        """What becomes of each entry, in order."""
+        results = list(self._earlier.results) if self._earlier and self._earlier.holds else [FAILED] * len(reading.entries)
+        for record in records:
+            results[record.placed.draft.index] = Result(record.status, record.placed.row, record.version)
+        return results
+
+    def _answer(self, reading: Reading, records: Sequence[_Record], results: Sequence[Result], ids: Mapping[int, str]) -> Accepted:
+        by_index = {record.placed.draft.index: record for record in records}
+        answers: list[Written | Failed] = []
+        for index, result in enumerate(results):
+            record = by_index.get(index)
+            if record is not None:
+                reference = f"{record.placed.draft.resource.type}/{ids[record.placed.row]}"
+                answers.append(Written(reference, record.version, record.status, instant(record.updated_ms)))
+            elif result.status == "failed":
+                answers.append(reading.failed[index])
+            else:
+                answers.append(self._kept(result))
+        return Accepted(reading.bundle_type, tuple(answers))
+
+    def _kept(self, result: Result) -> Written:
+        """An entry that was written when the same batch came before."""
+        assert self._earlier is not None
+        return _recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
+
+
+def _status(issues: Sequence[Issue]) -> int:
+    codes = {issue.code for issue in issues}
+    return 412 if codes == {"multiple-matches"} else 501 if codes == {"not-supported"} else 422
+
+
+def _new_version(
+    record: _Record, known: Mapping[int, IndexRow], sealed: Sealed, compartments: Compartments, ordinals: Mapping[Archive, int]
+) -> NewVersion:
+    row, state = record.placed.row, record.placed.state
+    archive = compartments.of[row]
+    return NewVersion(
+        known[row],
+        archive,
+        compartments.also_of.get(row, ()),
+        ordinals[archive],
+        sealed.leaves[row],
+        None if state is None else state.version,
+        None if state is None else state.archive,
+    )
+
+
+def _sources(new: Sequence[_Record], lookups: Lookups, resolution: Resolution) -> list[tuple[bytes, int, int]]:
+    """The names that lead to a row from now on: of what is written, and of what is reserved."""
+    named = {(alias, r.placed.type): r.placed.row for r in reversed(new) for alias in r.placed.draft.aliases}
+    named |= {(name, r.placed.type): r.placed.row for r in new for name in r.placed.draft.names}
+    named |= {(reserved.name, reserved.type): reserved.row for reserved in resolution.reserved}
+    return [(lookups.source_tokens[name], type_, row) for (name, type_), row in named.items() if lookups.row_named(name, type_) is None]
+
+
+def _conditions_decided_on(resolution: Resolution, lookups: Lookups) -> dict[bytes, frozenset[int]]:
+    """By token, what each If-None-Exist that created was decided on: it must be so still when it is written."""
+    tokens = [lookups.identifier_tokens[p.draft.condition] for p in resolution.placed if p.draft.condition and not p.is_met]
+    return {token: frozenset(lookups.identifier_rows.get(token, ())) for token in tokens}

@@ -1,0 +1,104 @@
+"""Sealing a submission: one sealed bundle for each archive it touches, all in one container (DESIGN 3)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.index.archives import Archive
+from gateway.index.parties import Party
+from gateway.services import Services
+from gateway.submission import Submission
+from gateway.vault import submission as signing
+from gateway.vault.container import Container, build_container
+from gateway.vault.keyring import ArchiveSecret
+from gateway.vault.seal import RecordToSeal, SealedBundle, seal_bundle
+from gateway.vault.submission import Statement, SubmissionTree
+
+_CATEGORY = re.compile(r"[a-z0-9-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """The submission's tree, and the statement that says whose signature stands under its root."""
+
+    tree: SubmissionTree
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The container, the archive and leaf count of each bundle in it, and the leaf of each record by its row."""
+
+    container: Container
+    archives: Sequence[Archive]
+    leaf_counts: Sequence[int]
+    leaves: Mapping[int, int]
+
+
+def attest(services: Services, sender: Party, submission: Submission, entries: Sequence[bytes]) -> Attested:
+    """Verify the sender's signature over `entries`, or sign for a sender that leaves that to the gateway.
+
+    Raises `SubmissionInvalid` (a Refused) for a signature that does not hold, and for none where the sender is to sign itself.
+    """
+    now = int(submission.received_at)
+    if submission.signature is None:
+        if sender.signing == "own" or sender.attestation_sealed is None:
+            raise signing.SubmissionInvalid("this party signs its submissions itself: X-Submission-Signature is missing")
+        tree = SubmissionTree(entries, services.random(signing.NONCE_BYTES))
+        seed = services.keyring.open(attestation_context(sender.client_id), sender.attestation_sealed)
+        signature = signing.sign(seed, client_id=sender.client_id, iat=now, count=tree.count, root=tree.root)
+        return Attested(tree, _statement(sender, submission, tree, signature, "gateway"))
+    if submission.nonce is None:
+        raise signing.SubmissionInvalid("X-Submission-Signature comes without X-Submission-Nonce")
+    if sender.signing_key is None:
+        raise signing.SubmissionInvalid("this party has no signing key registered")
+    tree = SubmissionTree(entries, submission.nonce)
+    signing.verify(submission.signature, public=sender.signing_key, client_id=sender.client_id, count=tree.count, root=tree.root, now=now)
+    return Attested(tree, _statement(sender, submission, tree, submission.signature, "issuer"))
+
+
+def attestation_context(client_id: str) -> str:
+    """For what the keyring seals the gateway's signing key for a party."""
+    return f"attestation-key/{client_id}"
+
+
+def class_name(resource_type: str, category: str | None) -> str:
+    """`Type/category`, or `Type` where the category is no plain code."""
+    return f"{resource_type}/{category}" if category and _CATEGORY.fullmatch(category) else resource_type
+
+
+def seal(
+    services: Services,
+    attested: Attested,
+    groups: Mapping[Archive, Sequence[tuple[int, RecordToSeal]]],
+    secrets: Mapping[Archive, ArchiveSecret],
+) -> Sealed:
+    """Seal each archive's records (row, record) with the statement, under its next running number."""
+    bundles: list[SealedBundle] = []
+    leaves: dict[int, int] = {}
+    for archive, members in groups.items():
+        bundle = seal_bundle(
+            chain_id=services.chain_id,
+            bundle_id=secrets[archive].bundle_id(archive.next_number),
+            number=archive.next_number,
+            statement=attested.statement,
+            records=[record for _, record in members],
+            cover=attested.tree.tree.cover([record.entry.index for _, record in members if record.entry]),
+            recipients=[archive.keys.public_key],
+            random=services.random,
+        )
+        bundles.append(bundle)
+        leaves.update(zip((row for row, _ in members), bundle.placements, strict=True))
+    return Sealed(build_container(bundles), list(groups), [bundle.leaf_count for bundle in bundles], leaves)
+
+
+def _statement(sender: Party, submission: Submission, tree: SubmissionTree, signature: str, signed_by: signing.Signer) -> bytes:
+    return Statement(
+        count=tree.count,
+        issuer=sender.client_id,
+        media_type=submission.media_type,
+        received_at=int(submission.received_at),
+        root=tree.root.hex(),
+        signature=signature,
+        signed_by=signed_by,
+    ).to_bytes()

@@ -1,0 +1,98 @@
+"""A gateway's flows on a folder of their own, without HTTP: real database, real store, real keys."""
+
+import os
+import time
+from itertools import count
+
+import msgspec
+
+from chain.keys import ChainId
+from chain.transactions import Role
+from gateway import sealing
+from gateway.index import parties, secrets
+from gateway.index.database import create_index, open_index
+from gateway.index.parties import Parties
+from gateway.index.row_numbers import RowNumbers
+from gateway.index.tokens import BlindTokens
+from gateway.intake import receive
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.storage.file_store import FileObjectStore
+from gateway.submission import Submission
+from gateway.vault import primitives
+from gateway.vault.keyring import Keyring
+from gateway.vault.record_id import RecordIds
+
+KEK = bytes(range(32))
+CHAIN_ID = ChainId(bytes(32))
+SIGNING_SEED = bytes(31) + b"\x01"
+_requests = count(1)
+
+
+def open_services(folder, store=None) -> Services:
+    """The gateway in `folder`, made where there is none."""
+    url = f"sqlite:///{folder / 'gateway.db'}"
+    create_index(url)
+    index = open_index(url)
+    keyring = Keyring(KEK)
+    (folder / "bucket").mkdir(exist_ok=True)
+    with index.atomic() as connection:
+        keys = {
+            name: secrets.load_or_create(connection, keyring, name, size, os.urandom) for name, size in (("id", 16), ("index", 32), ("token", 32))
+        }
+    return Services(
+        settings=Settings(home=folder),
+        chain_id=CHAIN_ID,
+        index=index,
+        store=store or FileObjectStore(folder / "bucket"),
+        parties=Parties(index),
+        keyring=keyring,
+        ids=RecordIds(keys["id"]),
+        tokens=BlindTokens(keys["index"]),
+        row_numbers=RowNumbers(index),
+        token_key=keys["token"],
+        clock=time.time,
+        random=os.urandom,
+    )
+
+
+def add_party(services, client_id="hospital-00000001", signing="gateway", seed=SIGNING_SEED):
+    attestation = os.urandom(32)
+    with services.index.atomic() as connection:
+        return parties.register(
+            connection,
+            client_id=client_id,
+            name="Hospital",
+            role=Role.INSTITUTION,
+            signing=signing,
+            jwks={"keys": []},
+            signing_key=primitives.ed25519_public(seed) if seed else None,
+            attestation_key=primitives.ed25519_public(attestation),
+            attestation_sealed=services.keyring.seal(sealing.attestation_context(client_id), attestation, os.urandom),
+            purposes=(),
+            now=int(time.time()),
+        )
+
+
+def post(services, sender, body, resource_type=None, **given):
+    """Submit `body` (bytes, or something to encode) as one request."""
+    if not isinstance(body, bytes):
+        body = msgspec.json.encode(body)
+    fields = {"media_type": "application/fhir+json", "request_id": f"request-{next(_requests)}", "received_at": time.time()}
+    return receive(services, sender, Submission(body=body, resource_type=resource_type, **fields | given))
+
+
+def transaction(*resources, bundle_type="transaction", **entry):
+    """A Bundle of `resources`, each (fullUrl, resource)."""
+    request = bundle_type in {"transaction", "batch"}
+    return {
+        "resourceType": "Bundle",
+        "type": bundle_type,
+        "entry": [
+            ({"fullUrl": url} if url else {})
+            | {"resource": resource}
+            | ({"request": {"method": "POST", "url": resource["resourceType"]}} if request else {})
+            | entry
+            for url, resource in resources
+        ],
+    }
