@@ -26,8 +26,13 @@ class Services:
     parties: Parties
     keyring: Keyring
     ids: RecordIds  # row numbers <-> gateway ids
-    tokens: BlindTokens  # of sources, identifiers, contents
-    row_numbers: RowNumbers  # of resources
+    index_key: bytes = field(repr=False)  # 32 bytes: blind tokens of sources, identifiers, contents
     token_key: bytes = field(repr=False)  # 32 bytes: access tokens
     clock: Callable[[], float]  # seconds since the epoch
     random: Random
+    tokens: BlindTokens = field(init=False)
+    row_numbers: RowNumbers = field(init=False)  # of resources
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", BlindTokens(self.index_key))
+        object.__setattr__(self, "row_numbers", RowNumbers(self.index))

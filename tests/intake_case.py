@@ -12,8 +12,6 @@ from gateway import sealing
 from gateway.index import parties, secrets
 from gateway.index.database import create_index, open_index
 from gateway.index.parties import Parties
-from gateway.index.row_numbers import RowNumbers
-from gateway.index.tokens import BlindTokens
 from gateway.intake import receive
 from gateway.services import Services
 from gateway.settings import Settings
@@ -48,8 +46,7 @@ def open_services(folder, store=None) -> Services:
         parties=Parties(index),
         keyring=keyring,
         ids=RecordIds(keys["id"]),
-        tokens=BlindTokens(keys["index"]),
-        row_numbers=RowNumbers(index),
+        index_key=keys["index"],
         token_key=keys["token"],
         clock=time.time,
         random=os.urandom,
