@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import UNSET, Raw
 
 from fhir_adapters.definitions import Structure, structure
+from fhir_adapters.document import Number
 from fhir_adapters.period import seconds_covered
 
 Rule = Callable[[Any], bool]
@@ -47,23 +48,25 @@ def _period_runs_forward(node: Any) -> bool:
 
 
 def _size_is_of_data(node: Any) -> bool:
-    if node.size is UNSET or type(node.data) is not str:
+    size = _spelled(node.size)
+    if size is None or type(node.data) is not str:
         return True
     try:
-        return int(_spelled(node.size)) == len(binascii.a2b_base64(node.data))
+        return int(size) == len(binascii.a2b_base64(node.data))
     except ValueError:
         return True
 
 
 def _probability_is_percent(node: Any) -> bool:
-    try:
-        return node.probabilityDecimal is UNSET or float(_spelled(node.probabilityDecimal)) <= 100
-    except ValueError:
-        return True
+    probability = _spelled(node.probabilityDecimal)
+    return probability is None or float(probability) <= 100
 
 
-def _spelled(number: Any) -> str:
-    return number if type(number) is not Raw else bytes(number).decode()
+def _spelled(number: Any) -> str | None:
+    """A number of either path as its sender spelled it, None for what is none."""
+    if type(number) is Raw:
+        return bytes(number).decode()
+    return number if type(number) is Number else None
 
 
 def _identified(contained: Any) -> bool:

@@ -3,7 +3,6 @@
 import copy
 import json
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,72 +78,18 @@ RESOURCES = [
 ]
 VALUES = st.sampled_from(
     [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        2**31,
-        1.5,
-        1e300,
-        "",
-        "x",
-        "a b",
-        " x",
-        "\x00",
-        "\b",
-        "2020-02-30",
-        "2020",
-        "2020-01-01T00:00:00",
-        "Group/1",
-        "Patient/1",
-        "#x",
-        "#o",
-    ]
-    + [
-        [],
-        {},
-        [None],
-        [{}],
-        ["x", None],
-        [[]],
-        {"id": "x"},
+        *(None, True, False, 0, 1, -1, 2**31, 1.5, 1e300, "", "x", "a b", " x", "\x00", "\b", "YQ", "null {} [] \\u0000 \\\\b"),
+        *("2020-02-30", "2020", "2020-01-01T00:00:00", "Group/1", "Patient/1", "#x", "#o", "urn:uuid:1"),
+        *([], {}, [None], [{}], ["x", None], [[]], {"id": "x"}, {"reference": "#q"}, {"coding": [{"code": "1-8"}]}),
         {"extension": [{"url": "urn:x", "valueString": "y"}]},
-        {"reference": "#q"},
-        {"coding": [{"code": "1-8"}]},
+        "<div xmlns='http://www.w3.org/1999/xhtml'><script/></div>",
     ]
-    + ["<div xmlns='http://www.w3.org/1999/xhtml'><script/></div>", "YQ", "urn:uuid:1", "null {} [] \\u0000 \\\\b"]
 )
 KEYS = st.sampled_from(
     [
-        "gender",
-        "status",
-        "colour",
-        "_status",
-        "_gender",
-        "_given",
-        "given",
-        "valueString",
-        "_valueString",
-        "valueBoolean",
-        "extension",
-        "id",
-        "meta",
-    ]
-    + [
-        "reference",
-        "resourceType",
-        "contained",
-        "system",
-        "value",
-        "text",
-        "end",
-        "dataAbsentReason",
-        "url",
-        "code",
-        "deceasedDateTime",
-        "language",
+        *("gender", "status", "colour", "_status", "_gender", "_given", "given", "valueString", "_valueString", "valueBoolean"),
+        *("extension", "id", "meta", "reference", "resourceType", "contained", "system", "value", "text", "end", "dataAbsentReason"),
+        *("url", "code", "deceasedDateTime", "language"),
     ]
 )
 
@@ -168,11 +113,11 @@ def damaged(draw):
         else:
             key = draw(st.integers(0, max(0, len(place) - 1)))
         if deed == "add" and isinstance(place, list):
-            place.append(draw(VALUES))
+            place.append(copy.deepcopy(draw(VALUES)))
         elif deed == "drop" and place:
             del place[key]
         elif isinstance(place, dict) or place:
-            place[key] = [place[key]] if deed == "wrap" and (isinstance(place, list) or key in place) else draw(VALUES)
+            place[key] = [place[key]] if deed == "wrap" and (isinstance(place, list) or key in place) else copy.deepcopy(draw(VALUES))
     return json.dumps(document).encode()
 
 
@@ -194,14 +139,13 @@ def test_what_the_fast_path_takes_has_no_fault(raw):
 @given(damaged())
 def test_a_resource_is_taken_exactly_if_it_has_no_fault(raw):
     found = faults(read_document(raw))
-    try:
-        content = parse_resource(raw).content({})
-    except InvalidInput as refused:
-        assert found
-        assert list(refused.issues) == found
+    if found:
+        with pytest.raises(InvalidInput) as refused:
+            parse_resource(raw)
+        assert list(refused.value.issues) == found
     else:
-        assert not found
-        assert msgspec.json.decode(content)["resourceType"] == json.loads(raw)["resourceType"]
+        content = parse_resource(raw).content({})
+        assert json.loads(content)["resourceType"] == json.loads(raw)["resourceType"]
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r["resourceType"])

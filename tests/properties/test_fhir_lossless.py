@@ -18,6 +18,8 @@ SPACE = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 class Spelled(str):
     """A number as it is to be written."""
 
+    __slots__ = ()
+
 
 QUANTITIES = st.fixed_dictionaries({"value": NUMBERS.map(Spelled)}, optional={"unit": TEXTS, "id": TEXTS})
 EXTENSIONS = st.deferred(

@@ -74,7 +74,7 @@ def test_what_is_right_is_taken():
         pytest.param(observation(valueString="a", valueBoolean=True), "structure", "Observation.value", id="two values"),
         pytest.param(observation(colour="red"), "structure", "Observation.colour", id="unknown element"),
         pytest.param(observation(**{"a b <x>": "red"}), "structure", "Observation.?", id="odd element"),
-        pytest.param(patient(**{"_name": [{"id": "x"}]}), "structure", "Patient._name", id="extension of what is no primitive"),
+        pytest.param(patient(_name=[{"id": "x"}]), "structure", "Patient._name", id="extension of what is no primitive"),
         pytest.param(observation(resourceType="Observations"), "structure", "resourceType", id="unknown type"),
         pytest.param(b'{"id":"1"}', "required", "resourceType", id="no type"),
         pytest.param(observation(resourceType="MedicinalProduct"), "not-supported", None, id="a type that R4B dropped"),
