@@ -36,7 +36,8 @@ def open_services(folder, store=None) -> Services:
     (folder / "bucket").mkdir(exist_ok=True)
     with index.atomic() as connection:
         keys = {
-            name: secrets.load_or_create(connection, keyring, name, size, os.urandom) for name, size in (("id", 16), ("index", 32), ("token", 32))
+            name: secrets.load_or_create(connection, keyring, name, size, os.urandom)
+            for name, size in (("id", 16), ("index", 32), ("token", 32))
         }
     return Services(
         settings=Settings(home=folder),

@@ -1,0 +1,75 @@
+"""What leaves, and to whom: one door for every read (DESIGN 1, table of permissions; DESIGN 2, sharing).
+
+So far it opens for what the reader itself issued. Whoever else asks, and whoever asks for what does not exist, gets one and the same
+answer.
+"""
+
+from dataclasses import dataclass
+
+from gateway.errors import Forbidden, Gone, NotFound, Unavailable
+from gateway.index import archives, records
+from gateway.index.parties import Party
+from gateway.index.records import RecordLocation
+from gateway.services import Services
+from gateway.storage.port import ObjectMissing
+from gateway.vault.container import narrowed
+from gateway.vault.errors import SealBroken
+from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
+from gateway.vault.sealed_bundle import read_header
+
+
+@dataclass(frozen=True, slots=True)
+class StandardRecord:
+    """The committed bytes of one version; `updated_ms` in milliseconds since the epoch."""
+
+    body: bytes
+    version: int
+    updated_ms: int
+
+
+def read(services: Services, reader: Party, resource_type: str, id_: str, version: int | None = None) -> StandardRecord:
+    """The current version of `Type/id`, or the one asked for, checked against its leaf.
+
+    Raises as `locate` does, Gone for a deleted version, Unavailable if the container cannot be read, SealBroken if it was altered.
+    """
+    location = locate(services, reader, resource_type, id_, version)
+    if location.deleted:
+        raise Gone("the resource was deleted")
+    try:
+        body = _opened(services, location, bytes.fromhex(id_))
+    except ObjectMissing as error:
+        raise Unavailable("the record's container cannot be read for now") from error
+    return StandardRecord(body, location.version, location.updated_ms)
+
+
+def locate(services: Services, reader: Party, resource_type: str, id_: str, version: int | None = None) -> RecordLocation:
+    """Where a version lies that `reader` may have, deleted ones included.
+
+    Forbidden, in the same words, for what is another's and for what does not exist; NotFound for a version that one's own never had.
+    """
+    row = services.ids.decode(id_)
+    if row is not None:
+        with services.index.reading() as connection:
+            current = records.find(connection, resource_type, row)
+            if current is not None and current.issuer == reader.row:
+                found = current if version is None else records.find(connection, resource_type, row, version)
+                if found is None:
+                    raise NotFound("the resource has no such version")
+                return found
+    raise Forbidden("no such record, or no permission to read it")
+
+
+def _opened(services: Services, location: RecordLocation, id_: bytes) -> bytes:
+    with services.index.reading() as connection:
+        keys = archives.by_rows(connection, [location.archive])[location.archive].keys
+    read_range = narrowed(
+        lambda offset, length: services.store.get_range(location.container_name, offset, length),
+        location.bundle_offset,
+        location.bundle_length,
+    )
+    header = read_header(read_range)
+    opened = OpenedBundle(read_range, header, unwrap_bundle_key(header, services.keyring.private_key(keys)))
+    record = opened.record(location.leaf)
+    if (record.id, record.version) != (id_, location.version):
+        raise SealBroken(f"leaf {location.leaf}", "it holds another record than the index says")
+    return record.body
