@@ -14,7 +14,7 @@ from chain.state import Overlay, State
 from chain.transactions import PartyBody, Role, Transaction, TransactionInvalid, parse_transaction
 
 
-class Recorded(Struct, frozen=True):
+class Recorded(Struct, frozen=True, gc=False):
     """A transaction in its place."""
 
     tx_id: bytes

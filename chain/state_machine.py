@@ -31,7 +31,7 @@ class Tip(Struct, frozen=True):
     seed: bytes  # block hash (or chain id) that the next block's schedule is drawn from
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """A pending transaction and the source that submitted it."""
 
     source: int

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from chain import queries
-from chain.block import FinalBlock, Proposal
+from chain.block import MAX_BLOCK_TRANSACTIONS, FinalBlock, Proposal
 from chain.database import LedgerMissing, connect
 from chain.encoding import encode
 from chain.errors import LedgerError
@@ -24,7 +24,7 @@ class LedgerDamaged(LedgerError):
     """What is stored contradicts itself. Nothing is built on it; `verify_chain` says where."""
 
 
-class Submission(Candidate, frozen=True):
+class Submission(Candidate, frozen=True, gc=False):
     """A candidate with its identity."""
 
     tx_id: bytes
@@ -120,10 +120,10 @@ class LedgerStore:
 
 
 def _known_sources(connection: Connection, sources: Sequence[int]) -> set[int]:
+    """Those of `sources` that have been submitted before; sources are row numbers, so those of one call lie close together."""
     known: set[int] = set()
-    for some in queries.batches(sources):
-        for table in (pool, rejected, transaction_index):
-            known.update(connection.scalars(select(table.c.source).where(table.c.source.in_(some))))
+    for table in (pool, rejected, transaction_index) if sources else ():
+        known.update(connection.scalars(select(table.c.source).where(table.c.source.between(min(sources), max(sources)))))
     return known
 
 
@@ -165,14 +165,18 @@ def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) ->
 
 def _index_and_forget(connection: Connection, first: int, execution: Execution) -> None:
     """Moves each recorded transaction's source from the pool to the index. A second source of one transaction stays, to be refused."""
-    pooled: dict[bytes, int] = {}
-    for some in queries.batches([item.tx_id for item in execution.recorded]):
-        query = select(pool.c.tx_id, pool.c.source).where(pool.c.tx_id.in_(some)).order_by(pool.c.number.desc())
-        pooled.update((row.tx_id, row.source) for row in connection.execute(query))
+    sources = _pooled_sources(connection)
     rows = [
-        {"tx_id": item.tx_id, "log_index": index, "party": item.party, "source": pooled.get(item.tx_id)}
+        {"tx_id": item.tx_id, "log_index": index, "party": item.party, "source": sources.get(item.tx_id)}
         for index, item in enumerate(execution.recorded, first)
     ]
     connection.execute(insert(transaction_index), rows)
-    if pooled:
-        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), [{"s": source} for source in pooled.values()])
+    gone = [{"s": row["source"]} for row in rows if row["source"] is not None]
+    if gone:
+        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), gone)
+
+
+def _pooled_sources(connection: Connection) -> dict[bytes, int]:
+    """Transaction ids and sources at the head of the pool: the block was built from there, and what was refused has left."""
+    query = select(pool.c.tx_id, pool.c.source).order_by(pool.c.number).limit(MAX_BLOCK_TRANSACTIONS)
+    return {row.tx_id: row.source for row in reversed(connection.execute(query).all())}

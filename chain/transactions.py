@@ -29,6 +29,7 @@ VERSION = 1
 MAX_TRANSACTION_BYTES = 4096
 MAX_HEIGHT = (1 << 63) - 1  # what the store's integers hold
 _SIGNATURE_TAIL = 3 + SIGNATURE_SIZE  # key 5, byte string head of 2 bytes, 64 bytes
+_NUMBERS = tuple(range(24))
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
@@ -67,7 +68,7 @@ class Role(IntEnum):
     GATEWAY = 3
 
 
-class PartyBody(Struct, frozen=True):
+class PartyBody(Struct, frozen=True, gc=False):
     """A party is registered, gets new keys, or is stopped for good.
 
     `signing_key` is the party's own, `attestation_key` the one with which the gateway signs for it; 32 bytes or none, both none to suspend.
@@ -115,7 +116,7 @@ class PartyBody(Struct, frozen=True):
             raise TransactionInvalid("PARTY of a gateway needs a signing key")
 
 
-class AnchorBody(Struct, frozen=True):
+class AnchorBody(Struct, frozen=True, gc=False):
     """One container: its SHA-256, its bytes, the root over its bundle roots, and how many bundles and leaves it holds."""
 
     digest: bytes
@@ -141,7 +142,7 @@ class AnchorBody(Struct, frozen=True):
         """Raises `TransactionInvalid` unless both hashes have 32 bytes and the counts are possible."""
         if not _is_hash(self.digest) or not _is_hash(self.root):
             raise TransactionInvalid("ANCHOR has a hash of the wrong size")
-        if not all(type(count) is int and 0 < count <= MAX_HEIGHT for count in (self.size, self.bundles, self.leaves)):
+        if not (_is_count(self.size) and _is_count(self.bundles) and _is_count(self.leaves)):
             raise TransactionInvalid("ANCHOR has an impossible count")
         if self.leaves < self.bundles:
             raise TransactionInvalid("ANCHOR has fewer leaves than bundles")
@@ -151,7 +152,7 @@ Body = PartyBody | AnchorBody
 BODIES: dict[int, type[PartyBody] | type[AnchorBody]] = {Kind.PARTY: PartyBody, Kind.ANCHOR: AnchorBody}
 
 
-class Transaction(Struct, frozen=True):
+class Transaction(Struct, frozen=True, gc=False):
     """A parsed transaction with the bytes it was read from. Its signature has not been verified; see `verify_signature`."""
 
     body: Body
@@ -206,8 +207,12 @@ def sign_transaction(body: Body, valid_until: int, key: SigningKey, chain_id: Ch
 
 
 def _check_fields(fields: Any, count: int) -> None:
-    if type(fields) is not dict or list(fields) != list(range(count)):
+    if type(fields) is not dict or tuple(fields) != _NUMBERS[:count]:
         raise TransactionInvalid(f"a map does not have exactly the fields 0 to {count - 1}")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value <= MAX_HEIGHT
 
 
 def _is_hash(value: Any) -> bool:

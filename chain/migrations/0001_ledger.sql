@@ -46,7 +46,6 @@ CREATE TABLE pool (
     tx_id BLOB NOT NULL,
     raw BLOB NOT NULL
 );
-CREATE INDEX pool_tx_id ON pool (tx_id);
 CREATE TABLE rejected (                   -- what was submitted and will not be recorded
     source INTEGER NOT NULL PRIMARY KEY,
     tx_id BLOB NOT NULL,
