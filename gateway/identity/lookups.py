@@ -74,6 +74,10 @@ def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: 
     rows = {row for by_type in source_rows.values() for row in by_type.values()}
     rows = rows.union(*identifier_rows.values(), (r.row for r in references.values() if r.row is not None))
     states = records.states(connection, rows)
+    known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None})
+    directory = archives.directory_of(connection, party)
+    if directory is not None and directory.row is not None:
+        directory = known.setdefault(directory.row, directory)  # one object an archive: it gets one bundle
     return Lookups(
         party,
         references,
@@ -82,8 +86,8 @@ def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: 
         identifier_tokens,
         identifier_rows,
         states,
-        archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None}),
-        archives.directory_of(connection, party),
+        known,
+        directory,
     )
 
 

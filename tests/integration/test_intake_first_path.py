@@ -217,6 +217,14 @@ def test_a_medication_lies_with_the_patient_whose_record_uses_it(services, hospi
     assert count(services, t.archive) == 1
 
 
+def test_old_and_new_of_one_archive_share_a_bundle(services, hospital):
+    organization = {"resourceType": "Organization", "name": "O"}
+    post(services, hospital, transaction((f"{URN}1", organization)))
+    post(services, hospital, transaction((f"{URN}1", organization | {"active": True}), (f"{URN}2", organization)))
+    assert count(services, t.bundle) == 2
+    assert count(services, t.archive) == 1
+
+
 def test_a_record_of_two_patients_needs_both(services, hospital):
     two = observation(performer=[{"reference": f"{URN}3"}])
     post(services, hospital, transaction((f"{URN}1", PATIENT), (f"{URN}3", PATIENT), (f"{URN}2", two)))
