@@ -65,7 +65,7 @@ def verify_rows(rows: list[containers.ContainerRow], ledger: Ledger, bounds: Bou
     pending: list[str] = []
     findings: list[Finding] = []
     for row in rows:
-        subject = container_name(row.digest)
+        subject = row.name
         if ledger.anchor_of(row.digest) is None:
             if bounds.now - row.created_at <= bounds.pending_seconds:
                 pending.append(subject)
@@ -80,7 +80,7 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
     findings: list[Finding] = []
     for item in objects:
         digest = digest_of_name(item.name)
-        known = digest is not None and (ledger.anchor_of(digest) is not None or containers.by_digest(index, digest) is not None)
+        known = digest is not None and (ledger.anchor_of(digest) is not None or _row(index, digest) is not None)
         if known:
             continue
         if bounds.now - item.created_at <= GRACE_SECONDS:
@@ -117,12 +117,17 @@ def _fault(anchor: AnchorBody, body: bytes) -> tuple[str, str] | None:
 
 
 def _row_fault(anchor: AnchorBody, index: Index) -> tuple[str, str] | None:
-    row = containers.by_digest(index, anchor.digest)
+    row = _row(index, anchor.digest)
     if row is None:
         return "container-unindexed", "the database does not know it"
     if (row.size, row.root, row.bundles, row.leaves) != (anchor.size, anchor.root, anchor.bundles, anchor.leaves):
         return "index-row-altered", "the database's row differs from its anchor"
     return None
+
+
+def _row(index: Index, digest: bytes) -> containers.ContainerRow | None:
+    with index.reading() as connection:
+        return containers.by_digest(connection, digest)
 
 
 def _listed(store: ObjectStore) -> Iterator[list[StoredObject]]:
