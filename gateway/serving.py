@@ -98,6 +98,10 @@ def _warm() -> None:
     """Import and compile what every worker needs, once, so that they share its memory."""
     import gateway.bootstrap
     import gateway.web.app  # noqa: F401
+    from fhir_adapters.definitions import RESOURCE_TYPES
+    from fhir_adapters.resource import warm
+
+    warm(RESOURCE_TYPES)
 
 
 def _web(listener: socket.socket, workers: int, make_app: Callable[[], "Flask"], warm: Callable[[], None], parent: int) -> None:

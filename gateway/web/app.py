@@ -3,17 +3,22 @@
 from flask import Flask
 
 from chain.ledger import Ledger
+from gateway.receipts import ReceiptAssembler
 from gateway.services import Services
 from gateway.web.authorization import enforce
+from gateway.web.bundle import bundle
+from gateway.web.create import create
 from gateway.web.errors import answer_errors
 from gateway.web.health import health
 from gateway.web.ledger import ledger_routes
 from gateway.web.metadata import metadata
+from gateway.web.read import read
+from gateway.web.receipts import receipts
 from gateway.web.request_context import follow_requests
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 
-_BLUEPRINTS = (token, smart_configuration, metadata, ledger_routes, health)
+_BLUEPRINTS = (token, smart_configuration, metadata, bundle, create, read, receipts, ledger_routes, health)
 
 
 def create_app(services: Services, ledger: Ledger) -> Flask:
@@ -22,6 +27,7 @@ def create_app(services: Services, ledger: Ledger) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["services"] = services
     app.extensions["ledger"] = ledger
+    app.extensions["receipts"] = ReceiptAssembler(services, ledger)
     app.url_map.strict_slashes = False  # no redirect may carry a body or a token elsewhere
     app.url_map.merge_slashes = False
     follow_requests(app)

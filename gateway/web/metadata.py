@@ -52,7 +52,7 @@ def _resource(kind: str) -> dict[str, Any]:
         "type": kind,
         "interaction": [{"code": "create"}, {"code": "read"}, {"code": "vread"}],
         "versioning": "versioned",
-        "conditionalCreate": False,
+        "conditionalCreate": True,
         "conditionalRead": "not-match",
         "referencePolicy": ["literal", "local", "enforced"],
     }

@@ -86,7 +86,7 @@ def test_headers_say_what_to_do_next():
     assert 'error="invalid_token"' in ask(errors.Unauthorized("x"), headers={"Authorization": "Bearer y"}).headers["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("path", ["/fhir/test/a/b/c", "/nowhere", "/fhir/.env", "//fhir/test/x"])
+@pytest.mark.parametrize("path", ["/fhir/test/a/b/c", "/nowhere", "/.env", "//fhir/test/x"])
 def test_unknown_addresses_are_404_with_an_outcome(path):
     answer = client_raising(None).get(path)
     assert answer.status_code == 404
