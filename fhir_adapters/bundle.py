@@ -177,15 +177,15 @@ def _entry(index: int, raw: bytes, issues: list[Issue], *, is_interaction: bool)
 def _gives_nothing_twice(entry: _Entry, raw: bytes, resource: bytes) -> bool:
     """Whether the quotes around the resource are those of the keys and strings that were read, so that no other was dropped."""
     start = found.end() if resource and (found := _RESOURCE.search(raw)) else 0
-    if not raw.startswith(resource, start):
+    end = start + len(resource)
+    if not raw.startswith(resource, start) or raw.find(b"\\", 0, start) != -1 or raw.find(b"\\", end) != -1:
         return False
-    frame = raw[:start] + raw[start + len(resource) :]
-    request = entry.request
     expected = (2 if resource else 0) + (4 if entry.full_url else 0)
+    request = entry.request
     if request is not None:
         optional = (request.if_none_exist, request.if_match, request.if_none_match, request.if_modified_since)
         expected += 10 + 4 * (4 - optional.count(None))
-    return b"\\" not in frame and frame.count(b'"') == expected
+    return raw.count(b'"', 0, start) + raw.count(b'"', end) == expected
 
 
 def _explained(index: int, raw: bytes, issues: list[Issue]) -> _LenientEntry:

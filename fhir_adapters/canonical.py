@@ -8,12 +8,11 @@ import msgspec
 from msgspec import UNSET
 
 _REFERENCE_KEY = b'"reference":'
-# Set by the gateway in a resource of its own, so what a sender says of them is not content.
-_GIVEN = ("versionId", "lastUpdated", "source")
 _STRING_END = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_EMPTY = re.compile(rb"\{\}")
 _DOUBTFUL_ESCAPE = re.compile(rb"\\(?:u00|b|f)")
 
-_QUOTE, _BACKSLASH = b'"\\'
+_QUOTE = ord('"')
 
 _decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
@@ -29,7 +28,7 @@ class Canonical(NamedTuple):
 
 
 def canonical(resource: Any, resource_type: str) -> Canonical:
-    """The content of a compiled struct, which loses its id and meta to it."""
+    """The content of a compiled struct, which loses its id and, as the gateway sets those, version, time and source of its meta."""
     head = len(b'{"resourceType":""') + len(resource_type)
     dropped = 0
     if resource.id is not UNSET:
@@ -41,10 +40,11 @@ def canonical(resource: Any, resource_type: str) -> Canonical:
         dropped -= 2
         is_empty = False
     else:
-        given = [name for name in _GIVEN if getattr(meta, name) is not UNSET]
-        for name in (*given, "_versionId", "_lastUpdated", "_source"):
-            setattr(meta, name, UNSET)
-        dropped += 4 * len(given)
+        given = 3 - (meta.versionId, meta.lastUpdated, meta.source).count(UNSET)
+        if given:
+            meta.versionId = meta.lastUpdated = meta.source = UNSET
+        meta._versionId = meta._lastUpdated = meta._source = UNSET  # noqa: SLF001  (FHIR's own names)
+        dropped += 4 * given
         claimed = _encode(meta)
         is_empty = claimed == b"{}" and not given
     body = _encode(resource)
@@ -60,7 +60,7 @@ def is_doubtful(raw: bytes, made: Canonical) -> bool:
     content = made.content
     if raw.count(b'"') != content.count(b'"') + made.quotes_dropped or made.has_empty_meta:
         return True
-    if content.find(b"{}", made.head + len(b',"meta":{}')) != -1:
+    if _EMPTY.search(content, made.head + len(b',"meta":{}')):
         return True
     return b"\\" in content and (b"\\u0022" in raw or _DOUBTFUL_ESCAPE.search(content) is not None)
 
@@ -84,11 +84,14 @@ def cut_at_references(content: bytes) -> Cut:
     after = [before]
     for part in parts:
         if part[0] == _QUOTE:
-            end = part.index(b'"', 1)
-            if part[end - 1] == _BACKSLASH:
-                end = _STRING_END.match(part).end() - 1  # type: ignore[union-attr]
-            literals.append(_decode_string(part[: end + 1]))
-            after.append(part[end + 1 :])
+            _, literal, rest = part.split(b'"', 2)
+            if b"\\" in literal:
+                end = _STRING_END.match(part).end()  # type: ignore[union-attr]
+                literals.append(_decode_string(part[:end]))
+                after.append(part[end:])
+            else:
+                literals.append(literal.decode())
+                after.append(rest)
         else:
             after[-1] += _REFERENCE_KEY + part.removeprefix(b" ")
     return Cut(after[0], tuple(literals), after[1:])

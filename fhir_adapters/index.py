@@ -78,13 +78,21 @@ def index_plan(definition: Structure) -> IndexPlan:
 def index_fields(resource: Any, plan: IndexPlan) -> IndexFields:
     """The index fields of a valid `resource`."""
     start, end = _effective(resource, plan)
-    category = next((code for _, code in _coded(resource.category)), None) if plan.has_category else None
-    codes = tuple(pair for name in plan.codes for pair in _coded(getattr(resource, name)))
-    identifiers = tuple((_or_none(i.system), _or_none(i.value)) for i in _each(resource.identifier)) if plan.has_identifier else ()
+    category = None
+    if plan.has_category and resource.category is not UNSET:
+        category = next((code for _, code in _coded(resource.category)), None)
+    codes: list[Coded] = []
+    for name in plan.codes:
+        value = getattr(resource, name)
+        if value is not UNSET:
+            codes += _coded(value)
+    identifiers: tuple[Coded, ...] = ()
+    if plan.has_identifier and resource.identifier is not UNSET:
+        identifiers = tuple([(_or_none(i.system), _or_none(i.value)) for i in _each(resource.identifier)])
     if not plan.is_patient:
-        return IndexFields(category, start, end, codes, identifiers)
+        return IndexFields(category, start, end, tuple(codes), identifiers)
     names = tuple(part for name in _each(resource.name) for part in (*_each(name.family), *_each(name.given), *_each(name.text)) if part)
-    return IndexFields(category, start, end, codes, identifiers, _or_none(resource.birthDate), _or_none(resource.gender), names)
+    return IndexFields(category, start, end, tuple(codes), identifiers, _or_none(resource.birthDate), _or_none(resource.gender), names)
 
 
 def patients(resource: Any, plan: IndexPlan) -> tuple[str, ...]:
@@ -94,7 +102,7 @@ def patients(resource: Any, plan: IndexPlan) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for path in plan.compartment:
-        for reference in _follow(resource, path):
+        for reference in _each(getattr(resource, path[0])) if len(path) == 1 else _follow(resource, path):
             target = reference.reference
             if target is not UNSET and _may_be_patient(target, reference.type):
                 found[target] = None
@@ -148,14 +156,17 @@ def _of_timing(timing: Any) -> tuple[int | None, int | None]:
     return (None, None) if bounds is UNSET else _of_period(bounds)
 
 
-def _coded(value: Any) -> Iterator[Coded]:
+def _coded(value: Any) -> list[Coded]:
     """The (system, code) of every coding in a CodeableConcept, a Coding, a code or a list of them."""
+    found: list[Coded] = []
     for concept in _each(value):
         if type(concept) is str:
-            yield None, concept
-            continue
-        for coding in _each(getattr(concept, "coding", concept)):
-            yield _or_none(coding.system), _or_none(coding.code)
+            found.append((None, concept))
+        else:
+            for coding in _each(getattr(concept, "coding", concept)):
+                system, code = coding.system, coding.code
+                found.append((None if system is UNSET else system, None if code is UNSET else code))
+    return found
 
 
 def _each(value: Any) -> Any:

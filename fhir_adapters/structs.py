@@ -122,7 +122,8 @@ class StructSet:
             return inner
         if self._strict:
             return f"annotated[list[{inner}], rule(min_length=1)]"
-        return f"list[{inner} | None]" if element.is_primitive else f"list[{inner}]"
+        is_raw = not element.is_primitive or element.type in {*RAW_NUMBERS, "positiveInt"}
+        return f"list[{inner}]" if is_raw else f"list[{inner} | None]"  # null is a raw value, too
 
 
 def _struct_name(element: Element) -> str:

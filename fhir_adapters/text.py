@@ -17,6 +17,7 @@ _RAW = msgspec.json.Decoder(msgspec.Raw)
 _ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 _AS_OBJECTS = bytes.maketrans(b"[]", b"{}")
 _ESCAPE = re.compile(rb"\\(?:(u0000)|.)", re.DOTALL)
+_NUL = re.compile(rb"\\u0000")
 _SLICE = 4096
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 _STRING = re.compile(rb'"[^"]*"')
@@ -43,7 +44,7 @@ def check_text(body: bytes) -> bytes:
         raise unreadable(malformed(error)) from error
     if not text.lstrip(b" \t\r\n").startswith(b"{"):
         raise unreadable("the body is not a JSON object")
-    if b"\\" in text and b"\\u0000" in text and any(match[1] for match in _ESCAPE.finditer(text)):
+    if b"\\" in text and _NUL.search(text) and any(match[1] for match in _ESCAPE.finditer(text)):
         raise unreadable("a string holds NUL")
     return text
 

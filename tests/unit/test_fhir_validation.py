@@ -24,6 +24,24 @@ def observation(**changed):
     return json.dumps({k: v for k, v in {**OBSERVATION, **changed}.items() if v != "-"}).encode()
 
 
+def claim(**item):
+    """A Claim whose item has `item` in it."""
+    return json.dumps(
+        {
+            "resourceType": "Claim",
+            "status": "active",
+            "type": {"text": "x"},
+            "use": "claim",
+            "created": "2020",
+            "priority": {"text": "x"},
+            "patient": {"reference": "Patient/1"},
+            "provider": {"reference": "Organization/1"},
+            "insurance": [{"sequence": 1, "focal": True, "coverage": {"reference": "Coverage/1"}}],
+            "item": [{"sequence": 1, "productOrService": {"text": "x"}, **item}],
+        }
+    ).encode()
+
+
 def narrative(inner: str):
     return patient(text={"status": "generated", "div": DIV.format(inner)})
 
@@ -200,6 +218,9 @@ def test_a_key_given_twice_is_found_at_any_level(raw, expression):
         pytest.param(patient(photo=[{"contentType": "image/png", "data": "YW\nI="}]), id="base64 over two lines"),
         pytest.param(narrative('<img src="data:image/png;base64,AAAA" alt="a"/>&#160;<a href="#x">y</a>'), id="harmless narrative"),
         pytest.param(narrative(""), id="empty narrative"),
+        pytest.param(claim(diagnosisSequence=[1, 2]), id="array of numbers"),
+        pytest.param(claim(diagnosisSequence=[1, 2], _sequence={"id": "a"}), id="array of numbers beside an extended primitive"),
+        pytest.param(claim(diagnosisSequence=[1, None], _diagnosisSequence=[None, {"id": "a"}]), id="null-padded numbers"),
     ],
 )
 def test_what_looks_odd_and_is_right(raw):
