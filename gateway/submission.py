@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fhir_adapters import Entry, InvalidInput, Issue, Resource, check_text, parse_resource, split_bundle
 from gateway.errors import GatewayError, NotSupported, PreconditionFailed
@@ -103,6 +104,7 @@ def all_of(failed: Mapping[int, Failed]) -> InvalidInput | PreconditionFailed:
     return InvalidInput(issues, unreadable=400 in statuses)
 
 
+@lru_cache(maxsize=64)
 def instant(milliseconds: int) -> str:
     """An instant of FHIR with milliseconds and zone: 2026-11-23T04:25:29.123Z."""
     seconds, rest = divmod(milliseconds, 1000)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, update
 
 from gateway.index import schema as t
 from gateway.index.database import LostRace
-from gateway.index.rows import insert_rows, select_among
+from gateway.index.rows import KeyedQuery, insert_rows
 from gateway.vault.keyring import SealedArchive
 
 
@@ -24,11 +24,12 @@ class Archive:
 
 _KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t.archive.c.sealed_seed, t.archive.c.sealed_secret)
 _QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, *_KEY_COLUMNS)
+_BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
 
 
 def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
     """The archives of these row numbers, by row number."""
-    return {row.row: _archive(row) for row in select_among(connection, _QUERY, t.archive.c.row, rows)}
+    return {row.row: _archive(row) for row in _BY_ROW.among(connection, rows)}
 
 
 def directory_of(connection: Connection, party: int) -> Archive | None:

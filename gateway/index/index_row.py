@@ -12,7 +12,7 @@ import cbor2
 from sqlalchemy import Connection, select
 
 from gateway.index import schema as t
-from gateway.index.rows import select_among
+from gateway.index.rows import KeyedQuery
 
 FORMAT = 1
 
@@ -55,22 +55,20 @@ def parse_index_row(body: bytes) -> IndexRow:
     return parsed
 
 
-_CODES = select(t.code.c.archive, t.code.c.token, t.code.c.resource)
-_IDENTIFIERS = select(t.identifier.c.token, t.identifier.c.resource)
-
-
-_INDEXED = [t.resource.c[name] for name in IndexRow._fields[1:-2]]
+_CODES = select(t.code.c.token, t.code.c.resource)
+_IDENTIFIERS = KeyedQuery(select(t.identifier.c.token, t.identifier.c.resource), t.identifier.c.resource)
+_INDEXED = KeyedQuery(select(*(t.resource.c[name] for name in IndexRow._fields[1:-2])), t.resource.c.row)
 
 
 def stored_index_rows(connection: Connection, archive: int, rows: Sequence[int]) -> dict[int, IndexRow]:
     """The index rows of the current versions of `rows`, all of one archive, as the tables hold them: what sealed ones are compared with."""
     codes: dict[int, list[int]] = defaultdict(list)
-    for found in select_among(connection, _CODES.where(t.code.c.archive == archive), t.code.c.resource, rows):
-        codes[found.resource].append(found.token)
+    for coded in connection.execute(_CODES.where(t.code.c.archive == archive)):
+        codes[coded.resource].append(coded.token)
     identifiers: dict[int, list[bytes]] = defaultdict(list)
-    for found in select_among(connection, _IDENTIFIERS, t.identifier.c.resource, rows):
+    for found in _IDENTIFIERS.among(connection, rows):
         identifiers[found.resource].append(found.token)
     return {
         found.row: IndexRow._make((FORMAT, *found, tuple(sorted(codes[found.row])), tuple(sorted(identifiers[found.row]))))
-        for found in select_among(connection, select(*_INDEXED), t.resource.c.row, rows)
+        for found in _INDEXED.among(connection, rows)
     }

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, FromClause, Select, Table, join, select
 
 from gateway.index import schema as t
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
-from gateway.index.rows import select_among
+from gateway.index.rows import KeyedQuery
 from gateway.vault.container import container_name
 
 
@@ -45,12 +45,12 @@ class ResourceState(NamedTuple):
     content: bytes | None
 
 
-_STATE = select(*(t.resource.c[name] for name in ResourceState._fields))
+_STATES = KeyedQuery(select(*(t.resource.c[name] for name in ResourceState._fields)), t.resource.c.row)
 
 
 def states(connection: Connection, rows: Collection[int]) -> dict[int, ResourceState]:
     """The current state of each of `rows` that exists, reserved ones included."""
-    return {row.row: ResourceState._make(row) for row in select_among(connection, _STATE, t.resource.c.row, rows)}
+    return {row.row: ResourceState._make(row) for row in _STATES.among(connection, rows)}
 
 
 def find(connection: Connection, resource_type: str, row: int, version: int | None = None) -> RecordLocation | None:

@@ -5,16 +5,16 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select
 
 from gateway.index import schema as t
-from gateway.index.rows import select_among
+from gateway.index.rows import KeyedQuery
 
-_SOURCES = select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource)
-_IDENTIFIED = select(t.identifier.c.token, t.identifier.c.resource)
+_SOURCES = KeyedQuery(select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource), t.source_map.c.token)
+_IDENTIFIED = KeyedQuery(select(t.identifier.c.token, t.identifier.c.resource), t.identifier.c.token)
 
 
 def rows_by_source(connection: Connection, tokens: Collection[bytes]) -> dict[bytes, dict[int, int]]:
     """For each source token that is known: resource type number -> row."""
     found: dict[bytes, dict[int, int]] = {}
-    for known in select_among(connection, _SOURCES, t.source_map.c.token, tokens):
+    for known in _SOURCES.among(connection, tokens):
         found.setdefault(known.token, {})[known.type] = known.resource
     return found
 
@@ -22,6 +22,6 @@ def rows_by_source(connection: Connection, tokens: Collection[bytes]) -> dict[by
 def rows_by_identifier(connection: Connection, tokens: Collection[bytes]) -> dict[bytes, set[int]]:
     """For each identifier token that is known: the rows that have it, whoever issued them."""
     found: dict[bytes, set[int]] = {}
-    for known in select_among(connection, _IDENTIFIED, t.identifier.c.token, tokens):
+    for known in _IDENTIFIED.among(connection, tokens):
         found.setdefault(known.token, set()).add(known.resource)
     return found
