@@ -175,10 +175,13 @@ def _entry(index: int, raw: bytes, issues: list[Issue], *, is_interaction: bool)
 
 
 def _gives_nothing_twice(entry: _Entry, raw: bytes, resource: bytes) -> bool:
-    """Whether the quotes around the resource are those of the keys and strings that were read, so that no other was dropped."""
+    """Whether the quotes around the resource are those of the keys and strings that were read, so that no other was dropped.
+
+    Quotes inside those strings make it False, too, and cost a second look.
+    """
     start = found.end() if resource and (found := _RESOURCE.search(raw)) else 0
     end = start + len(resource)
-    if not raw.startswith(resource, start) or raw.find(b"\\", 0, start) != -1 or raw.find(b"\\", end) != -1:
+    if not raw.startswith(resource, start):
         return False
     expected = (2 if resource else 0) + (4 if entry.full_url else 0)
     request = entry.request

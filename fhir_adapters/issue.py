@@ -14,7 +14,7 @@ Severity = Literal["fatal", "error", "warning", "information"]
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue: `code` from the value set issue-type, `expression` a FHIRPath such as `Bundle.entry[3].resource.gender`."""
+    """One OperationOutcome.issue: `code` is of the value set issue-type, `expression` a FHIRPath: `Bundle.entry[3].resource.gender`."""
 
     code: str
     diagnostics: str

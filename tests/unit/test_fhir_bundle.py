@@ -99,7 +99,7 @@ def test_all_faults_are_collected():
     [
         pytest.param(b'{"resourceType":"Bundle","type":"batch","type":"batch"}', id="type"),
         pytest.param(bundle(entry())[:-1] + b',"entry":[' + entry() + b"]}", id="entry after"),
-        pytest.param(b'{"entry":[' + entry() + b"]," + bundle(entry())[1:], id="entry before"),
+        pytest.param(b'{"entry":[' + entry(b'{"resourceType":"Group"}') + b"]," + bundle(entry())[1:], id="entry before"),
         pytest.param(bundle(entry(more=b',"fullUrl":"urn:uuid:2"')), id="fullUrl"),
         pytest.param(bundle(entry(more=b',"resource":{"resourceType":"Patient"}')), id="resource"),
         pytest.param(bundle(entry(request=b'{"method":"POST","url":"x","url":"x"}')), id="url"),

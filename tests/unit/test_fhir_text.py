@@ -36,6 +36,7 @@ def test_only_one_byte_order_mark_goes():
         pytest.param(b'{"a":"\xc3"}', id="cut UTF-8"),
         pytest.param(b'{"a":"\xed\xa0\x80"}', id="encoded surrogate"),
         pytest.param(b'{"a":"' + b"x" * 4089 + b"\xc3" + b"x" * 9000 + b'"}', id="cut UTF-8 at the end of a slice"),
+        pytest.param(b'{"a":"' + b"x" * 4089 + b"\xc3" + b"x" * 4096 + b'\xa9"}', id="UTF-8 cut in two with a slice between"),
         pytest.param(b'{"a":"\\ud800"}', id="lone surrogate"),
         pytest.param(b'{"a":"\\udc00 \\ud800"}', id="surrogates the wrong way round"),
         pytest.param(b'{"a":"\x00"}', id="raw NUL"),
@@ -76,3 +77,7 @@ def test_brackets_in_strings_are_no_levels(text):
 def test_closing_brackets_in_strings_hide_no_levels():
     assert is_deeper_than(b'{"a":["}]",{"b":"}]"}]}', 2)
     assert not is_deeper_than(b'{"a":["}]",{"b":"}]"}]}', 3)
+
+
+def test_escaped_quotes_hide_no_levels():
+    assert is_deeper_than(b'{"a":"\\"","b":[[]]}', 2)

@@ -1,10 +1,11 @@
 """Seeded faults: each is refused with its code and its FHIRPath, and no value is repeated."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fhir_adapters import InvalidInput, Issue, operation_outcome, parse_resource
+from fhir_adapters import InvalidInput, Issue, operation_outcome, parse_resource, warm
 
 PATIENT = {"resourceType": "Patient", "gender": "female", "birthDate": "1980-02-29", "name": [{"family": "Secret", "given": ["Ann"]}]}
 OBSERVATION = {
@@ -254,3 +255,20 @@ def test_what_is_no_json_object_is_unreadable(raw):
     with pytest.raises(InvalidInput) as refused:
         parse_resource(raw)
     assert refused.value.unreadable
+
+
+def test_threads_may_ask_for_the_same_type_at_once():
+    with ThreadPoolExecutor(8) as pool:
+        kinds = list(
+            pool.map(
+                lambda _: parse_resource(b'{"resourceType":"Linkage","item":[{"type":"source","resource":{"display":"x"}}]}').type,
+                range(32),
+            )
+        )
+    assert kinds == ["Linkage"] * 32
+
+
+def test_types_can_be_compiled_beforehand():
+    warm(["Patient", "Observation"])
+    with pytest.raises(ValueError, match="no type that is known"):
+        warm(["MedicinalProduct"])
