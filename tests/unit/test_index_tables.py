@@ -1,0 +1,203 @@
+"""The schema, row numbers, tokens and index rows."""
+
+import itertools
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import Unavailable
+from gateway.index import migrate, secrets, sources
+from gateway.index import schema as t
+from gateway.index.database import create_index, open_index
+from gateway.index.index_row import FORMAT, IndexRow, NotAnIndexRow, index_row, parse_index_row
+from gateway.index.resource_types import NAME_OF, NUMBER_OF
+from gateway.index.row_numbers import BLOCK, RowNumbers
+from gateway.index.rows import insert_rows
+from gateway.index.submissions import FAILED, Result, find, write
+from gateway.index.tokens import BlindTokens, CodeTokens
+from gateway.vault.errors import WrongKey
+from gateway.vault.keyring import Keyring
+
+
+@pytest.fixture
+def index(tmp_path):
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    create_index(url)
+    index = open_index(url)
+    yield index
+    index.close()
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(index):
+    create_index(str(index.engine.url))  # again: nothing to do
+    with index.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), t.metadata) == []
+        assert migrate.is_current(connection)
+        without_rowid = {
+            name
+            for name, sql in connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+            if "WITHOUT ROWID" in sql
+        }
+    assert without_rowid == {name for name, table in t.metadata.tables.items() if table.dialect_options["sqlite"]["with_rowid"] is False}
+
+
+def test_every_commit_is_on_disk_and_keys_are_checked(index):
+    with index.reading() as connection:
+        pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_database_that_is_not_there_is_unavailable(tmp_path):
+    index = open_index(f"sqlite:///{tmp_path / 'missing' / 'gateway.db'}")
+    with pytest.raises(Unavailable), index.reading():
+        pass
+    index.close()
+
+
+def test_nothing_of_a_unit_that_fails_is_written(index):
+    def unit():
+        with index.atomic() as connection:
+            insert_rows(connection, t.secret, [("a", b"1")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        unit()
+    with index.reading() as connection:
+        assert connection.execute(t.secret.select()).all() == []
+
+
+def test_row_numbers_are_given_once_among_threads_and_processes(index):
+    first, second = RowNumbers(index), RowNumbers(index)
+    taken = []
+
+    def take(numbers):
+        taken.extend(numbers.take(count) for count in (1, 7, 500))
+
+    threads = [threading.Thread(target=take, args=(numbers,)) for numbers in (first, second) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    flat = [number for numbers in taken for number in numbers]
+    assert len(flat) == len(set(flat)) == 8 * 508
+    assert all(numbers == sorted(numbers) for numbers in taken)
+    assert min(flat) == 1
+
+
+def test_no_number_of_a_block_is_lost_and_large_requests_are_served(index):
+    numbers = RowNumbers(index)
+    assert [*numbers.take(3), *numbers.take(0), *numbers.take(4)] == list(range(1, 8))
+    assert len(numbers.take(3 * BLOCK)) == 3 * BLOCK
+
+
+def test_resource_types_keep_their_numbers():
+    assert (NUMBER_OF["Account"], NUMBER_OF["Patient"], NUMBER_OF["VisionPrescription"]) == (1, 103, 146)
+    assert len(NAME_OF) == len(NUMBER_OF) == 146
+
+
+def test_the_gateways_keys_are_made_once_and_need_their_kek(index):
+    keyring, fresh = Keyring(bytes(32)), itertools.count(1)
+    with index.atomic() as connection:
+        made = [secrets.load_or_create(connection, keyring, name, 32, lambda n: bytes([next(fresh)]) * n) for name in ("a", "a", "b")]
+        assert made == [bytes([n]) * 32 for n in (1, 1, 5)]
+        with pytest.raises(WrongKey):
+            secrets.load_or_create(connection, Keyring(bytes(31) + b"\x01"), "a", 32, bytes)
+        sealed = dict(connection.execute(t.secret.select()).all())
+    assert set(sealed) == {"a", "b"}
+    assert not any(key in value for key in made for value in sealed.values())
+
+
+def test_tokens_tell_apart_what_differs_and_only_under_one_key():
+    tokens, others = BlindTokens(bytes(32)), BlindTokens(bytes(31) + b"\x01")
+    made = [
+        *tokens.sources(1, ["a", "b"]),
+        *tokens.sources(2, ["a"]),
+        tokens.identifier("Patient", "s", "v"),
+        tokens.identifier("Patient", None, "v"),
+        tokens.identifier("Person", "s", "v"),
+        *others.sources(1, ["a"]),
+        others.identifier("Patient", "s", "v"),
+    ]
+    assert len(set(made)) == len(made)
+    assert all(len(token) == 16 for token in made)
+    assert tokens.sources(1, ["a"]) == [made[0]]
+    assert tokens.content(1, b"x") != tokens.content(2, b"x")
+    assert tokens.content(1, b"x") == BlindTokens(bytes(32)).content(1, b"x")
+
+
+def test_codes_leave_the_system_out_and_differ_by_archive():
+    tokens = CodeTokens(bytes(32))
+    loinc = tokens.of(None, [("http://loinc.org", "1-8")])
+    assert loinc == tokens.of(None, [(None, "1-8"), ("urn:x", "1-8"), ("urn:x", None)])
+    assert tokens.of("1-8", []) != loinc
+    assert CodeTokens(bytes(31) + b"\x01").of(None, [(None, "1-8")]) != loinc
+    both = tokens.of("lab", [(None, "b"), (None, "a")])
+    assert list(both) == sorted(both)
+    assert len(both) == 3
+
+
+ROW = IndexRow(FORMAT, 7, 3, 1, 0, 2, 1_700_000_000_123, -5, None, b"12345678", (-3, 9), (bytes(16),))
+
+
+def test_an_index_row_is_read_back():
+    assert parse_index_row(index_row(ROW)) == ROW
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x80",
+        index_row(ROW)[:-1],
+        index_row(ROW) + b"\x00",
+        index_row(ROW._replace(format=2)),
+        b"\x8c" + b"\x18\x01" + index_row(ROW)[2:],
+        b"\x01",
+    ],
+)
+def test_what_is_no_index_row_is_refused(body):
+    with pytest.raises(NotAnIndexRow):
+        parse_index_row(body)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.just(FAILED),
+            st.builds(Result, st.sampled_from(["created", "updated", "unchanged"]), st.integers(1, 9), st.integers(1, 2)),
+        ),
+        max_size=12,
+    )
+)
+def test_results_of_a_submission_are_read_back(results):
+    from gateway.index.submissions import _expand, _runs
+
+    assert list(_expand(_runs(results))) == results
+
+
+def test_a_bundle_that_was_all_new_is_one_run(index):
+    with index.atomic() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.execute(
+            t.party.insert().values(row=1, client_id="a", name="a", role=1, signing="own", jwks="", purposes="", status="", created_at=0)
+        )
+        results = [Result("created", row, 1) for row in range(100, 1100)]
+        write(connection, 1, bytes(32), container=None, results=results, now=0, instead_of=None)
+        assert len(connection.scalar(t.submission.select().with_only_columns(t.submission.c.written))) < 16
+        found = find(connection, 1, bytes(32))
+        assert found.results == tuple(results)
+        assert not found.holds  # none of the rows is there
+        assert find(connection, 1, bytes(31) + b"\x01") is None
+
+
+def test_many_keys_are_looked_up_in_several_statements(index):
+    rows = [(number.to_bytes(16, "big"), number % 5, number) for number in range(1, 1303)]
+    with index.atomic() as connection:
+        insert_rows(connection, t.source_map, rows)
+        for count in (0, 1, 2, 20, 21, 500, 501, 1302):
+            wanted = [token for token, _, _ in rows[:count]]
+            assert sources.rows_by_source(connection, [*wanted, b"absent"]) == {token: {type_: row} for token, type_, row in rows[:count]}
