@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -28,6 +28,8 @@ from gateway.supervisor import Child, GaveUp, Supervisor
 
 if TYPE_CHECKING:
     from flask import Flask
+
+_Result = TypeVar("_Result")
 
 GRACE = 15  # seconds that running requests get after a stop was asked for
 _READY_WITHIN = 120.0  # seconds; importing the models on a cold disk takes ten
@@ -44,7 +46,9 @@ def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Call
 
     Prints one line on stdout when `/readyz` answers 200. `run_jobs` is the whole of the jobs process; it returns after SIGTERM.
     """
-    serve_app(settings.home, host, port, workers, make_app=partial(_make_app, settings), run_jobs=partial(run_jobs, settings), warm=_warm)
+    make_app = partial(_in_words, "web", partial(_make_app, settings))
+    jobs = partial(_in_words, "jobs", partial(run_jobs, settings))
+    serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm)
 
 
 def serve_app(
@@ -79,19 +83,26 @@ def serve_app(
             raise CouldNotServe(str(error)) from error
 
 
-def _make_app(settings: Settings) -> "Flask":
-    """The application of one worker. What hinders it is logged in the words meant for the operator."""
+def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
+    """`run()`; what it cannot do for the operator's reasons is logged in the words meant for the operator, where all else is a type."""
     from chain.errors import LedgerError
-    from chain.ledger import Ledger
-    from gateway.bootstrap import open_services, read_genesis
     from gateway.errors import GatewayError
-    from gateway.web.app import create_app
+    from gateway.key_files import KeyFileUnusable
 
     try:
-        return create_app(open_services(settings), Ledger.open(settings.effective_ledger_url, read_genesis(settings)))
-    except (BadSetting, GatewayError, LedgerError) as error:
-        structlog.get_logger().error(str(error), process="web")
+        return run()
+    except (BadSetting, GatewayError, KeyFileUnusable, LedgerError) as error:
+        structlog.get_logger().error(str(error), process=process)
         sys.exit(_DID_NOT_START)
+
+
+def _make_app(settings: Settings) -> "Flask":
+    """The application of one worker."""
+    from chain.ledger import Ledger
+    from gateway.bootstrap import open_services, read_genesis
+    from gateway.web.app import create_app
+
+    return create_app(open_services(settings), Ledger.open(settings.effective_ledger_url, read_genesis(settings)))
 
 
 def _warm() -> None:

@@ -6,12 +6,14 @@ Threads serve a worker's requests (`gthread` finishes them after SIGTERM, and re
 import gc
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -42,7 +44,10 @@ def run_server(
     warm()
     gc.collect()
     gc.freeze()  # what is there now is never collected, so its pages stay shared after the fork
-    _Master(_Server(listener.fileno(), workers, make_app, grace), parent).run()
+    try:
+        _Master(_Server(listener.fileno(), workers, make_app, grace), parent).run()
+    except HaltServer as halted:  # once more while it halts, where the second worker could not start either
+        sys.exit(halted.exit_status)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
