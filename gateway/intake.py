@@ -15,7 +15,6 @@ Another submission may win between 4 and 7. Then the object of this one is remov
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 
 import structlog
@@ -26,23 +25,23 @@ from gateway import sealing
 from gateway.errors import Unavailable
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.lookups import Lookups, look_up
-from gateway.identity.resolution import Placed, Resolution, resolve, rewritten
+from gateway.identity.resolution import Resolution, resolve, rewritten
 from gateway.index import archives, changes, submissions
 from gateway.index.archives import Archive
 from gateway.index.changes import Changes, NewVersion
 from gateway.index.database import LostRace
-from gateway.index.index_row import FORMAT, IndexRow, index_row
+from gateway.index.index_row import IndexRow, index_row
 from gateway.index.parties import Party
 from gateway.index.resource_types import NAME_OF
-from gateway.index.submissions import FAILED, Earlier, Result, Status
+from gateway.index.submissions import FAILED, Earlier, Result
 from gateway.index.tokens import CodeTokens
 from gateway.sealing import Attested, Sealed
 from gateway.services import Services
 from gateway.storage.port import ObjectExists
 from gateway.submission import Accepted, Failed, Reading, Submission, Written, all_of, instant, read_submission
-from gateway.vault.keyring import ArchiveSecret
 from gateway.vault.seal import RecordToSeal
 from gateway.vault.segments import EntryRow
+from gateway.versions import Version, decide_version, index_rows
 
 ATTEMPTS = 30
 
@@ -99,22 +98,6 @@ def _recorded(result: Result, earlier: Earlier, ids: Mapping[int, str]) -> Writt
     return Written(f"{NAME_OF[state.type]}/{ids[result.row]}", result.version, result.status, instant(state.updated_ms or 0))
 
 
-@dataclass(slots=True)
-class _Record:
-    """A placed draft with its content, and the version that it becomes; none where nothing changes."""
-
-    placed: Placed
-    content: bytes
-    token: bytes
-    version: int
-    status: Status
-    updated_ms: int
-
-    @property
-    def is_new(self) -> bool:
-        return self.status != "unchanged"
-
-
 class _Attempt:
     """Steps 4 to 8, once."""
 
@@ -124,7 +107,6 @@ class _Attempt:
         self._services, self._sender, self._submission, self._attested = services, sender, submission, attested
         self._digest, self._earlier = digest, earlier
         self._now_ms = int(submission.received_at * 1000)
-        self._secrets: dict[Archive, ArchiveSecret] = {}
 
     def run(self, reading: Reading) -> Accepted:
         """LostRace if another submission came first."""
@@ -132,17 +114,17 @@ class _Attempt:
             reading = reading.only({index for index, result in enumerate(self._earlier.results) if result.status == "failed"})
         lookups, resolution, reading = self._name(reading)
         compartments = assign_archives(resolution, lookups, self._open_archive)
-        rows = {placed.row for placed in resolution.placed} | {row for row, _ in resolution.targets.values()}
-        ids = dict(zip(rows, self._services.ids.encode(rows), strict=True))
-        records = self._records(resolution, rewritten(resolution, lookups, ids))
-        results = self._results(reading, records)
-        new = [record for record in records if record.is_new]
+        ids = self._ids(resolution)
+        rewrites = rewritten(resolution, lookups, ids)
+        versions = [decide_version(placed, rewrites, self._services.tokens, self._now_ms) for placed in resolution.placed]
+        results = self._results(reading, versions)
+        new = [version for version in versions if version.is_new]
         if new:
             self._store(new, lookups, resolution, compartments, ids, results)
         elif self._digest is not None:
             with self._services.index.atomic() as connection:
                 self._remember(connection, None, results)
-        return self._answer(reading, records, results, ids)
+        return self._answer(reading, versions, results, ids)
 
     # --- 4
 
@@ -163,81 +145,38 @@ class _Attempt:
     def _open_archive(self, party: int | None) -> Archive:
         return archives.new(self._services.keyring.new_archive(self._services.random), party)
 
-    def _records(self, resolution: Resolution, rewrites: Mapping[str, str]) -> list[_Record]:
-        return [self._record(placed, rewrites) for placed in resolution.placed]
-
-    def _record(self, placed: Placed, rewrites: Mapping[str, str]) -> _Record:
-        state = placed.state
-        if placed.is_met and state is not None:
-            return _Record(placed, b"", b"", state.version, "unchanged", state.updated_ms or 0)
-        content = placed.draft.resource.content(rewrites)
-        token = self._services.tokens.content(placed.row, content)
-        if state is None or not state.version:
-            return _Record(placed, content, token, 1, "created", self._now_ms)
-        before = state.updated_ms or 0
-        if state.content == token and not state.deleted:
-            return _Record(placed, content, token, state.version, "unchanged", before)
-        return _Record(placed, content, token, state.version + 1, "created" if state.deleted else "updated", max(self._now_ms, before + 1))
+    def _ids(self, resolution: Resolution) -> dict[int, str]:
+        """The gateway id of every row that the records are or refer to."""
+        rows = {placed.row for placed in resolution.placed} | {row for row, _ in resolution.targets.values()}
+        return dict(zip(rows, self._services.ids.encode(rows), strict=True))
 
     # --- 5
 
-    def _seal(self, new: Sequence[_Record], known: Mapping[int, IndexRow], compartments: Compartments, ids: Mapping[int, str]) -> Sealed:
+    def _seal(self, new: Sequence[Version], compartments: Compartments, ids: Mapping[int, str]) -> tuple[Sealed, dict[int, IndexRow]]:
+        """The container, and the index row of each new version by its row."""
+        groups: dict[Archive, list[Version]] = defaultdict(list)
+        for version in new:
+            groups[compartments.of[version.placed.row]].append(version)
+        secrets = {archive: self._services.keyring.archive_secret(archive.keys) for archive in groups}
+        codes = {archive: CodeTokens(secret.token_key) for archive, secret in secrets.items()}
+        known = index_rows(new, self._sender.row, compartments.of, codes, self._services.tokens)
         source = f"urn:fhir-anchor:{self._sender.client_id}#{self._submission.request_id}"
         salts = self._attested.tree.salts
-        groups: dict[Archive, list[tuple[int, RecordToSeal]]] = defaultdict(list)
-        for record in new:
-            draft, row = record.placed.draft, record.placed.row
-            resource, id_ = draft.resource, ids[row]
-            body = standard_bytes(resource, record.content, id_, record.version, instant(record.updated_ms), source)
-            entry = EntryRow(draft.index, salts[draft.index], draft.entry)
-            name = sealing.class_name(resource.type, resource.index.category)
-            groups[compartments.of[row]].append(
-                (row, RecordToSeal(name, bytes.fromhex(id_), record.version, body, index_row(known[row]), entry))
-            )
-        return sealing.seal(self._services, self._attested, groups, self._secrets)
-
-    def _known(self, record: _Record, archive: Archive, code_tokens: dict[Archive, CodeTokens]) -> IndexRow:
-        """What the index will say of `record`."""
-        placed, fields = record.placed, record.placed.draft.resource.index
-        codes = code_tokens.get(archive)
-        if codes is None:
-            secret = self._secrets[archive] = self._services.keyring.archive_secret(archive.keys)
-            codes = code_tokens[archive] = CodeTokens(secret.token_key)
-        identifiers: tuple[bytes, ...] = ()
-        if fields.identifiers:
-            kind = placed.draft.resource.type
-            identifiers = tuple(
-                sorted({self._services.tokens.identifier(kind, system, value) for system, value in fields.identifiers if value})
-            )
-        return IndexRow(
-            FORMAT,
-            placed.row,
-            placed.type,
-            record.version,
-            0,
-            self._sender.row,
-            record.updated_ms,
-            fields.start,
-            fields.end,
-            record.token,
-            codes.of(fields.category, fields.codes),
-            identifiers,
-        )
+        records = {archive: [_record(v, ids[v.placed.row], known, source, salts) for v in members] for archive, members in groups.items()}
+        return sealing.seal(self._services, self._attested, records, secrets), known
 
     # --- 6, 7
 
     def _store(
         self,
-        new: Sequence[_Record],
+        new: Sequence[Version],
         lookups: Lookups,
         resolution: Resolution,
         compartments: Compartments,
         ids: Mapping[int, str],
         results: Sequence[Result],
     ) -> None:
-        code_tokens: dict[Archive, CodeTokens] = {}
-        known = {record.placed.row: self._known(record, compartments.of[record.placed.row], code_tokens) for record in new}
-        sealed = self._seal(new, known, compartments, ids)
+        sealed, known = self._seal(new, compartments, ids)
         written = self._changes(new, known, sealed, lookups, resolution, compartments)
         container = sealed.container
         with suppress(ObjectExists):  # the same bytes, by an attempt whose answer was lost
@@ -251,7 +190,7 @@ class _Attempt:
 
     def _changes(
         self,
-        new: Sequence[_Record],
+        new: Sequence[Version],
         known: Mapping[int, IndexRow],
         sealed: Sealed,
         lookups: Lookups,
@@ -293,21 +232,21 @@ class _Attempt:
 
     # --- 8
 
-    def _results(self, reading: Reading, records: Sequence[_Record]) -> list[Result]:
+    def _results(self, reading: Reading, versions: Sequence[Version]) -> list[Result]:
         """What becomes of each entry, in order."""
         results = list(self._earlier.results) if self._earlier and self._earlier.holds else [FAILED] * len(reading.entries)
-        for record in records:
-            results[record.placed.draft.index] = Result(record.status, record.placed.row, record.version)
+        for version in versions:
+            results[version.placed.draft.index] = version.result
         return results
 
-    def _answer(self, reading: Reading, records: Sequence[_Record], results: Sequence[Result], ids: Mapping[int, str]) -> Accepted:
-        by_index = {record.placed.draft.index: record for record in records}
+    def _answer(self, reading: Reading, versions: Sequence[Version], results: Sequence[Result], ids: Mapping[int, str]) -> Accepted:
+        by_index = {version.placed.draft.index: version for version in versions}
         answers: list[Written | Failed] = []
         for index, result in enumerate(results):
-            record = by_index.get(index)
-            if record is not None:
-                reference = f"{record.placed.draft.resource.type}/{ids[record.placed.row]}"
-                answers.append(Written(reference, record.version, record.status, instant(record.updated_ms)))
+            version = by_index.get(index)
+            if version is not None:
+                reference = f"{version.placed.draft.resource.type}/{ids[version.placed.row]}"
+                answers.append(Written(reference, version.version, version.status, instant(version.updated_ms)))
             elif result.status == "failed":
                 answers.append(reading.failed[index])
             else:
@@ -325,8 +264,18 @@ def _status(issues: Sequence[Issue]) -> int:
     return 412 if codes == {"multiple-matches"} else 501 if codes == {"not-supported"} else 422
 
 
+def _record(version: Version, id_: str, known: Mapping[int, IndexRow], source: str, salts: Sequence[bytes]) -> tuple[int, RecordToSeal]:
+    """The standard record (step 3's last part: only now are id, version and time known), ready to be sealed."""
+    draft, row = version.placed.draft, version.placed.row
+    resource = draft.resource
+    body = standard_bytes(resource, version.content, id_, version.version, instant(version.updated_ms), source)
+    name = sealing.class_name(resource.type, resource.index.category)
+    entry = EntryRow(draft.index, salts[draft.index], draft.entry)
+    return row, RecordToSeal(name, bytes.fromhex(id_), version.version, body, index_row(known[row]), entry)
+
+
 def _new_version(
-    record: _Record, known: Mapping[int, IndexRow], sealed: Sealed, compartments: Compartments, ordinals: Mapping[Archive, int]
+    record: Version, known: Mapping[int, IndexRow], sealed: Sealed, compartments: Compartments, ordinals: Mapping[Archive, int]
 ) -> NewVersion:
     row, state = record.placed.row, record.placed.state
     archive = compartments.of[row]
@@ -341,7 +290,7 @@ def _new_version(
     )
 
 
-def _sources(new: Sequence[_Record], lookups: Lookups, resolution: Resolution) -> list[tuple[bytes, int, int]]:
+def _sources(new: Sequence[Version], lookups: Lookups, resolution: Resolution) -> list[tuple[bytes, int, int]]:
     """The names that lead to a row from now on: of what is written, and of what is reserved."""
     named = {(alias, r.placed.type): r.placed.row for r in reversed(new) for alias in r.placed.draft.aliases}
     named |= {(name, r.placed.type): r.placed.row for r in new for name in r.placed.draft.names}

@@ -46,8 +46,9 @@ def resolve(drafts: Sequence[Draft], lookups: Lookups, take_rows: Callable[[int]
     resolver = _Resolver(lookups)
     for draft in drafts:
         resolver.place(draft)
-    resolver.follow(dict.fromkeys(text for draft in drafts for text in draft.resource.references))
-    resolver.report(drafts)
+    written = [placed.draft for placed in resolver.resolution.placed if not placed.is_met]  # what is there already refers to nothing anew
+    resolver.follow(dict.fromkeys(text for draft in written for text in draft.resource.references))
+    resolver.report(written)
     if not resolver.resolution.faults:
         resolver.number(take_rows)
     return resolver.resolution

@@ -51,9 +51,9 @@ class Index:
         self.engine.dispose()
 
 
-def open_index(url: str, *, cache_mib: int = CACHE_MIB) -> Index:
-    """The database at `url` (`sqlite:///...`); nothing is read yet."""
-    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
+def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS) -> Index:
+    """The database at `url` (`sqlite:///...`); nothing is read yet. A writer waits `busy_seconds` for another."""
+    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=busy_seconds, connect_args={"timeout": busy_seconds})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
