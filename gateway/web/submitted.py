@@ -5,8 +5,8 @@ from flask import request
 from fhir_adapters.issue import InvalidInput, Issue
 from gateway.submission import Submission
 from gateway.vault.submission import NONCE_BYTES, from_base64url
-from gateway.web.body import read_body
 from gateway.web.media_type import check_accept, check_content_type
+from gateway.web.request_body import request_body
 from gateway.web.request_context import request_id, services
 
 
@@ -15,9 +15,8 @@ def submission(resource_type: str | None = None) -> Submission:
     check_accept(request.accept_mimetypes, request.args.get("_format"))
     check_content_type(request.content_type)
     nonce = _nonce(request.headers.get("X-Submission-Nonce"))
-    body = read_body(request.stream, content_length=request.content_length, content_encoding=request.headers.get("Content-Encoding"))
     return Submission(
-        body=body,
+        body=request_body(),
         media_type=request.mimetype,
         resource_type=resource_type,
         signature=request.headers.get("X-Submission-Signature"),

@@ -13,8 +13,8 @@ from gateway.web import addresses
 from gateway.web.access_token import LIFETIME, issue_token
 from gateway.web.assertion import UNKNOWN_KEY, AssertionRefused, Claims, claimed_client_id, verify_assertion
 from gateway.web.authorization import public
-from gateway.web.body import read_body
 from gateway.web.oauth_error import NO_STORE, OAuthError
+from gateway.web.request_body import request_body
 from gateway.web.request_context import services
 from gateway.web.roles import scopes_of
 from gateway.web.scopes import Scope, granted, parse_scopes
@@ -60,12 +60,7 @@ def _form() -> dict[str, str]:
     if request.mimetype != _FORM:
         raise OAuthError("invalid_request", f"the request must be {_FORM}")
     try:
-        sent = read_body(
-            request.stream,
-            content_length=request.content_length,
-            content_encoding=request.headers.get("Content-Encoding"),
-            limit=_MAX_FORM,
-        )
+        sent = request_body(_MAX_FORM)
         fields = parse_qs(sent.decode("ascii"), strict_parsing=bool(sent), max_num_fields=32)
     except (ValueError, InvalidInput, TooLarge, UnsupportedMedia) as error:
         raise OAuthError("invalid_request", "the form cannot be read") from error

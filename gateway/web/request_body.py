@@ -1,0 +1,37 @@
+"""The body of the request being served, read with patience that ends."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import request
+
+from gateway.web.body import MAX_BODY, read_body
+
+SILENCE = 30.0  # seconds without a byte; a client that is gone without a word would hold a thread for ever
+
+
+def request_body(limit: int = MAX_BODY) -> bytes:
+    """All of it, unpacked; raises as `read_body`."""
+    with _patience(request.environ):
+        return read_body(
+            request.stream,
+            content_length=request.content_length,
+            content_encoding=request.headers.get("Content-Encoding"),
+            limit=limit,
+        )
+
+
+@contextmanager
+def _patience(environ: dict[str, Any]) -> Iterator[None]:
+    """While inside, reading from gunicorn's socket times out; another server has its own rules."""
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        yield
+        return
+    connection.settimeout(SILENCE)
+    try:
+        yield
+    finally:
+        connection.settimeout(None)
