@@ -179,7 +179,7 @@ class _Attempt:
         sealed, known = self._seal(new, compartments, ids)
         written = self._changes(new, known, sealed, lookups, resolution, compartments)
         container = sealed.container
-        with suppress(ObjectExists):  # the same bytes, by an attempt whose answer was lost
+        with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._services.store.put_if_absent(container.name, container.body)
         try:
             with self._services.index.atomic() as connection:
