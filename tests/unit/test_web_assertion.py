@@ -160,3 +160,8 @@ def test_garbage_has_no_client(garbage):
 
 def test_the_claimed_client_is_read_unverified():
     assert claimed_client_id(sign(claims(), STRANGER)) == "hospital-1"
+
+
+def test_a_wrong_algorithm_is_named():
+    with pytest.raises(AssertionRefused, match="alg must be ES384 or RS384"):
+        verify(sign(claims(), OCT, "HS256", "k4"))
