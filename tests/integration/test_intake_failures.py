@@ -16,6 +16,7 @@ from gateway.vault.submission import SubmissionInvalid, SubmissionTree
 
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 BODY = transaction((f"{URN}1", {"resourceType": "Patient"}), (f"{URN}2", {"resourceType": "Organization", "name": "O"}))
+PATIENT = b'{"resourceType":"Patient"}'
 
 
 @pytest.fixture
@@ -110,13 +111,27 @@ def test_what_lost_a_race_is_taken_back_or_left_to_the_sweeper(tmp_path, fault, 
     services.index.close()
 
 
+def test_a_version_written_meanwhile_in_another_archive_is_noticed(tmp_path):
+    store = RacingStore()
+    services = open_services(tmp_path, store)
+    hospital = add_party(services)
+    patients = [post(services, hospital, PATIENT, "Patient").results[0].reference for _ in range(3)]
+
+    def write(patient):
+        flag = {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": patient}}
+        return post(services, hospital, transaction((f"{URN}1", flag))).results[0]
+
+    write(patients[0])
+    store.winners.append(lambda: write(patients[1]))
+    assert write(patients[2]).version == 3
+    assert count(services, t.history) == 2
+    services.index.close()
+
+
 def signed(body, *, seed=SIGNING_SEED, client_id="hospital-00000001", entries=None, now=0, nonce=bytes(range(32))):
     tree = SubmissionTree(entries or [body], nonce)
     jws = signing.sign(seed, client_id=client_id, iat=int(time.time()) + now, count=tree.count, root=tree.root)
     return {"signature": jws, "nonce": nonce}
-
-
-PATIENT = b'{"resourceType":"Patient"}'
 
 
 def test_the_same_signed_message_is_taken_once(services):

@@ -244,6 +244,13 @@ def test_one_identity_twice_is_refused(services, hospital, entries):
     assert {issue.code for issue in fault.value.issues} <= {"duplicate", "invariant"}
 
 
+def test_two_names_of_one_resource_are_one_identity(services, hospital):
+    post(services, hospital, transaction((f"{URN}1", PATIENT), bundle_type="collection"))
+    with pytest.raises(InvalidInput) as fault:
+        post(services, hospital, transaction((f"{URN}1", {"resourceType": "Patient"}), (None, PATIENT), bundle_type="collection"))
+    assert [(issue.code, issue.expression) for issue in fault.value.issues] == [("duplicate", "Bundle.entry[1].resource")]
+
+
 def test_a_release_keeps_the_ids_of_its_source(services, hospital):
     first = post(services, hospital, transaction((None, PATIENT), bundle_type="collection"))
     second = post(services, hospital, transaction((None, PATIENT | {"active": True}), bundle_type="collection"))

@@ -32,10 +32,11 @@ def rows(services, table):
         return connection.scalar(select(func.count()).select_from(table))
 
 
-def test_one_of_many_conditional_creates_creates(services):
+@pytest.mark.parametrize("kind", ["Organization", "Patient"])  # of one archive, and each of its own
+def test_one_of_many_conditional_creates_creates(services, kind):
     hospital = add_party(services)
-    organization = {"resourceType": "Organization", "identifier": [{"system": "urn:npi", "value": "7"}]}
-    answers = at_once(lambda _: post(services, hospital, organization, "Organization", if_none_exist="identifier=urn:npi|7"), 16)
+    resource = {"resourceType": kind, "identifier": [{"system": "urn:npi", "value": "7"}]}
+    answers = at_once(lambda _: post(services, hospital, resource, kind, if_none_exist="identifier=urn:npi|7"), 16)
     assert Counter(a.results[0].status for a in answers) == {"created": 1, "unchanged": 15}
     assert len({a.results[0].reference for a in answers}) == 1
     check(services)
