@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import threading
 import time
 from importlib import resources
@@ -18,14 +17,14 @@ from gateway.client.submission import parse_submission, signed_headers
 pytestmark = pytest.mark.xdist_group("gateway")
 DEMO = json.loads(resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes())
 
+NUMBERS = itertools.count(1)
+
 
 def push_until_stopped(credentials, url, stop, acknowledged):
     """Pushes bundles of a different patient each, and notes every record that an answer named. Broken requests are not repeated."""
     connection = Connection(read(credentials).at(url), sleep=lambda _: stop.wait(0.05) and None)
-    for number in itertools.count():
-        if stop.is_set():
-            break
-        body = json.dumps(DEMO).replace("5b1f0c9e", f"{os.getpid() & 0xFFFF:04x}{number & 0xFFFF:04x}").encode()
+    while not stop.is_set():
+        body = json.dumps(DEMO).replace("5b1f0c9e", f"{next(NUMBERS):08x}").encode()
         body = body.replace(b"DEMO-4471", f"DEMO-{time.monotonic_ns()}".encode())
         sent = parse_submission(body)
         try:
