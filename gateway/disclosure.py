@@ -1,14 +1,16 @@
 """What leaves, and to whom: one door for every read (DESIGN 1, table of permissions; DESIGN 2, sharing).
 
-So far it opens for what the reader itself issued. Whoever else asks, and whoever asks for what does not exist, gets one and the same
+So far it opens for what is the reader's own. Whoever else asks, and whoever asks for what does not exist, gets one and the same
 answer.
 """
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from gateway.errors import Forbidden, Gone, NotFound, Unavailable
 from gateway.index import archives, records
-from gateway.index.parties import Party
+from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
 from gateway.storage.port import ObjectMissing
@@ -51,12 +53,19 @@ def locate(services: Services, reader: Party, resource_type: str, id_: str, vers
     if row is not None:
         with services.index.reading() as connection:
             current = records.find(connection, resource_type, row)
-            if current is not None and current.issuer == reader.row:
+            if current is not None and _is_own(connection, reader, current):
                 found = current if version is None else records.find(connection, resource_type, row, version)
                 if found is None:
                     raise NotFound("the resource has no such version")
                 return found
     raise Forbidden("no such record, or no permission to read it")
+
+
+def _is_own(connection: Connection, reader: Party, record: RecordLocation) -> bool:
+    """Table 1, "own": what an institution or agency issued; what lies in a patient's archive and is about no other patient besides."""
+    if reader.role is PartyRole.PATIENT:
+        return record.archive == reader.archive and not archives.is_shared(connection, record.row)
+    return record.issuer == reader.row
 
 
 def _opened(services: Services, location: RecordLocation, id_: bytes) -> bytes:

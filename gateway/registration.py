@@ -1,4 +1,6 @@
-"""Registering parties: their keys are made, the public halves go to the database and the ledger, the private ones to a file for them."""
+"""Registering parties and enrolling patients: keys are made, the private halves go to a file for them, the public ones to the database.
+Those of parties go to the ledger, too; it names no patient.
+"""
 
 import re
 from pathlib import Path
@@ -6,7 +8,7 @@ from typing import cast
 
 from chain.transactions import Role
 from gateway.client import credentials
-from gateway.index import parties
+from gateway.index import archives, parties, sources
 from gateway.index.parties import Party, Signing
 from gateway.services import Services
 from gateway.vault.primitives import Random, ed25519_public
@@ -59,6 +61,36 @@ def register_party(
     except BaseException:
         out.unlink(missing_ok=True)
         raise
+
+
+class NotOnePatient(Exception):
+    """An identifier belongs to no patient here, or to more than one archive."""
+
+
+def enrol_patient(services: Services, system: str, value: str, base_url: str, out: Path, *, now: int, random: Random) -> Party:
+    """Let the one patient with this identifier sign in; writes CRED.json to `out` first. Raises NotOnePatient.
+
+    Who may ask for this is the operator's to check: the command line is theirs, and there is no such address over HTTP.
+    """
+    token = services.tokens.identifier("Patient", system, value)
+    client_id = f"patient-{random(8).hex()}"
+    held = credentials.new_credentials(base_url, client_id, credentials.PATIENT_SCOPE)
+    with services.index.atomic() as connection:
+        rows = sources.rows_by_identifier(connection, [token]).get(token, set())
+        found = archives.of_patient_resources(connection, rows)
+        if len(found) != 1:
+            raise NotOnePatient(
+                "no patient here has this identifier" if not found else f"{len(found)} archives have this identifier: join them first"
+            )
+        credentials.write(out, held)
+        return parties.enrol_patient(
+            connection,
+            client_id=client_id,
+            archive=found.pop(),
+            jwks={"keys": [credentials.public_jwk(held.private_jwk)]},
+            signing_key=from_base64url(held.signing_jwk["x"]),
+            now=now,
+        )
 
 
 def _checked(purposes: tuple[str, ...]) -> tuple[str, ...]:

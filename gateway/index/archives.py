@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from gateway.index import records
 from gateway.index import schema as t
 from gateway.index.database import LostRace
+from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery, insert_rows
 from gateway.vault.keyring import SealedArchive
 
@@ -68,6 +70,17 @@ def take_number(connection: Connection, archive: Archive) -> None:
     )
     if taken.rowcount != 1:
         raise LostRace("another submission took the running number of an archive")
+
+
+def is_shared(connection: Connection, resource: int) -> bool:
+    """Whether a resource is about further patients than the one in whose archive it lies."""
+    return connection.scalar(select(t.co_archive.c.archive).where(t.co_archive.c.resource == resource).limit(1)) is not None
+
+
+def of_patient_resources(connection: Connection, rows: Collection[int]) -> set[int]:
+    """The archives of those of `rows` that are live Patient resources."""
+    live = (resource for resource in records.states(connection, rows).values() if resource.version and not resource.deleted)
+    return {resource.archive for resource in live if resource.type == PATIENT and resource.archive is not None}
 
 
 def _archive(row: Any) -> Archive:

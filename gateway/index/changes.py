@@ -75,7 +75,7 @@ def _write_container(connection: Connection, changes: Changes, row: int, first_b
         BundleRow(first_bundle + ordinal, row, ordinal, slot.offset, slot.length, archive.row or 0, archive.next_number, leaves)
         for ordinal, (slot, archive, leaves) in enumerate(zip(made.slots, changes.bundles, changes.bundle_leaves, strict=True))
     ]
-    kept = ContainerRow(row, made.digest, len(made.body), made.root, len(made.slots), made.leaf_count, changes.now, None)
+    kept = ContainerRow(row, made.digest, len(made.body), made.root, len(made.slots), made.leaf_count, changes.now)
     containers.write(connection, kept, bundles)
 
 

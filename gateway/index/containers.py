@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from gateway.index import schema as t
 from gateway.index.database import Index
@@ -22,7 +22,6 @@ class ContainerRow:
     bundles: int
     leaves: int
     created_at: int
-    log_index: int | None  # of its ANCHOR, once looked up
 
     @property
     def name(self) -> str:
@@ -78,11 +77,6 @@ def bundles_of(connection: Connection, container: int) -> list[BundleRow]:
     return [BundleRow(*values) for values in found]
 
 
-def set_log_index(connection: Connection, row: int, log_index: int) -> None:
-    """Remember where the container's ANCHOR is in the ledger's log."""
-    connection.execute(update(t.container).where(t.container.c.row == row).values(log_index=log_index))
-
-
 def write(connection: Connection, container: ContainerRow, bundles: Sequence[BundleRow]) -> None:
     """Insert a container with its bundles."""
     insert_rows(
@@ -97,7 +91,6 @@ def write(connection: Connection, container: ContainerRow, bundles: Sequence[Bun
                 container.bundles,
                 container.leaves,
                 container.created_at,
-                container.log_index,
             )
         ],
     )

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal, cast
 
 import msgspec
@@ -20,6 +21,15 @@ Signing = Literal["own", "gateway"]
 _SLUG = 40
 
 
+class PartyRole(IntEnum):
+    """The ledger's roles by their numbers there, and the patient, whom the ledger never names."""
+
+    PATIENT = 0
+    INSTITUTION = Role.INSTITUTION
+    AGENCY = Role.AGENCY
+    GATEWAY = Role.GATEWAY
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """A row of `party`. Public keys are raw 32 bytes; `attestation_sealed` is for the keyring only."""
@@ -27,7 +37,7 @@ class Party:
     row: int
     client_id: str
     name: str
-    role: Role
+    role: PartyRole
     signing: Signing
     jwks: dict[str, Any]  # {"keys": [JWK...]}, public
     signing_key: bytes | None
@@ -35,6 +45,7 @@ class Party:
     attestation_sealed: bytes | None
     purposes: tuple[str, ...]
     status: str
+    archive: int | None  # row of a patient's archive
     created_at: int
 
     @property
@@ -88,6 +99,25 @@ def register(
     return cast(Party, by_client_id(connection, client_id))
 
 
+def enrol_patient(connection: Connection, *, client_id: str, archive: int, jwks: dict[str, Any], signing_key: bytes, now: int) -> Party:
+    """Let a patient sign in to the archive of that row number. Nothing goes to the ledger: it names no patient."""
+    connection.execute(
+        insert(t.party).values(
+            client_id=client_id,
+            name="",
+            role=int(PartyRole.PATIENT),
+            signing="own",
+            jwks=msgspec.json.encode(jwks).decode(),
+            signing_key=signing_key,
+            purposes="",
+            status="active",
+            archive=archive,
+            created_at=now,
+        )
+    )
+    return cast(Party, by_client_id(connection, client_id))
+
+
 def by_client_id(connection: Connection, client_id: str) -> Party | None:
     """The party, suspended ones included."""
     row = connection.execute(select(t.party).where(t.party.c.client_id == client_id)).one_or_none()
@@ -110,7 +140,8 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
     if party is None or not party.active:
         return False
     connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
-    outbox.add(connection, PartyBody(PartyAction.SUSPEND, client_id, party.name, party.role, None, None), now)
+    if party.role is not PartyRole.PATIENT:
+        outbox.add(connection, PartyBody(PartyAction.SUSPEND, client_id, party.name, Role(party.role), None, None), now)
     return True
 
 
@@ -146,7 +177,7 @@ class Parties:
 
 def _party(row: Any) -> Party:
     fields = row._asdict()
-    fields["role"] = Role(fields["role"])
+    fields["role"] = PartyRole(fields["role"])
     fields["jwks"] = msgspec.json.decode(fields["jwks"])
     fields["purposes"] = tuple(fields["purposes"].split())
     return Party(**fields)

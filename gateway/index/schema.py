@@ -30,6 +30,7 @@ party = Table(
     Column("attestation_sealed", LargeBinary),  # its seed, sealed by the keyring
     Column("purposes", Text, nullable=False),  # space between; empty: any but emergencies
     Column("status", Text, nullable=False),  # active | suspended
+    Column("archive", Key),  # a patient's own; no other role has one
     Column("created_at", Integer, nullable=False),
 )
 
@@ -68,7 +69,6 @@ container = Table(
     Column("bundles", Integer, nullable=False),
     Column("leaves", Integer, nullable=False),
     Column("created_at", Integer, nullable=False),
-    Column("log_index", BigInteger),  # where its ANCHOR is in the ledger's log, once that is known
 )
 
 bundle = Table(

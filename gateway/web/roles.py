@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
-from chain.transactions import Role
+from gateway.index.parties import PartyRole
 from gateway.web.scopes import Scope
 
-_ALLOWED: Mapping[Role, tuple[Scope, ...]] = {
-    Role.INSTITUTION: (Scope("*", "cruds"),),
-    Role.AGENCY: (Scope("*", "rs"),),  # it reads what was consented to; writing needs a consent to write
+_ALLOWED: Mapping[PartyRole, tuple[Scope, ...]] = {
+    PartyRole.PATIENT: (Scope("*", "rs"), Scope("*", "rs", "patient")),
+    PartyRole.INSTITUTION: (Scope("*", "cruds"),),
+    PartyRole.AGENCY: (Scope("*", "rs"),),  # it reads what was consented to; writing needs a consent to write
 }
 
 
-def scopes_of(role: Role) -> tuple[Scope, ...]:
+def scopes_of(role: PartyRole) -> tuple[Scope, ...]:
     """The widest scopes of `role`; none for one that does not sign in here (a gateway)."""
     return _ALLOWED.get(role, ())

@@ -6,9 +6,9 @@ import msgspec
 import structlog
 from flask import Blueprint, Response, request
 
-from chain.transactions import Role
 from fhir_adapters.issue import InvalidInput
 from gateway.errors import TooLarge, UnsupportedMedia
+from gateway.index.parties import PartyRole
 from gateway.web import addresses
 from gateway.web.access_token import LIFETIME, issue_token
 from gateway.web.assertion import UNKNOWN_KEY, AssertionRefused, Claims, claimed_client_id, verify_assertion
@@ -69,7 +69,7 @@ def _form() -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _authenticated(assertion: str, *, now: int) -> tuple[Claims, Role]:
+def _authenticated(assertion: str, *, now: int) -> tuple[Claims, PartyRole]:
     """Who signed the assertion, and its role. An unknown or suspended client is refused in the words for a key that is not registered."""
     expected = addresses.token_url()
     if expected is None:

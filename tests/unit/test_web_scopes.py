@@ -1,6 +1,7 @@
 import pytest
 
 from chain.transactions import Role
+from gateway.index.parties import PartyRole
 from gateway.web.roles import scopes_of
 from gateway.web.scopes import Scope, granted, parse_scopes
 
@@ -23,7 +24,6 @@ def test_version_2_scopes_of_an_institution_are_granted_as_asked(text):
         "system/*.*",
         "system/*.sr",
         "system/*.crudss",
-        "patient/*.rs",
         "user/*.cruds",
         "openid",
         "launch",
@@ -60,3 +60,9 @@ def test_a_scope_for_one_type_does_not_allow_all():
     assert not Scope("Patient", "c").allows("c", "*")
     assert not Scope("Patient", "c").allows("r", "Patient")
     assert Scope("*", "c").allows("c", "Observation")
+
+
+def test_a_patient_reads_and_only_a_patient_has_patient_scopes():
+    assert ask("patient/*.cruds", PartyRole.PATIENT) == "patient/*.rs"
+    assert ask("system/*.cruds patient/Observation.r", PartyRole.PATIENT) == "system/*.rs patient/Observation.r"
+    assert ask("patient/*.rs", PartyRole.INSTITUTION) == ask("patient/*.rs", PartyRole.AGENCY) == ""

@@ -35,7 +35,6 @@ def upgrade() -> None:
         sa.Column("bundles", sa.Integer(), nullable=False),
         sa.Column("leaves", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Integer(), nullable=False),
-        sa.Column("log_index", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("row"),
         sa.UniqueConstraint("digest"),
     )
@@ -86,6 +85,7 @@ def upgrade() -> None:
         sa.Column("attestation_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("purposes", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("archive", KEY, nullable=True),
         sa.Column("created_at", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("row"),
         sa.UniqueConstraint("client_id"),
