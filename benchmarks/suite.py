@@ -1,0 +1,118 @@
+"""The run: which benchmarks share a gateway, in what order, and how much of each is enough."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import audit, fetch, ingest, ledger, limits, receipts, stages
+from benchmarks.pushing import Pushed, push
+from benchmarks.served import ServedGateway, make_home, served
+from benchmarks.workload import Workload
+
+NAMES = ("ingest", "fetch", "ledger", "audit", "receipts")
+Result = dict[str, Any]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured. `rows` is how many the index holds for the second measurement of ingest; 0 leaves that out."""
+
+    limit_seconds: float = 0.5
+    bundles: int | None = None  # of the workload; None: all
+    rounds: int = 4
+    singles: int = 400
+    rows: int = 1_000_000
+    reads: int = 1000
+    receipts: int = 400
+    creates: int = 50
+    transactions: int = 10_000
+    megabytes: int = 128
+    blocks: int = 200
+
+
+QUICK = Extent(0.1, 6, 1, 60, 0, 150, 100, 5, 1000, 32, 30)
+
+
+def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
+    """One document. Raises DidNotRun where a figure could not be taken."""
+    if extent.bundles is not None:
+        workload = workload.first(extent.bundles)
+    result: Result = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "machine": machine()}
+    with tempfile.TemporaryDirectory(prefix="fhir-anchor-bench-") as folder:
+        say("this machine's own limits")
+        measured = limits.measure(Path(folder), workload.bundles[0], extent.limit_seconds)
+        result["limits"] = {name: round(value, 1) for name, value in measured.items()}
+        result |= _over_http(Path(folder), names, workload, extent, say)
+        if "ledger" in names:
+            say("ledger: blocks by four delegates")
+            per_container = workload.resources / len(workload.all)
+            result["ledger"] = ledger.measure(_new(folder, "ledger"), transactions=extent.transactions, records_per_container=per_container)
+        if "audit" in names:
+            say("audit: storage and ledger")
+            result["audit"] = audit.measure(_new(folder, "audit"), megabytes=extent.megabytes, blocks=extent.blocks)
+    return {name: result[name] for name in ("cores", "python", "machine", "limits", *NAMES) if name in result}
+
+
+def machine() -> str:
+    """The processor's name and the system."""
+    try:
+        names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    except OSError:
+        names = []
+    return ", ".join([*names[:1], platform.machine(), f"{platform.system()} {platform.release()}"])
+
+
+def _over_http(folder: Path, names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
+    """What one running gateway is measured by; it is stopped before anything else is."""
+    if not {"ingest", "fetch", "receipts"} & set(names):
+        return {}
+    result: Result = {}
+    say("a gateway is made and started")
+    home = make_home(folder)
+    with served(folder, home) as gateway:
+        if "ingest" in names:
+            result["ingest"] = ingest.measure(gateway, workload, rounds=extent.rounds, singles=extent.singles, say=say)
+        result |= _reading(gateway, names, workload, extent, say)
+    if "ingest" in names:
+        result["ingest"] |= _more_on_ingest(folder, home, workload, extent, say)
+    return result
+
+
+def _reading(gateway: ServedGateway, names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
+    """Reads and receipts of what a party of their own has pushed."""
+    result: Result = {}
+    if {"fetch", "receipts"} & set(names):
+        say("records to read are pushed")
+        party = gateway.new_party()
+        pushed: Pushed = push(gateway, workload.first(1 if len(workload.bundles) == 1 else 2), party)
+        if "fetch" in names:
+            say("fetch: reads")
+            result["fetch"] = fetch.measure(gateway, party, pushed.records, extent.reads)
+        if "receipts" in names:
+            say("receipts: made, verified twice, and waited for")
+            result["receipts"] = receipts.measure(gateway, party, pushed.records[-extent.receipts :], extent.creates)
+    return result
+
+
+def _more_on_ingest(folder: Path, home: Path, workload: Workload, extent: Extent, say: Say) -> Result:
+    """At a million rows, on the same home; and by stages, in this process."""
+    result: Result = {}
+    if extent.rows:
+        say(f"ingest: the index is filled up to {extent.rows:,} rows")
+        rows = ingest.filled(home, extent.rows)
+        with served(folder, home) as gateway:
+            say(f"ingest: at {rows:,} rows")
+            result["at_rows"] = ingest.at_many_rows(gateway, workload, rows)
+    say("ingest: stages")
+    return result | stages.measure(folder, workload, max(1, extent.rounds // 2))
+
+
+def _new(folder: str, name: str) -> Path:
+    made = Path(folder) / name
+    made.mkdir()
+    return made
