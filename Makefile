@@ -18,7 +18,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@touch $@
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not conformance"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not campaign and not conformance"
 
 lint: dev
 	$(BIN)/ruff check .

@@ -14,7 +14,6 @@ from gateway.client.connection import Connection, SignInRefused, Unreachable
 from gateway.client.credentials import read
 from gateway.client.submission import parse_submission, signed_headers
 
-pytestmark = pytest.mark.xdist_group("gateway")
 DEMO = json.loads(resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes())
 
 NUMBERS = itertools.count(1)

@@ -15,7 +15,6 @@ from gateway import independent, verification
 
 SYNTHEA = files("synthea-r4-v2.4-smart/*.json")[:3]
 DEMO = Path(str(resources.files("gateway").joinpath("assets/demo-bundle.json")))
-pytestmark = pytest.mark.xdist_group("gateway")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from gateway_process import served
 
-pytestmark = pytest.mark.xdist_group("gateway")
 DEMO = json.loads(resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes())
 SYSTEM = "https://ids.example.org/person"
 

@@ -84,7 +84,7 @@ def test_what_is_no_address_is_refused(url):
         {"signing_jwk": dict(CREDENTIALS.private_jwk)},
         {"signing_jwk": public_jwk(CREDENTIALS.signing_jwk)},
     ],
-    ids=str,
+    ids=["no-client", "number", "none", "no-key", "public-only", "other-kind", "signing-public-only"],
 )
 def test_a_file_that_lacks_something_says_what(tmp_path, change):
     path = tmp_path / "cred.json"
