@@ -54,16 +54,16 @@ def push(gateway: ServedGateway, workload: Workload, party: Credentials) -> Push
     wall, cpu = time.perf_counter() - wall, gateway.group.cpu_seconds() - cpu
     for connection in connections:
         connection.close()
-    records = tuple(record for answer in answers for record in created(answer))
+    records = tuple(record for answer in answers for record in taken(answer))
     if len(records) != workload.resources:
-        raise DidNotRun(f"{len(records)} of {workload.resources} resources were created")
+        raise DidNotRun(f"{len(records)} of {workload.resources} resources were taken")
     return Pushed(len(records), wall, cpu, records)
 
 
-def created(answer: Answer) -> list[str]:
-    """`Type/id` of each entry that the answer says was created."""
+def taken(answer: Answer) -> list[str]:
+    """`Type/id` of each entry that was taken: stored now or, the same resource in another bundle, before."""
     responses = [entry["response"] for entry in json.loads(answer.body)["entry"]]
-    return [_record(response["location"]) for response in responses if response["status"].startswith("201")]
+    return [_record(response["location"]) for response in responses if response["status"].startswith("2")]
 
 
 def _record(location: str) -> str:

@@ -43,11 +43,12 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
     if extent.bundles is not None:
         workload = workload.first(extent.bundles)
     result: Result = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "machine": machine()}
-    with tempfile.TemporaryDirectory(prefix="fhir-anchor-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fhir-anchor-bench-") as made:
+        folder = Path(made)
         say("this machine's own limits")
-        measured = limits.measure(Path(folder), workload.bundles[0], extent.limit_seconds)
+        measured = limits.measure(folder, workload.bundles[0], extent.limit_seconds)
         result["limits"] = {name: round(value, 1) for name, value in measured.items()}
-        result |= _over_http(Path(folder), names, workload, extent, say)
+        result |= _over_http(folder, names, workload, extent, say)
         if "ledger" in names:
             say("ledger: blocks by four delegates")
             per_container = workload.resources / len(workload.all)
@@ -105,14 +106,14 @@ def _more_on_ingest(folder: Path, home: Path, workload: Workload, extent: Extent
     if extent.rows:
         say(f"ingest: the index is filled up to {extent.rows:,} rows")
         rows = ingest.filled(home, extent.rows)
-        with served(folder, home) as gateway:
+        with served(_new(folder, "filled"), home) as gateway:
             say(f"ingest: at {rows:,} rows")
             result["at_rows"] = ingest.at_many_rows(gateway, workload, rows)
     say("ingest: stages")
     return result | stages.measure(folder, workload, max(1, extent.rounds // 2))
 
 
-def _new(folder: str, name: str) -> Path:
-    made = Path(folder) / name
+def _new(folder: Path, name: str) -> Path:
+    made = folder / name
     made.mkdir()
     return made
