@@ -9,7 +9,8 @@
     7 rows and ANCHOR committed       a crash: all of it is there, and a repeated submission is told so
     8 answered
 
-Another submission may win between 4 and 7. Then the object of this one is removed and it starts again at 4.
+Another submission may win between 4 and 7. Then the object of this one is removed and it starts again, at 4 or, where only the running
+number of an archive went to the other, at 5.
 """
 
 from collections import defaultdict
@@ -27,7 +28,7 @@ from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import Resolution, resolve, rewritten
 from gateway.index import archives, changes, submissions
-from gateway.index.archives import Archive
+from gateway.index.archives import Archive, NumberTaken
 from gateway.index.changes import Changes, NewVersion
 from gateway.index.database import LostRace
 from gateway.index.index_row import IndexRow, index_row
@@ -35,7 +36,7 @@ from gateway.index.parties import Party
 from gateway.index.resource_types import NAME_OF
 from gateway.index.submissions import FAILED, Earlier, Result
 from gateway.index.tokens import CodeTokens
-from gateway.sealing import Attested, Sealed
+from gateway.sealing import Attested, Sealed, Sealing
 from gateway.services import Services
 from gateway.storage.port import ObjectExists
 from gateway.submission import Accepted, Failed, Reading, Submission, Written, all_of, instant, read_submission
@@ -152,8 +153,8 @@ class _Attempt:
 
     # --- 5
 
-    def _seal(self, new: Sequence[Version], compartments: Compartments, ids: Mapping[int, str]) -> tuple[Sealed, dict[int, IndexRow]]:
-        """The container, and the index row of each new version by its row."""
+    def _sealing(self, new: Sequence[Version], compartments: Compartments, ids: Mapping[int, str]) -> tuple[Sealing, dict[int, IndexRow]]:
+        """The records of each archive, about to be sealed, and the index row of each new version by its row."""
         groups: dict[Archive, list[Version]] = defaultdict(list)
         for version in new:
             groups[compartments.of[version.placed.row]].append(version)
@@ -163,7 +164,7 @@ class _Attempt:
         source = f"urn:fhir-anchor:{self._sender.client_id}#{self._submission.request_id}"
         salts = self._attested.tree.salts
         records = {archive: [_record(v, ids[v.placed.row], known, source, salts) for v in members] for archive, members in groups.items()}
-        return sealing.seal(self._services, self._attested, records, secrets), known
+        return Sealing(self._services, self._attested, records, secrets), known
 
     # --- 6, 7
 
@@ -176,9 +177,20 @@ class _Attempt:
         ids: Mapping[int, str],
         results: Sequence[Result],
     ) -> None:
-        sealed, known = self._seal(new, compartments, ids)
-        written = self._changes(new, known, sealed, lookups, resolution, compartments)
-        container = sealed.container
+        bundles, known = self._sealing(new, compartments, ids)
+        for _ in range(ATTEMPTS):
+            sealed = bundles.sealed()
+            try:
+                self._put_and_commit(self._changes(new, known, sealed, lookups, resolution, compartments), results)
+            except NumberTaken:  # the commonest race, for an institution's directory: nothing else has to be done again
+                with self._services.index.reading() as connection:
+                    archives.renumber(connection, [archive for archive in sealed.archives if archive not in compartments.opened])
+            else:
+                return
+        raise LostRace("the running number of an archive went to others each time")
+
+    def _put_and_commit(self, written: Changes, results: Sequence[Result]) -> None:
+        container = written.container
         with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._services.store.put_if_absent(container.name, container.body)
         try:

@@ -14,6 +14,7 @@ from gateway.vault.keyring import ArchiveSecret
 from gateway.vault.seal import RecordToSeal, SealedBundle, seal_bundle
 from gateway.vault.submission import Statement, SubmissionTree
 
+Records = Mapping[Archive, Sequence[tuple[int, RecordToSeal]]]  # each with its row
 _CATEGORY = re.compile(r"[a-z0-9-]{1,40}")
 
 
@@ -67,29 +68,35 @@ def class_name(resource_type: str, category: str | None) -> str:
     return f"{resource_type}/{category}" if category and _CATEGORY.fullmatch(category) else resource_type
 
 
-def seal(
-    services: Services,
-    attested: Attested,
-    groups: Mapping[Archive, Sequence[tuple[int, RecordToSeal]]],
-    secrets: Mapping[Archive, ArchiveSecret],
-) -> Sealed:
-    """Seal each archive's records (row, record) with the statement, under its next running number."""
-    bundles: list[SealedBundle] = []
-    leaves: dict[int, int] = {}
-    for archive, members in groups.items():
-        bundle = seal_bundle(
-            chain_id=services.chain_id,
-            bundle_id=secrets[archive].bundle_id(archive.next_number),
+class Sealing:
+    """The bundles of one submission. A bundle is sealed again only when its archive's running number went to another meanwhile."""
+
+    def __init__(self, services: Services, attested: Attested, records: Records, secrets: Mapping[Archive, ArchiveSecret]) -> None:
+        self._services, self._attested, self._records, self._secrets = services, attested, records, secrets
+        self._bundles: dict[Archive, tuple[int, SealedBundle]] = {}  # with the number it was sealed under
+
+    def sealed(self) -> Sealed:
+        """The container of one bundle an archive, each under the archive's present number."""
+        leaves: dict[int, int] = {}
+        for archive, members in self._records.items():
+            if archive not in self._bundles or self._bundles[archive][0] != archive.next_number:
+                self._bundles[archive] = (archive.next_number, self._seal(archive))
+            leaves.update(zip((row for row, _ in members), self._bundles[archive][1].placements, strict=True))
+        bundles = [self._bundles[archive][1] for archive in self._records]
+        return Sealed(build_container(bundles), list(self._records), [bundle.leaf_count for bundle in bundles], leaves)
+
+    def _seal(self, archive: Archive) -> SealedBundle:
+        records = [record for _, record in self._records[archive]]
+        return seal_bundle(
+            chain_id=self._services.chain_id,
+            bundle_id=self._secrets[archive].bundle_id(archive.next_number),
             number=archive.next_number,
-            statement=attested.statement,
-            records=[record for _, record in members],
-            cover=attested.tree.tree.cover([record.entry.index for _, record in members if record.entry]),
+            statement=self._attested.statement,
+            records=records,
+            cover=self._attested.tree.tree.cover([record.entry.index for record in records if record.entry]),
             recipients=[archive.keys.public_key],
-            random=services.random,
+            random=self._services.random,
         )
-        bundles.append(bundle)
-        leaves.update(zip((row for row, _ in members), bundle.placements, strict=True))
-    return Sealed(build_container(bundles), list(groups), [bundle.leaf_count for bundle in bundles], leaves)
 
 
 def _statement(sender: Party, submission: Submission, tree: SubmissionTree, signature: str, signed_by: signing.Signer) -> bytes:

@@ -14,6 +14,10 @@ from gateway.index.rows import KeyedQuery, insert_rows
 from gateway.vault.keyring import SealedArchive
 
 
+class NumberTaken(LostRace):
+    """All that was decided may still stand; only a bundle has to be sealed under another number."""
+
+
 @dataclass(slots=True, eq=False)
 class Archive:
     """A row of `archive`. `row` is None until it is written; `next_number` is the running number its next bundle gets."""
@@ -61,15 +65,22 @@ def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> 
     )
 
 
+def renumber(connection: Connection, archives: Sequence[Archive]) -> None:
+    """Read again what number the next bundle of each of `archives` gets; they must have been written."""
+    by_row = {archive.row: archive for archive in archives}
+    for found in _BY_ROW.among(connection, by_row):
+        by_row[found.row].next_number = found.next_number
+
+
 def take_number(connection: Connection, archive: Archive) -> None:
-    """Make `archive.next_number` the number of a bundle being written. LostRace if another bundle took it."""
+    """Make `archive.next_number` the number of a bundle being written. NumberTaken if another bundle took it."""
     taken = connection.execute(
         update(t.archive)
         .where(t.archive.c.row == archive.row, t.archive.c.next_number == archive.next_number)
         .values(next_number=archive.next_number + 1)
     )
     if taken.rowcount != 1:
-        raise LostRace("another submission took the running number of an archive")
+        raise NumberTaken("another submission took the running number of an archive")
 
 
 def is_shared(connection: Connection, resource: int) -> bool:
