@@ -15,12 +15,11 @@ from benchmarks.workload import Workload
 from gateway.client.connection import Answer
 from gateway.client.credentials import Credentials
 
-LARGE_ENTRIES = 6000
 SETTLE_SECONDS = 0.5  # after a start or a burst, before memory at rest is read
 Say = Callable[[str], None]
 
 
-def measure(gateway: ServedGateway, workload: Workload, *, rounds: int, singles: int, say: Say) -> dict[str, Any]:
+def measure(gateway: ServedGateway, workload: Workload, *, rounds: int, singles: int, large_entries: int, say: Say) -> dict[str, Any]:
     """Each round is the whole workload, sent by another institution."""
     time.sleep(SETTLE_SECONDS)
     at_start = gateway.group.memory_bytes()
@@ -33,7 +32,7 @@ def measure(gateway: ServedGateway, workload: Workload, *, rounds: int, singles:
     resources = sum(p.resources for p in pushed)
     say("ingest: single creates")
     single = single_creates(gateway, singles)
-    say("ingest: a bundle of 6,000 entries")
+    say(f"ingest: a bundle of {large_entries:,} entries")
     return {
         **throughput(pushed),
         "bundle_resources": resources,
@@ -42,7 +41,7 @@ def measure(gateway: ServedGateway, workload: Workload, *, rounds: int, singles:
         "sealed_bytes_per_record": round(grown["sealed"] / resources, 1),
         "index_bytes_per_record": round(grown["index"] / resources, 1),
         "memory_at_start_mb": _mb(at_start),
-        **large_bundle(gateway),
+        **large_bundle(gateway, large_entries),
     }
 
 
@@ -64,9 +63,9 @@ def throughput(pushed: list[Pushed]) -> dict[str, float]:
     return {"resources_per_s_per_core": round(per_core, 1), "resources_per_s": round(per_second, 1)}
 
 
-def large_bundle(gateway: ServedGateway) -> dict[str, Any]:
-    """Memory of all the gateway's processes at rest and at its highest while one bundle of 6,000 entries goes in."""
-    body = generated_bundle(0, LARGE_ENTRIES)
+def large_bundle(gateway: ServedGateway, entries: int) -> dict[str, Any]:
+    """Memory of all the gateway's processes at rest and at its highest while one bundle of so many entries goes in."""
+    body = generated_bundle(0, entries)
     party = gateway.new_party()
     request = signed([body], party)[0]
     connection = gateway.connect(party)
@@ -84,7 +83,7 @@ def large_bundle(gateway: ServedGateway) -> dict[str, Any]:
         "memory_after_mb": _mb(gateway.group.memory_bytes()),
         "memory_times_body": round((peak.bytes - rest) / len(body), 1),
         "large_bundle_mb": _mb(len(body)),
-        "large_bundle_entries": LARGE_ENTRIES,
+        "large_bundle_entries": entries,
         "large_bundle_seconds": round(seconds, 2),
     }
 

@@ -16,9 +16,9 @@ def measure(folder: Path, *, transactions: int, records_per_container: float) ->
     with chain_home(folder) as home:
         large, _, _ = _produce(home, transactions, 1000)
         hundred, _, _ = _produce(home, transactions, 100)
-        _, bytes_in_bulk, _ = _produce(home, 1000, BULK_BLOCK)
-        _, bytes_in_four, _ = _produce(home, 400, 4)
-        _, _, seconds = _produce(home, 50, 1)
+        _, bytes_in_bulk, _ = _produce(home, transactions // 10, BULK_BLOCK)
+        _, bytes_in_four, _ = _produce(home, transactions // 25, 4)
+        _, _, seconds = _produce(home, transactions // 200, 1)
     return {
         "transactions_per_s_per_core": round(large, 1),
         "transactions_per_s_per_core_blocks_of_100": round(hundred, 1),

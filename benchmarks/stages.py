@@ -4,6 +4,7 @@ A timer of CPU time (setitimer, ITIMER_PROF) interrupts every few milliseconds; 
 the sample. Nothing is wrapped or patched, so what is measured is what runs. HTTP, sign-in and decoding are not in it.
 """
 
+import gc
 import os
 import signal
 import time
@@ -31,28 +32,25 @@ from gateway.vault.submission import from_base64url
 
 INTERVAL_SECONDS = 0.001  # at most; the kernel's tick decides
 
-# (module, function) -> stage. Outermost first: a function that a stage calls belongs to the stage.
-STAGE_OF: Mapping[tuple[str, str], str] = {
+# What marks a stage: a function, or any function of a package. Outermost first: what a stage calls belongs to the stage.
+FUNCTIONS: Mapping[tuple[str, str], str] = {
     ("fhir_adapters.text", "check_text"): "check_text",
     ("fhir_adapters.bundle", "split_bundle"): "split",
     ("fhir_adapters.resource", "parse_resource"): "parse",
     ("gateway.sealing", "attest"): "attest",
-    ("gateway.identity.lookups", "look_up"): "resolve",
-    ("gateway.identity.resolution", "resolve"): "resolve",
-    ("gateway.identity.resolution", "rewritten"): "resolve",
-    ("gateway.identity.compartment", "assign_archives"): "resolve",
     ("gateway.versions", "decide_version"): "content",
-    ("gateway.intake", "_record"): "content",
+    ("fhir_adapters.resource", "standard_bytes"): "content",
     ("gateway.versions", "index_rows"): "index_rows",
-    ("gateway.sealing", "seal"): "seal",
-    ("gateway.storage.file_store", "put_if_absent"): "put",
-    ("gateway.intake", "_store"): "commit",  # what of it is neither seal, content, index_rows nor put
-    ("gateway.intake", "_seal"): "seal",
 }
-# These only hold other stages; they count where nothing inside them does.
-_HOLDERS = {("gateway.intake", "_store"), ("gateway.intake", "_seal")}
+PACKAGES: Mapping[str, str] = {
+    "gateway.identity": "resolve",
+    "gateway.sealing": "seal",
+    "gateway.vault": "seal",
+    "gateway.storage": "put",
+    "gateway.index": "commit",
+}
 OTHER = "other"
-STAGES = (*dict.fromkeys(STAGE_OF.values()), OTHER)
+STAGES = (*dict.fromkeys((*FUNCTIONS.values(), *PACKAGES.values())), OTHER)
 
 
 class Sampler:
@@ -82,15 +80,12 @@ class Sampler:
 
 def stage_of(functions: Sequence[tuple[str, str]]) -> str:
     """The stage of a stack of (module, function), innermost first."""
-    held = OTHER
-    for function in reversed(functions):
-        stage = STAGE_OF.get(function)
-        if stage is None:
-            continue
-        if function not in _HOLDERS:
+    for module, function in reversed(functions):
+        package = ".".join(module.split(".")[:2])
+        stage = FUNCTIONS.get((module, function)) or PACKAGES.get(package)
+        if stage is not None:
             return stage
-        held = stage
-    return held
+    return OTHER
 
 
 def measure(folder: Path, workload: Workload, rounds: int) -> dict[str, float | dict[str, float]]:
@@ -98,6 +93,7 @@ def measure(folder: Path, workload: Workload, rounds: int) -> dict[str, float | 
     home = folder / "stages-home"
     found(home, delegates=4, slot_seconds=1, chosen={}, now=int(time.time()), random=os.urandom)
     warm(RESOURCE_TYPES)
+    gc.freeze()  # as `serve` does before it forks: what is warm is not looked through again and again
     services = open_services(load_settings(home, {}))
     sampler, cpu = Sampler(), 0.0
     try:
@@ -108,6 +104,7 @@ def measure(folder: Path, workload: Workload, rounds: int) -> dict[str, float | 
             cpu += spent if measured else 0.0
     finally:
         services.index.close()
+        gc.unfreeze()
     return {
         "stages": sampler.shares(),
         "stage_samples": sampler.samples.total(),

@@ -26,6 +26,7 @@ class Extent:
     bundles: int | None = None  # of the workload; None: all
     rounds: int = 4
     singles: int = 400
+    large_entries: int = 6000
     rows: int = 1_000_000
     reads: int = 1000
     receipts: int = 400
@@ -35,7 +36,19 @@ class Extent:
     blocks: int = 200
 
 
-QUICK = Extent(0.1, 6, 1, 60, 0, 150, 100, 5, 1000, 32, 30)
+QUICK = Extent(
+    limit_seconds=0.1,
+    bundles=6,
+    rounds=1,
+    singles=60,
+    rows=0,
+    reads=150,
+    receipts=100,
+    creates=5,
+    transactions=1000,
+    megabytes=32,
+    blocks=30,
+)
 
 
 def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
@@ -77,7 +90,9 @@ def _over_http(folder: Path, names: Collection[str], workload: Workload, extent:
     home = make_home(folder)
     with served(folder, home) as gateway:
         if "ingest" in names:
-            result["ingest"] = ingest.measure(gateway, workload, rounds=extent.rounds, singles=extent.singles, say=say)
+            result["ingest"] = ingest.measure(
+                gateway, workload, rounds=extent.rounds, singles=extent.singles, large_entries=extent.large_entries, say=say
+            )
         result |= _reading(gateway, names, workload, extent, say)
     if "ingest" in names:
         result["ingest"] |= _more_on_ingest(folder, home, workload, extent, say)
