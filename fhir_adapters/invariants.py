@@ -33,10 +33,6 @@ def _needs(element: str, *others: str) -> Rule:
     return lambda node: getattr(node, element, UNSET) is UNSET or _has(node, *others)
 
 
-def _not_both(one: str, other: str) -> Rule:
-    return lambda node: not (_has(node, one) and _has(node, other))
-
-
 def _period_runs_forward(node: Any) -> bool:
     start, end = node.start, node.end
     if type(start) is not str or type(end) is not str or (len(start) == len(end) and start[19:] == end[19:] and start <= end):

@@ -15,7 +15,7 @@ import msgspec
 from gateway.vault.submission import from_base64url, to_base64url
 
 FORMAT: Final = "fhir-anchor receipt 1"
-MAX_BYTES = 1 << 20  # a receipt has 1 to 4 kB; more than this is not read
+MAX_BYTES = 1 << 20  # a receipt has 3 to 6 kB; more than this is not read
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -1,4 +1,4 @@
-"""Containers and the bundles in them, as audits and receipts walk them."""
+"""Containers and the bundles in them: written with a submission, walked by audits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,17 +64,6 @@ def batches(index: Index, size: int = 1000) -> Iterator[list[ContainerRow]]:
 def by_digest(connection: Connection, digest: bytes) -> ContainerRow | None:
     found = connection.execute(_QUERY.where(t.container.c.digest == digest)).one_or_none()
     return None if found is None else ContainerRow(*found)
-
-
-def by_row(connection: Connection, row: int) -> ContainerRow:
-    """The container of a row number that another table holds."""
-    return ContainerRow(*connection.execute(_QUERY.where(t.container.c.row == row)).one())
-
-
-def bundles_of(connection: Connection, container: int) -> list[BundleRow]:
-    """The bundles of a container in their order there."""
-    found = connection.execute(select(t.bundle).where(t.bundle.c.container == container).order_by(t.bundle.c.ordinal))
-    return [BundleRow(*values) for values in found]
 
 
 def write(connection: Connection, container: ContainerRow, bundles: Sequence[BundleRow]) -> None:

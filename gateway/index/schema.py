@@ -147,7 +147,7 @@ code = Table(
     "code",
     metadata,
     Column("archive", Key, primary_key=True),
-    Column("token", BigInteger, primary_key=True),  # of (kind, system, code) under the archive's token key, 64 bits, signed
+    Column("token", BigInteger, primary_key=True),  # of (kind, code) under the archive's token key, 64 bits, signed
     Column("resource", Key, primary_key=True),
     sqlite_with_rowid=False,
 )
