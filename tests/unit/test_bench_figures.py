@@ -14,6 +14,10 @@ def test_a_percentile_is_the_nearest_rank(share, expected):
     assert percentile(list(range(100, 0, -1)), share) == expected
 
 
+def test_a_percentile_of_few_values_is_never_flattered():
+    assert percentile(list(range(1, 11)), 0.99) == 10
+
+
 def test_a_rate_counts_by_the_clock_given():
     now = [0.0]
 
