@@ -1,0 +1,99 @@
+"""Who may do what with whose records (DESIGN 1, table of permissions; DESIGN 6). Pure: no clock, no database.
+
+Denied unless one of three holds: the record is the reader's own, the requester issued it, or every patient it is about has granted it.
+Grants only ever permit, so fewer of them never permit more. A decision says what it rests on, for the access log and for who asks why.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Right = Literal["read", "write"]
+Role = Literal["patient", "institution", "agency"]
+OWN: Literal["own"] = "own"
+ISSUED: Literal["issued"] = "issued"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A patient's permission as it was committed. Times in seconds since the epoch, `ends_at` not included; no types: no permission."""
+
+    id: bytes  # what the ledger knows it by
+    row: int
+    archive: int  # whose records
+    grantee: str  # client id
+    types: frozenset[str]  # FHIR resource types
+    purposes: frozenset[str]  # v3 ActReason codes
+    rights: frozenset[Right]
+    starts_at: int
+    ends_at: int
+    sequence: int  # commit sequence, shared with revokes and accesses
+    revoked_at_sequence: int | None = None
+
+    def is_in_force(self, now: float) -> bool:
+        return self.revoked_at_sequence is None and self.starts_at <= now < self.ends_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRequest:
+    """One record, or all of one type in one archive. A record about several patients names the others' archives, too."""
+
+    client_id: str
+    role: Role
+    own_archive: int | None = None  # a patient's; nobody else has one
+    purpose: str
+    action: Right
+    resource_type: str
+    archive: int
+    also_archives: Collection[int] = field(default_factory=frozenset)
+    issuer_is_requester: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`basis`: what the permission rests on, the grant of the archive where the record lies; `grants`: every grant it needed."""
+
+    permitted: bool
+    basis: Literal["own", "issued"] | Grant | None
+    reason: str
+    grants: tuple[Grant, ...] = ()
+
+
+def decide(request: AccessRequest, grants: Iterable[Grant], now: float) -> Decision:
+    """Whether `request` is permitted at `now` (seconds). `grants` may hold any others'; their order does not matter."""
+    if request.role != "patient" and request.issuer_is_requester:
+        return Decision(permitted=True, basis=ISSUED, reason="the requester issued it")
+    own = request.own_archive if request.role == "patient" else None
+    needed = sorted({request.archive, *request.also_archives} - {own}, key=lambda archive: (archive != request.archive, archive))
+    if not needed:
+        return Decision(permitted=True, basis=OWN, reason="it is the patient's own")
+    held = list(grants)
+    relied_on = [_permitting(request, archive, held, now) for archive in needed]
+    found = tuple(grant for grant in relied_on if grant is not None)
+    if len(found) < len(needed):
+        reason = "no grant in force permits it" if not found else "a further patient whom it is about has not granted it"
+        return Decision(permitted=False, basis=None, reason=reason)
+    basis = OWN if own == request.archive else found[0]
+    return Decision(permitted=True, basis=basis, reason=_words(request, found), grants=found)
+
+
+def _permitting(request: AccessRequest, archive: int, grants: Iterable[Grant], now: float) -> Grant | None:
+    """The first committed grant of `archive` that permits the request: always the same one, in whatever order they come."""
+    permits = (grant for grant in grants if grant.archive == archive and _permits(grant, request, now))
+    return min(permits, key=lambda grant: (grant.sequence, grant.id), default=None)
+
+
+def _permits(grant: Grant, request: AccessRequest, now: float) -> bool:
+    return (
+        grant.grantee == request.client_id
+        and request.resource_type in grant.types
+        and request.purpose in grant.purposes
+        and request.action in grant.rights
+        and grant.is_in_force(now)
+    )
+
+
+def _words(request: AccessRequest, grants: tuple[Grant, ...]) -> str:
+    numbers = ", ".join(str(grant.sequence) for grant in grants)
+    granted = f"granted to {request.client_id} for {request.purpose}: {request.action} of {request.resource_type}"
+    return f"{granted} (commit {numbers})"
