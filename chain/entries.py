@@ -15,6 +15,9 @@ class EntryKind(IntEnum):
     PARTY = 1  # client id -> PartyEntry
     ANCHOR = 2  # container digest -> AnchorEntry
     SIGNING_KEY = 3  # public key -> client id of the one party that has or had it
+    GRANT = 4  # grant id -> GrantEntry
+    ACCESS_BATCH = 5  # gateway's client id, place among its batches -> AccessBatchEntry
+    SEQUENCE = 6  # gateway's client id -> SequenceEntry
 
 
 SEEN = encode(None)
@@ -39,6 +42,19 @@ def signing_key_key(public: bytes) -> bytes:
 
 def transaction_key(tx_id: bytes) -> bytes:
     return entry_key(EntryKind.TRANSACTION, tx_id)
+
+
+def grant_key(grant_id: bytes) -> bytes:
+    return entry_key(EntryKind.GRANT, grant_id)
+
+
+def access_batch_key(gateway: str, place: int) -> bytes:
+    """Places count up from 0, so that a batch is found by halving, and two neighbours show that no other lies between them."""
+    return entry_key(EntryKind.ACCESS_BATCH, encode([gateway, place]))
+
+
+def sequence_key(gateway: str) -> bytes:
+    return entry_key(EntryKind.SEQUENCE, gateway.encode())
 
 
 class PartyEntry(NamedTuple):
@@ -75,4 +91,68 @@ class AnchorEntry(NamedTuple):
 
     @classmethod
     def from_value(cls, value: bytes) -> "AnchorEntry":
+        return cls(*decode(value))
+
+
+class Revocation(NamedTuple):
+    """Where a grant ended: in the log, and in the commit sequence of its gateway."""
+
+    log_index: int
+    sequence: int
+
+
+class GrantEntry(NamedTuple):
+    """A grant as it stands. Sequence numbers are those of `gateway` (client id), the one that committed it."""
+
+    log_index: int
+    commitment: bytes
+    gateway: str
+    sequence: int
+    revoked: Revocation | None
+
+    def is_in_force_at(self, sequence: int) -> bool:
+        """Whether what the gateway committed under `sequence` came after the grant and before its revoke, if there was one.
+
+        What the terms say besides, their expiry above all, is for those who can open them.
+        """
+        return self.sequence < sequence and (self.revoked is None or sequence < self.revoked.sequence)
+
+    def to_value(self) -> bytes:
+        revoked = None if self.revoked is None else list(self.revoked)
+        return encode([self.log_index, self.commitment, self.gateway, self.sequence, revoked])
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "GrantEntry":
+        log_index, commitment, gateway, sequence, revoked = decode(value)
+        return cls(log_index, commitment, gateway, sequence, None if revoked is None else Revocation(*revoked))
+
+
+class AccessBatchEntry(NamedTuple):
+    """A batch of a gateway's access log: where it is recorded, the numbers it spans, and its tree."""
+
+    log_index: int
+    first: int
+    last: int
+    leaves: int
+    root: bytes
+
+    def to_value(self) -> bytes:
+        return encode([self.log_index, self.first, self.last, self.leaves, self.root])
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "AccessBatchEntry":
+        return cls(*decode(value))
+
+
+class SequenceEntry(NamedTuple):
+    """How far a gateway's commit sequence is recorded: its last number (0: none) and how many batches there are."""
+
+    last: int = 0
+    batches: int = 0
+
+    def to_value(self) -> bytes:
+        return encode([self.last, self.batches])
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "SequenceEntry":
         return cls(*decode(value))

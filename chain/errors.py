@@ -5,8 +5,8 @@
     |- GenesisInvalid       the genesis file breaks a rule                               chain.genesis
     |- SignatureInvalid     a signature does not hold under its key and label            chain.keys
     |- ProofError           a path or a log proof does not show what it claims           chain.merkle
-    |- TransactionInvalid   a transaction breaks a rule that needs no state              chain.transactions
-    |- TransactionRefused   the state does not admit it (expired, duplicate, signer...)  chain.state_machine
+    |- TransactionInvalid   a transaction breaks a rule that needs no state              chain.kinds
+    |- TransactionRefused   the state does not admit it (expired, duplicate, signer...)  chain.rules
     |- BlockInvalid         a block does not follow from its predecessor                 chain.block
     |- DoubleSign           a second hash at a height already signed: nothing is signed  chain.watermark
     |- WatermarkUnusable    the watermark is missing, torn or another key's              chain.watermark

@@ -9,7 +9,7 @@ from chain.entries import party_key, signing_key_key
 from chain.keys import ChainId, SignatureInvalid
 from chain.log import LogHead
 from chain.merkle import leaf_hash
-from chain.rules import Reason, TransactionRefused, apply_body, check_body, party_at, touched_keys
+from chain.rules import Envelope, Reason, TransactionRefused, apply_body, check_body, party_at, touched_keys
 from chain.state import Overlay, State
 from chain.transactions import PartyBody, Role, Transaction, TransactionInvalid, parse_transaction
 
@@ -28,7 +28,7 @@ class Execution:
     def __init__(self, chain_id: ChainId, height: int, log: LogHead, state: State) -> None:
         self._chain_id, self._height, self._state = chain_id, height, state
         self._start = log
-        self._gateways: set[bytes] = set()  # signers found to be gateways since a PARTY was last applied
+        self._gateways: dict[bytes, str] = {}  # signer -> client id, of those found to be gateways since a PARTY was last applied
         self.overlay = Overlay(state)
         self.recorded: list[Recorded] = []
 
@@ -48,15 +48,15 @@ class Execution:
             transaction.verify_signature(self._chain_id)
         except SignatureInvalid:
             raise TransactionRefused(Reason.SIGNATURE_INVALID) from None
-        self._check_signer(transaction.signer)
-        body, tx_id = transaction.body, transaction.tx_id(self._chain_id)
-        check_body(self.overlay, body, tx_id)
-        apply_body(self.overlay, body, tx_id, self._start.size + len(self.recorded))
+        gateway = self._gateway_of(transaction.signer)
+        body, envelope = transaction.body, Envelope(self._chain_id, transaction.tx_id(self._chain_id), gateway)
+        check_body(self.overlay, body, envelope)
+        apply_body(self.overlay, body, envelope, self._start.size + len(self.recorded))
         party = None
         if isinstance(body, PartyBody):
             self._gateways.clear()
             party = party_key(body.client_id)
-        self.recorded.append(Recorded(tx_id, leaf_hash(transaction.raw), party))
+        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), party))
 
     def keep_place(self, raw: bytes) -> None:
         """Records a refused transaction as what it is, bytes in the log and nothing more: an audit goes on behind it."""
@@ -66,15 +66,19 @@ class Execution:
         """The log with what was recorded."""
         return self._start.extended([item.leaf_hash for item in self.recorded])
 
-    def _check_signer(self, signer: bytes) -> None:
-        """All transactions of today are signed by a gateway, with the signing key it has now."""
-        if signer in self._gateways:
-            return
-        client_id = self.overlay.get(signing_key_key(signer))
-        party = None if client_id is None else party_at(self.overlay, decode(client_id))
-        if party is None or party.role is not Role.GATEWAY or party.signing_key != signer or party.suspended:
-            raise TransactionRefused(Reason.SIGNER_NOT_A_GATEWAY)
-        self._gateways.add(signer)
+    def _gateway_of(self, signer: bytes) -> str:
+        """The client id of the gateway that signs with this key now: all transactions of today are signed by one."""
+        known = self._gateways.get(signer)
+        if known is not None:
+            return known
+        owner = self.overlay.get(signing_key_key(signer))
+        if owner is not None:
+            client_id: str = decode(owner)
+            party = party_at(self.overlay, client_id)
+            if party is not None and party.role is Role.GATEWAY and party.signing_key == signer and not party.suspended:
+                self._gateways[signer] = client_id
+                return client_id
+        raise TransactionRefused(Reason.SIGNER_NOT_A_GATEWAY)
 
 
 def _parse(raw: bytes) -> Transaction | Reason:

@@ -17,6 +17,9 @@ ChainId = NewType("ChainId", bytes)  # SHA-256 of the genesis file's bytes
 
 TRANSACTION = b"fhir-anchor/transaction/v1"  # signed: CBOR of the transaction without its signature
 TRANSACTION_ID = b"fhir-anchor/transaction-id/v1"  # hashed: the same bytes
+GRANT = b"fhir-anchor/grant/v1"  # signed by a one-time key: CBOR [the gateway's client id, grant id, commitment]
+REVOKE = b"fhir-anchor/revoke/v1"  # signed by the same key: CBOR [the gateway's client id, grant id]
+GRANT_TERMS = b"fhir-anchor/grant-terms/v1"  # hashed: salt (32 bytes) || terms
 HEADER = b"fhir-anchor/header/v1"  # signed by the producer: the header's bytes
 BLOCK = b"fhir-anchor/block/v1"  # hashed: the header's bytes
 VOTE = b"fhir-anchor/vote/v1"  # signed by a delegate: CBOR [height, block hash]

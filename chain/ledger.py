@@ -1,5 +1,6 @@
 """The ledger to read: what is final, and proofs of it. Opens read-only, in as many processes as wanted, while the engine writes."""
 
+from bisect import bisect_right
 from typing import Literal
 
 from msgspec import Struct
@@ -7,14 +8,25 @@ from sqlalchemy import func, select
 
 from chain import queries
 from chain.block import FinalBlock, Header
-from chain.entries import AnchorEntry, PartyEntry, anchor_key, party_key
+from chain.entries import (
+    AccessBatchEntry,
+    AnchorEntry,
+    GrantEntry,
+    PartyEntry,
+    SequenceEntry,
+    access_batch_key,
+    anchor_key,
+    grant_key,
+    party_key,
+    sequence_key,
+)
 from chain.genesis import Genesis
 from chain.log import inclusion_path
 from chain.merkle import ProofError
 from chain.proof import LogProof
 from chain.rules import Reason
 from chain.state import bucket_of
-from chain.store import LedgerStore
+from chain.store import LedgerDamaged, LedgerStore
 from chain.tables import pool, rejected
 
 
@@ -74,6 +86,26 @@ class Ledger:
         with self._store.engine.connect() as connection:
             return queries.party_log_indices(connection, party_key(client_id))
 
+    def grant(self, grant_id: bytes) -> GrantEntry | None:
+        """A grant as it stands, with the log indices of its CONSENT_GRANT and, if it was revoked, of its CONSENT_REVOKE."""
+        value = self._state_value(grant_key(grant_id))
+        return None if value is None else GrantEntry.from_value(value)
+
+    def access_batch_of(self, gateway: str, sequence: int) -> int | None:
+        """The log index of the ACCESS_BATCH that spans a number of the commit sequence of the gateway with this client id.
+
+        The batch need not hold a leaf of that number. None as long as no batch spans it, and for ever if it is a grant's or a revoke's.
+        """
+        place = bisect_right(range(self._sequence(gateway).batches), sequence, key=lambda at: self._access_batch(gateway, at).first) - 1
+        if place < 0:
+            return None
+        batch = self._access_batch(gateway, place)
+        return batch.log_index if sequence <= batch.last else None
+
+    def last_sequence(self, gateway: str) -> int:
+        """The last number of a gateway's commit sequence that is recorded, 0 before the first: only higher ones can follow."""
+        return self._sequence(gateway).last
+
     def prove(self, log_index: int, at_height: int | None = None) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
 
@@ -100,6 +132,16 @@ class Ledger:
         with self._store.engine.connect() as connection:
             rows = connection.execute(select(rejected).order_by(rejected.c.source))
             return [Rejected(row.source, row.tx_id, Reason(row.reason), row.height) for row in rows]
+
+    def _sequence(self, gateway: str) -> SequenceEntry:
+        value = self._state_value(sequence_key(gateway))
+        return SequenceEntry() if value is None else SequenceEntry.from_value(value)
+
+    def _access_batch(self, gateway: str, place: int) -> AccessBatchEntry:
+        value = self._state_value(access_batch_key(gateway, place))
+        if value is None:
+            raise LedgerDamaged(f"access batch {place} of {gateway} is missing from the state")
+        return AccessBatchEntry.from_value(value)
 
     def _state_value(self, key: bytes) -> bytes | None:
         with self._store.engine.connect() as connection:

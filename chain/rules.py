@@ -1,18 +1,29 @@
 """The rules of each kind of transaction against the state: may it be recorded, and what does it change. Pure, on an `Overlay`."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
+from chain.access_batch import AccessBatchBody
+from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import encode
 from chain.entries import (
     SEEN,
+    AccessBatchEntry,
     AnchorEntry,
+    GrantEntry,
     PartyEntry,
+    Revocation,
+    SequenceEntry,
+    access_batch_key,
     anchor_key,
+    grant_key,
     party_key,
+    sequence_key,
     signing_key_key,
     transaction_key,
 )
 from chain.errors import LedgerError
+from chain.keys import ChainId, SignatureInvalid
 from chain.state import Overlay
 from chain.transactions import AnchorBody, Body, PartyAction, PartyBody
 
@@ -29,6 +40,11 @@ class Reason(StrEnum):
     PARTY_SUSPENDED = "party-suspended"
     PARTY_CHANGED = "party-changed"
     KEY_TAKEN = "key-taken"
+    GRANT_UNKNOWN = "grant-unknown"
+    GRANT_REVOKED = "grant-revoked"
+    GRANT_OF_ANOTHER_GATEWAY = "grant-of-another-gateway"
+    CONSENT_SIGNATURE_INVALID = "consent-signature-invalid"
+    SEQUENCE_PASSED = "sequence-passed"
 
 
 class TransactionRefused(LedgerError):
@@ -39,25 +55,55 @@ class TransactionRefused(LedgerError):
         self.reason = reason
 
 
-def check_body(overlay: Overlay, body: Body, tx_id: bytes) -> None:
+class Envelope(NamedTuple):
+    """What the transaction around a body says."""
+
+    chain_id: ChainId
+    tx_id: bytes
+    gateway: str  # client id of the party whose signing key signed it
+
+
+def check_body(overlay: Overlay, body: Body, envelope: Envelope) -> None:
     """Raises `TransactionRefused` unless the state admits the body."""
-    if isinstance(body, AnchorBody):
-        _check_anchor(overlay, body)
-    else:
-        _check_party(overlay, body, tx_id)
+    match body:
+        case AnchorBody():
+            _check_anchor(overlay, body)
+        case ConsentGrantBody():
+            _check_grant(overlay, body, envelope)
+        case ConsentRevokeBody():
+            _check_revoke(overlay, body, envelope)
+        case AccessBatchBody():
+            _check_sequence(overlay, envelope.gateway, body.first)
+        case PartyBody():
+            _check_party(overlay, body, envelope.tx_id)
 
 
-def apply_body(overlay: Overlay, body: Body, tx_id: bytes, log_index: int) -> None:
+def apply_body(overlay: Overlay, body: Body, envelope: Envelope, log_index: int) -> None:
     """What a checked body changes."""
-    if isinstance(body, AnchorBody):
-        overlay.set(anchor_key(body.digest), AnchorEntry(log_index, body.root).to_value())
-    else:
-        _apply_party(overlay, body, tx_id, log_index)
+    match body:
+        case AnchorBody():
+            overlay.set(anchor_key(body.digest), AnchorEntry(log_index, body.root).to_value())
+        case ConsentGrantBody():
+            _apply_grant(overlay, body, envelope.gateway, log_index)
+        case ConsentRevokeBody():
+            _apply_revoke(overlay, body, log_index)
+        case AccessBatchBody():
+            _apply_access_batch(overlay, body, envelope.gateway, log_index)
+        case PartyBody():
+            _apply_party(overlay, body, envelope.tx_id, log_index)
 
 
 def touched_keys(body: Body) -> list[bytes]:
     """The entries worth reading ahead, for many transactions at once."""
-    return [anchor_key(body.digest)] if isinstance(body, AnchorBody) else [party_key(body.client_id)]
+    match body:
+        case AnchorBody():
+            return [anchor_key(body.digest)]
+        case ConsentGrantBody() | ConsentRevokeBody():
+            return [grant_key(body.grant_id)]
+        case AccessBatchBody():
+            return []  # where it goes, the state has to say first
+        case PartyBody():
+            return [party_key(body.client_id)]
 
 
 def party_at(overlay: Overlay, client_id: str) -> PartyEntry | None:
@@ -66,9 +112,49 @@ def party_at(overlay: Overlay, client_id: str) -> PartyEntry | None:
     return None if value is None else PartyEntry.from_value(value)
 
 
+def sequence_at(overlay: Overlay, gateway: str) -> SequenceEntry:
+    """How far the commit sequence of a gateway is recorded."""
+    value = overlay.get(sequence_key(gateway))
+    return SequenceEntry() if value is None else SequenceEntry.from_value(value)
+
+
 def _check_anchor(overlay: Overlay, body: AnchorBody) -> None:
     if overlay.get(anchor_key(body.digest)) is not None:
         raise TransactionRefused(Reason.DUPLICATE)
+
+
+def _check_grant(overlay: Overlay, body: ConsentGrantBody, envelope: Envelope) -> None:
+    if overlay.get(grant_key(body.grant_id)) is not None:
+        raise TransactionRefused(Reason.DUPLICATE)
+    _check_sequence(overlay, envelope.gateway, body.sequence)
+    _check_consent_signature(body, envelope)
+
+
+def _check_revoke(overlay: Overlay, body: ConsentRevokeBody, envelope: Envelope) -> None:
+    """Only the gateway of the grant can end it: numbers of two gateways do not compare."""
+    value = overlay.get(grant_key(body.grant_id))
+    if value is None:
+        raise TransactionRefused(Reason.GRANT_UNKNOWN)
+    grant = GrantEntry.from_value(value)
+    if grant.revoked is not None:
+        raise TransactionRefused(Reason.GRANT_REVOKED)
+    if grant.gateway != envelope.gateway:
+        raise TransactionRefused(Reason.GRANT_OF_ANOTHER_GATEWAY)
+    _check_sequence(overlay, envelope.gateway, body.sequence)
+    _check_consent_signature(body, envelope)
+
+
+def _check_consent_signature(body: ConsentGrantBody | ConsentRevokeBody, envelope: Envelope) -> None:
+    try:
+        body.verify_signature(envelope.chain_id, envelope.gateway)
+    except SignatureInvalid:
+        raise TransactionRefused(Reason.CONSENT_SIGNATURE_INVALID) from None
+
+
+def _check_sequence(overlay: Overlay, gateway: str, first: int) -> None:
+    """A gateway's grants, revokes and accesses are recorded in the order it committed them: none is slipped in before what is here."""
+    if first <= sequence_at(overlay, gateway).last:
+        raise TransactionRefused(Reason.SEQUENCE_PASSED)
 
 
 def _check_party(overlay: Overlay, body: PartyBody, tx_id: bytes) -> None:
@@ -93,6 +179,30 @@ def _check_signing_key(overlay: Overlay, body: PartyBody) -> None:
         owner = overlay.get(signing_key_key(body.signing_key))
         if owner not in {None, encode(body.client_id)}:
             raise TransactionRefused(Reason.KEY_TAKEN)
+
+
+def _apply_grant(overlay: Overlay, body: ConsentGrantBody, gateway: str, log_index: int) -> None:
+    overlay.set(grant_key(body.grant_id), GrantEntry(log_index, body.commitment, gateway, body.sequence, None).to_value())
+    _advance_sequence(overlay, gateway, body.sequence)
+
+
+def _apply_revoke(overlay: Overlay, body: ConsentRevokeBody, log_index: int) -> None:
+    key = grant_key(body.grant_id)
+    value = overlay.get(key)
+    assert value is not None
+    grant = GrantEntry.from_value(value)._replace(revoked=Revocation(log_index, body.sequence))
+    overlay.set(key, grant.to_value())
+    _advance_sequence(overlay, grant.gateway, body.sequence)
+
+
+def _apply_access_batch(overlay: Overlay, body: AccessBatchBody, gateway: str, log_index: int) -> None:
+    entry = AccessBatchEntry(log_index, body.first, body.last, body.leaves, body.root)
+    overlay.set(access_batch_key(gateway, sequence_at(overlay, gateway).batches), entry.to_value())
+    _advance_sequence(overlay, gateway, body.last, batches=1)
+
+
+def _advance_sequence(overlay: Overlay, gateway: str, last: int, *, batches: int = 0) -> None:
+    overlay.set(sequence_key(gateway), SequenceEntry(last, sequence_at(overlay, gateway).batches + batches).to_value())
 
 
 def _apply_party(overlay: Overlay, body: PartyBody, tx_id: bytes, log_index: int) -> None:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from chain.access_batch import AccessBatchBody
+from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import EncodingError, decode, encode
-from chain.errors import LedgerError
 from chain.keys import (
     PUBLIC_KEY_SIZE,
     SIGNATURE_SIZE,
@@ -24,36 +25,32 @@ from chain.keys import (
     labelled_hash,
     verify,
 )
+from chain.kinds import MAX_HEIGHT, Kind, TransactionInvalid, check_fields, is_count, is_hash
+
+__all__ = [
+    "BODIES",
+    "MAX_HEIGHT",
+    "MAX_TRANSACTION_BYTES",
+    "AccessBatchBody",
+    "AnchorBody",
+    "Body",
+    "ConsentGrantBody",
+    "ConsentRevokeBody",
+    "Kind",
+    "PartyAction",
+    "PartyBody",
+    "Role",
+    "Transaction",
+    "TransactionInvalid",
+    "parse_transaction",
+    "sign_transaction",
+]
 
 VERSION = 1
 MAX_TRANSACTION_BYTES = 4096
-MAX_HEIGHT = (1 << 63) - 1  # what the store's integers hold
 _SIGNATURE_TAIL = 3 + SIGNATURE_SIZE  # key 5, byte string head of 2 bytes, 64 bytes
-_NUMBERS = tuple(range(24))
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
-
-
-class TransactionInvalid(LedgerError):
-    """A transaction breaks a rule that needs no state; the message names the rule."""
-
-
-class Kind(IntEnum):
-    """Numbered for ever. Only those with a body in `BODIES` are known; a transaction of another kind is refused."""
-
-    PARTY = 1
-    ANCHOR = 2
-    RESEAL = 3
-    CONSENT_GRANT = 4
-    CONSENT_REVOKE = 5
-    ACCESS_BATCH = 6
-    EMERGENCY_ACCESS = 7
-    AUDIT_REPORT = 8
-    DELEGATE = 9
-    VOTE = 10
-    UNJAIL = 11
-    EVIDENCE = 12
-    TRANSFER = 13
 
 
 class PartyAction(IntEnum):
@@ -89,7 +86,7 @@ class PartyBody(Struct, frozen=True, gc=False):
     @classmethod
     def from_map(cls, body: dict[int, Any]) -> "PartyBody":
         """Raises `TransactionInvalid`."""
-        _check_fields(body, 6)
+        check_fields(body, 6)
         if type(body[0]) is not int or type(body[3]) is not int:
             raise TransactionInvalid("PARTY has an unknown action or role")
         try:
@@ -133,23 +130,29 @@ class AnchorBody(Struct, frozen=True, gc=False):
     @classmethod
     def from_map(cls, body: dict[int, Any]) -> "AnchorBody":
         """Raises `TransactionInvalid`."""
-        _check_fields(body, 5)
+        check_fields(body, 5)
         parsed = cls(body[0], body[1], body[2], body[3], body[4])
         parsed.check()
         return parsed
 
     def check(self) -> None:
         """Raises `TransactionInvalid` unless both hashes have 32 bytes and the counts are possible."""
-        if not _is_hash(self.digest) or not _is_hash(self.root):
+        if not is_hash(self.digest) or not is_hash(self.root):
             raise TransactionInvalid("ANCHOR has a hash of the wrong size")
-        if not (_is_count(self.size) and _is_count(self.bundles) and _is_count(self.leaves)):
+        if not (is_count(self.size) and is_count(self.bundles) and is_count(self.leaves)):
             raise TransactionInvalid("ANCHOR has an impossible count")
         if self.leaves < self.bundles:
             raise TransactionInvalid("ANCHOR has fewer leaves than bundles")
 
 
-Body = PartyBody | AnchorBody
-BODIES: dict[int, type[PartyBody] | type[AnchorBody]] = {Kind.PARTY: PartyBody, Kind.ANCHOR: AnchorBody}
+Body = PartyBody | AnchorBody | ConsentGrantBody | ConsentRevokeBody | AccessBatchBody
+BODIES: dict[int, type[Body]] = {
+    Kind.PARTY: PartyBody,
+    Kind.ANCHOR: AnchorBody,
+    Kind.CONSENT_GRANT: ConsentGrantBody,
+    Kind.CONSENT_REVOKE: ConsentRevokeBody,
+    Kind.ACCESS_BATCH: AccessBatchBody,
+}
 
 
 class Transaction(Struct, frozen=True, gc=False):
@@ -186,7 +189,7 @@ def parse_transaction(raw: bytes) -> Transaction:
         fields = decode(raw)
     except EncodingError as error:
         raise TransactionInvalid(f"a transaction does not decode: {error}") from None
-    _check_fields(fields, 6)
+    check_fields(fields, 6)
     version, kind, body, valid_until, signer, signature = fields.values()
     if type(version) is not int or version != VERSION:
         raise TransactionInvalid("a transaction has an unknown version")
@@ -204,16 +207,3 @@ def sign_transaction(body: Body, valid_until: int, key: SigningKey, chain_id: Ch
     fields = {0: VERSION, 1: int(body.kind), 2: body.to_map(), 3: valid_until, 4: key.public}
     signature = key.sign(TRANSACTION, chain_id, encode(fields))
     return parse_transaction(encode({**fields, 5: signature}))
-
-
-def _check_fields(fields: Any, count: int) -> None:
-    if type(fields) is not dict or tuple(fields) != _NUMBERS[:count]:
-        raise TransactionInvalid(f"a map does not have exactly the fields 0 to {count - 1}")
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value <= MAX_HEIGHT
-
-
-def _is_hash(value: Any) -> bool:
-    return type(value) is bytes and len(value) == 32

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.engine import EmbeddedEngine
 from chain.genesis import Delegate, Genesis, make_genesis
 from chain.keys import SigningKey
@@ -9,7 +10,7 @@ from chain.ledger import Ledger
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
-from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
+from chain.transactions import AccessBatchBody, AnchorBody, PartyAction, PartyBody, Role, sign_transaction
 from chain.verify import verify_chain
 from chain.watermark import create_watermark, read_marks
 
@@ -22,6 +23,7 @@ def key(name):
 
 
 GATEWAY = key("gateway")
+GATEWAY_ID = "gateway-00000000"
 DELEGATES = tuple(key(f"delegate {number}") for number in range(4))
 
 
@@ -36,6 +38,23 @@ def anchor(number, leaves=5):
     return AnchorBody(sha256(b"container %d" % number).digest(), 1000 + number, sha256(b"root %d" % number).digest(), 1, leaves)
 
 
+def grant(number, sequence, gateway=GATEWAY_ID):
+    """Grant `number`, by a one-time key of its own."""
+    one_time = key(f"grant {number}")
+    commitment = commit_terms(GENESIS.chain_id, sha256(b"salt %d" % number).digest(), b"terms %d" % number)
+    return ConsentGrantBody(one_time.public, commitment, sequence, sign_grant(one_time, GENESIS.chain_id, gateway, commitment))
+
+
+def revoke(number, sequence, gateway=GATEWAY_ID):
+    one_time = key(f"grant {number}")
+    return ConsentRevokeBody(one_time.public, sequence, sign_revoke(one_time, GENESIS.chain_id, gateway))
+
+
+def batch(first, last, leaves=None):
+    root = sha256(b"accesses %d to %d" % (first, last)).digest()
+    return AccessBatchBody(root, last - first + 1 if leaves is None else leaves, first, last)
+
+
 def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
     return make_genesis(
         network="test",
@@ -44,7 +63,7 @@ def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
         epoch_blocks=epoch_blocks,
         heartbeat_slots=heartbeat_slots,
         delegates=tuple(Delegate(f"delegate {number}", member.public) for number, member in enumerate(delegates)),
-        parties=(PartyBody(PartyAction.REGISTER, "gateway-00000000", "Gateway", Role.GATEWAY, GATEWAY.public, None),),
+        parties=(PartyBody(PartyAction.REGISTER, GATEWAY_ID, "Gateway", Role.GATEWAY, GATEWAY.public, None),),
     )
 
 

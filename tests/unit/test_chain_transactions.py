@@ -1,7 +1,8 @@
 import pytest
-from chain_case import GATEWAY, GENESIS, anchor, key, party
+from chain_case import GATEWAY, GATEWAY_ID, GENESIS, anchor, batch, grant, key, party, revoke
 from msgspec.structs import replace
 
+from chain.consent import commit_terms
 from chain.encoding import encode
 from chain.keys import ChainId, SignatureInvalid
 from chain.transactions import AnchorBody, Kind, PartyAction, PartyBody, Role, TransactionInvalid, parse_transaction, sign_transaction
@@ -16,7 +17,19 @@ def with_body(kind, body):
 
 
 @pytest.mark.parametrize(
-    "body", [ANCHOR, party(), party(PartyAction.SUSPEND), party(PartyAction.ROTATE, signing="own"), party(name="Zürich")]
+    "body",
+    [
+        ANCHOR,
+        party(),
+        party(PartyAction.SUSPEND),
+        party(PartyAction.ROTATE, signing="own"),
+        party(name="Zürich"),
+        grant(1, 1),
+        grant(1, (1 << 63) - 1),
+        revoke(1, 2),
+        batch(3, 3),
+        batch(3, 9, leaves=2),
+    ],
 )
 def test_what_was_signed_is_read_and_verifies(body):
     transaction = sign_transaction(body, 100, GATEWAY, CHAIN)
@@ -55,6 +68,8 @@ def test_a_changed_transaction_does_not_verify(change):
 
 
 P = party().to_map()
+G, R, B = grant(1, 5).to_map(), revoke(1, 6).to_map(), batch(7, 9).to_map()
+TOO_HIGH = 1 << 63
 BAD = {
     "no CBOR": b"\xff",
     "no map": encode([1]),
@@ -97,6 +112,45 @@ BAD = {
     "PARTY with key of text": with_body(1, {**P, 4: "a" * 32}),
     "PARTY suspended with a key": with_body(1, {**P, 0: 2}),
     "PARTY gateway without signing key": with_body(1, {**P, 3: 3}),
+    "GRANT with a field more": with_body(4, {**G, 4: 0}),
+    "GRANT with a field less": with_body(4, {number: G[number] for number in range(3)}),
+    "GRANT of a list": with_body(4, list(G.values())),
+    "GRANT with short grant id": with_body(4, {**G, 0: G[0][:31]}),
+    "GRANT with grant id of text": with_body(4, {**G, 0: "a" * 32}),
+    "GRANT with identity key": with_body(4, {**G, 0: b"\x01" + bytes(31)}),
+    "GRANT with a key off the curve": with_body(4, {**G, 0: b"\x02" + bytes(31)}),
+    "GRANT with short commitment": with_body(4, {**G, 1: bytes(31)}),
+    "GRANT with long commitment": with_body(4, {**G, 1: bytes(33)}),
+    "GRANT with commitment of text": with_body(4, {**G, 1: "a" * 32}),
+    "GRANT with sequence 0": with_body(4, {**G, 2: 0}),
+    "GRANT with negative sequence": with_body(4, {**G, 2: -1}),
+    "GRANT with sequence 2^63": with_body(4, {**G, 2: TOO_HIGH}),
+    "GRANT with sequence true": with_body(4, {**G, 2: True}),
+    "GRANT without sequence": with_body(4, {**G, 2: None}),
+    "GRANT with short signature": with_body(4, {**G, 3: bytes(63)}),
+    "GRANT with long signature": with_body(4, {**G, 3: bytes(65)}),
+    "GRANT with signature of text": with_body(4, {**G, 3: "a" * 64}),
+    "GRANT body as REVOKE": with_body(5, G),
+    "REVOKE body as GRANT": with_body(4, R),
+    "REVOKE with a field more": with_body(5, {**R, 3: 0}),
+    "REVOKE with short grant id": with_body(5, {**R, 0: R[0][:31]}),
+    "REVOKE with grant id of text": with_body(5, {**R, 0: "a" * 32}),
+    "REVOKE with sequence 0": with_body(5, {**R, 1: 0}),
+    "REVOKE with sequence 2^63": with_body(5, {**R, 1: TOO_HIGH}),
+    "REVOKE with sequence of bytes": with_body(5, {**R, 1: b"\x06"}),
+    "REVOKE with short signature": with_body(5, {**R, 2: bytes(63)}),
+    "REVOKE without signature": with_body(5, {**R, 2: None}),
+    "BATCH with a field more": with_body(6, {**B, 4: 0}),
+    "BATCH with short root": with_body(6, {**B, 0: bytes(31)}),
+    "BATCH with root of text": with_body(6, {**B, 0: "a" * 32}),
+    "BATCH of no leaves": with_body(6, {**B, 1: 0}),
+    "BATCH with leaves true": with_body(6, {**B, 1: True}),
+    "BATCH with more leaves than numbers": with_body(6, {**B, 1: 4}),
+    "BATCH of one leaf with two numbers": with_body(6, {**B, 1: 1}),
+    "BATCH from 0": with_body(6, {**B, 2: 0}),
+    "BATCH backwards": with_body(6, {**B, 2: 9, 3: 7}),
+    "BATCH to 2^63": with_body(6, {**B, 3: TOO_HIGH}),
+    "BATCH body as ANCHOR": with_body(2, B),
 }
 
 
@@ -106,7 +160,7 @@ def test_a_transaction_that_breaks_a_rule_is_refused(raw):
         parse_transaction(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in {Kind.PARTY, Kind.ANCHOR}])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in {1, 2, 4, 5, 6}])
 def test_kinds_of_later_are_numbered_and_refused(kind):
     with pytest.raises(TransactionInvalid, match="unknown kind"):
         parse_transaction(encode({**FIELDS, 1: int(kind)}))
@@ -131,3 +185,34 @@ def test_an_anchor_stays_small():
 
 def test_party_bodies_go_there_and_back():
     assert PartyBody.from_map(P) == party()
+
+
+def test_a_consents_signature_is_over_its_gateway_its_key_and_its_terms():
+    given, ended = grant(1, 5), revoke(1, 6)
+    given.verify_signature(CHAIN, GATEWAY_ID)
+    replace(given, sequence=99).verify_signature(CHAIN, GATEWAY_ID)  # its place is the gateway's to say
+    ended.verify_signature(CHAIN, GATEWAY_ID)
+    other = key("grant 2").public
+    forged = [
+        (given, CHAIN, "gateway-00000001"),
+        (given, ChainId(bytes(32)), GATEWAY_ID),
+        (replace(given, commitment=bytes(32)), CHAIN, GATEWAY_ID),
+        (replace(given, grant_id=other), CHAIN, GATEWAY_ID),
+        (replace(given, signature=ended.signature), CHAIN, GATEWAY_ID),
+        (ended, CHAIN, "gateway-00000001"),
+        (ended, ChainId(bytes(32)), GATEWAY_ID),
+        (replace(ended, grant_id=other), CHAIN, GATEWAY_ID),
+        (replace(ended, signature=given.signature), CHAIN, GATEWAY_ID),
+    ]
+    for body, chain_id, gateway in forged:
+        with pytest.raises(SignatureInvalid):
+            body.verify_signature(chain_id, gateway)
+
+
+def test_terms_are_hidden_by_a_salt_of_one_size():
+    salt = bytes(32)
+    assert len({commit_terms(CHAIN, salt, b"a"), commit_terms(CHAIN, b"\x01" + salt[1:], b"a"), commit_terms(CHAIN, salt, b"b")}) == 3
+    assert commit_terms(CHAIN, salt, b"a") != commit_terms(ChainId(salt), salt, b"a")
+    for wrong in (b"", salt[1:], salt + b"a"):
+        with pytest.raises(ValueError, match="32 bytes"):
+            commit_terms(CHAIN, wrong, b"a")
