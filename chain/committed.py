@@ -36,6 +36,11 @@ class Committed:
             raise LedgerDamaged(f"the stored state is not the one of height {height}")
         return cls(machine, tip, state)
 
+    def reload(self, store: LedgerStore) -> None:
+        """Reads again what is stored, after a write whose outcome is not known. Raises `LedgerDamaged`."""
+        stored = Committed.load(self.machine, store)
+        self.tip, self.state = stored.tip, stored.state
+
     def advance(self, final: FinalBlock, execution: Execution) -> None:
         """The block has become final and is durable."""
         self.state.commit(execution.overlay)

@@ -38,6 +38,7 @@ class EmbeddedEngine:
         self._store, self._committed = store, committed
         self._genesis = committed.machine.genesis
         self._delegates = {delegate.key: delegate for delegate in delegates}
+        self._is_behind = False  # whether a block may have become final without this object knowing
         if not set(self._delegates) <= {delegate.key for delegate in self._genesis.delegates}:
             raise ValueError("a key is not one of the genesis's delegates")
 
@@ -69,6 +70,9 @@ class EmbeddedEngine:
 
     def produce(self, now: float) -> FinalBlock | None:
         """See `chain.ports.Engine.produce`."""
+        if self._is_behind:
+            self._committed.reload(self._store)
+            self._is_behind = False
         proposal = self._store.proposal() or self._propose(self._genesis.slot_at(now))
         return None if proposal is None else self._finalise(self._signed(proposal), now)
 
@@ -109,8 +113,10 @@ class EmbeddedEngine:
         assert proposal.signature is not None
         final = FinalBlock(header, hash_, proposal.signature, proposal.transactions, votes)
         execution = self._execution(hash_)
+        self._is_behind = True  # until the store has answered: a commit whose answer is lost has happened all the same
         self._store.finalise(final, execution)
         self._committed.advance(final, execution)
+        self._is_behind = False
         return final
 
     def _collect(self, proposal: Proposal, height: int, hash_: bytes, now: float) -> tuple[Vote, ...]:

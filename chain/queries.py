@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select
 
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
-from chain.encoding import decode
+from chain.encoding import EncodingError, decode
 from chain.log import TileReader
 from chain.tables import block, log_entry, log_tile, proposal, state_entry, transaction_index
 
@@ -98,14 +98,22 @@ def index_rows(connection: Connection, tx_ids: Sequence[bytes]) -> dict[bytes, t
 
 
 def stored_proposal(connection: Connection) -> Proposal | None:
-    """The block that is not final yet."""
+    """The block that is not final yet. Raises `EncodingError`."""
     row = connection.execute(select(proposal)).first()
-    return None if row is None else Proposal(row.header, tuple(decode(row.transactions)), row.signature)
+    if row is None:
+        return None
+    transactions = decode(row.transactions)
+    if type(transactions) is not list or not all(type(raw) is bytes for raw in transactions):
+        raise EncodingError("the proposal's transactions are no list of byte strings")
+    return Proposal(row.header, tuple(transactions), row.signature)
 
 
 def votes_from(column: bytes) -> tuple[Vote, ...]:
-    """The votes as the `block` table has them."""
-    return tuple(Vote(delegate, signature) for delegate, signature in decode(column))
+    """The votes as the `block` table has them. Raises `EncodingError`."""
+    votes = decode(column)
+    if type(votes) is not list or not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in votes):
+        raise EncodingError("the votes are no list of pairs")
+    return tuple(Vote(delegate, signature) for delegate, signature in votes)
 
 
 def batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

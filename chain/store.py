@@ -79,8 +79,13 @@ class LedgerStore:
             return queries.stored_proposal(connection)
 
     def put_proposal(self, height: int, built: Proposal | None, rejections: Sequence[Rejection]) -> None:
-        """Stores what building gave: the unsigned block, if any, and the refused transactions with their reasons."""
+        """Stores what building gave: the unsigned block, if any, and the refused transactions with their reasons.
+
+        Raises `LedgerDamaged` for another height than the next: nothing may ever be signed for one that is final.
+        """
         with self.engine.begin() as connection:
+            if height != queries.height_of(connection) + 1:
+                raise LedgerDamaged(f"a block is proposed for height {height}, which is not the next one")
             if built is not None:
                 row = {"height": height, "header": built.header, "transactions": encode(built.transactions)}
                 connection.execute(insert(proposal), [row])

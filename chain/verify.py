@@ -1,6 +1,6 @@
 """Verifying a whole ledger: every block again from the genesis, then every derived row against what that gives (DESIGN 9, level ledger)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from chain import queries
 from chain.block import block_hash
+from chain.encoding import EncodingError
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.log import TILE_WIDTH
@@ -16,15 +17,15 @@ from chain.replay import Replay
 from chain.state import State
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
-from chain.tables import log_entry, log_tile, transaction_index
+from chain.tables import block, log_entry, log_tile, transaction_index
 
 StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value
 
 
-def verify_chain(store: LedgerStore, genesis: Genesis, known: Mapping[int, bytes] | None = None) -> Iterator[Finding]:
+def verify_chain(store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int, bytes]] = ()) -> Iterator[Finding]:
     """Every finding, as it is found; none means that the ledger is whole.
 
-    `known` maps heights to block hashes learnt elsewhere: from a delegate's watermark, a checkpoint, another copy. Without one a ledger
+    `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a checkpoint, another copy. Without one a ledger
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     """
     with store.engine.connect() as connection:
@@ -33,21 +34,36 @@ def verify_chain(store: LedgerStore, genesis: Genesis, known: Mapping[int, bytes
         last = queries.height_of(connection)
         for height in range(1, last + 1):
             yield from replay.block(connection, height)
-        yield from _check_known(connection, genesis, last, known or {})
+        yield from _check_known(connection, genesis, last, known)
+        yield from _check_bounds(connection)
         yield from _check_log_end(connection, replay, last)
         yield from _check_state_entries(connection, replay, last)
         yield from _check_index_size(connection, replay)
 
 
-def _check_known(connection: Connection, genesis: Genesis, last: int, known: Mapping[int, bytes]) -> Iterator[Finding]:
-    proposal = queries.stored_proposal(connection)
-    pending = None if proposal is None else block_hash(genesis.chain_id, proposal.header)
-    for height, hash_ in sorted(known.items()):
-        stored = queries.header_and_votes(connection, height)
-        if stored is None and height > last and not (height == last + 1 and hash_ == pending):
+def _check_known(connection: Connection, genesis: Genesis, last: int, known: Iterable[tuple[int, bytes]]) -> Iterator[Finding]:
+    pending = None
+    try:
+        proposal = queries.stored_proposal(connection)
+        pending = None if proposal is None else block_hash(genesis.chain_id, proposal.header)
+    except EncodingError:
+        yield Finding(Code.BLOCK_INVALID, f"height {last + 1}", "the stored proposal does not decode")
+    for height, hash_ in sorted(set(known)):
+        header = connection.scalar(select(block.c.header).where(block.c.height == height))
+        if header is None and height > last and not (height == last + 1 and hash_ == pending):
             yield Finding(Code.BLOCK_MISSING, f"height {height}", "the ledger ends before a block that is known elsewhere")
-        elif stored is not None and block_hash(genesis.chain_id, stored[0]) != hash_:
+        elif header is not None and block_hash(genesis.chain_id, header) != hash_:
             yield Finding(Code.BLOCK_INVALID, f"height {height}", "the block is not the one that is known elsewhere")
+
+
+def _check_bounds(connection: Connection) -> Iterator[Finding]:
+    """Rows before the first: no replay comes to them."""
+    heights = connection.scalar(select(func.count()).where(block.c.height < 1))
+    if heights:
+        yield Finding(Code.BLOCK_INVALID, "height 0", f"{heights} blocks lie before the first")
+    entries = connection.scalar(select(func.count()).where(log_entry.c.log_index < 0))
+    if entries:
+        yield Finding(Code.LOG_MISMATCH, "transaction -1", f"{entries} transactions lie before the first")
 
 
 def _check_log_end(connection: Connection, replay: Replay, last: int) -> Iterator[Finding]:

@@ -1,35 +1,45 @@
 """Audit level `ledger`: every block again from the genesis, every derived row against what that gives, and the delegates' own marks."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
+from sqlalchemy import func, select
+from sqlalchemy.exc import DatabaseError
+
+from chain import queries
 from chain.genesis import Genesis
-from chain.keys import SigningKey
-from chain.ledger import Ledger
 from chain.store import LedgerStore
+from chain.tables import log_entry
 from chain.verify import verify_chain
 from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
 from jobs.audit_report import Finding, Report
 
 
-def verify_ledger(store: LedgerStore, genesis: Genesis, watermarks: Iterable[tuple[Path, bytes]]) -> Report:
-    """The whole chain. `watermarks` are the delegates' files with their public keys: what a delegate voted for must still be there."""
-    head = Ledger(store, genesis).head()
-    checked = {"blocks": head.height if head else 0, "transactions": head.log_size if head else 0}
+def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
+    """The whole chain. `keys` holds the delegates' watermarks: what a delegate voted for must still be there.
+
+    A ledger without its watermarks could have been cut short, so a missing one is said as not checked.
+    """
+    marks, missing = _marks(genesis, keys)
+    try:
+        findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in verify_chain(store, genesis, marks))
+        return Report(_sizes(store), findings=findings, could_not_check=missing)
+    except DatabaseError as error:
+        return Report(could_not_check=(*missing, f"ledger.db cannot be read: {error.orig}"))
+
+
+def _marks(genesis: Genesis, keys: Path) -> tuple[list[Mark], tuple[str, ...]]:
+    """What each delegate of the genesis says it voted for last, and which of them cannot be read."""
     marks: list[Mark] = []
     missing: list[str] = []
-    for path, key in watermarks:
+    for delegate in genesis.delegates:
         try:
-            voted = read_marks(path, genesis.chain_id, key).get(Duty.VOTE)
+            marks += [mark for duty, mark in read_marks(keys / f"{delegate.name}.watermark", genesis.chain_id, delegate.key).items() if duty is Duty.VOTE]
         except WatermarkUnusable as error:
             missing.append(str(error))
-            continue
-        if voted is not None:
-            marks.append(voted)
-    findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in verify_chain(store, genesis, dict(marks)))
-    return Report(checked=checked, findings=findings, could_not_check=tuple(missing))
+    return marks, tuple(missing)
 
 
-def delegate_watermarks(key_paths: Iterable[Path], keys: Iterable[SigningKey]) -> list[tuple[Path, bytes]]:
-    """Each delegate's watermark file with its public key."""
-    return [(path.with_suffix(".watermark"), key.public) for path, key in zip(key_paths, keys, strict=True)]
+def _sizes(store: LedgerStore) -> dict[str, int]:
+    with store.engine.connect() as connection:
+        transactions = connection.scalar(select(func.count()).select_from(log_entry)) or 0
+        return {"blocks": queries.height_of(connection), "transactions": transactions}

@@ -4,9 +4,11 @@ from hashlib import sha256
 
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.engine import EmbeddedEngine
+from chain.execution import Execution
 from chain.genesis import Delegate, Genesis, make_genesis
 from chain.keys import SigningKey
 from chain.ledger import Ledger
+from chain.log import LogHead
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
@@ -76,6 +78,38 @@ def genesis_state():
     return State(lambda buckets: [(key, value) for key, value in entries if bucket_of(key) in buckets], entries)
 
 
+class MemoryChain:
+    """Blocks executed one after the other in memory, by one delegate, unsigned."""
+
+    def __init__(self):
+        self.entries = dict(StateMachine(GENESIS).genesis_entries())
+        self.state = State(self._read, sorted(self.entries.items()))
+        self.log, self.height = LogHead(), 0
+        self._begin()
+
+    def _read(self, buckets):
+        return [(key, value) for key, value in self.entries.items() if bucket_of(key) in buckets]
+
+    def _begin(self):
+        self.height += 1
+        self.execution = Execution(GENESIS.chain_id, self.height, self.log, self.state)
+
+    @property
+    def log_index(self):
+        """Of the next transaction."""
+        return self.log.size + len(self.execution.recorded)
+
+    def record(self, raw):
+        """Raises `TransactionRefused`."""
+        self.execution.record(self.execution.read([raw])[0])
+
+    def end_block(self):
+        self.entries.update(self.execution.overlay.changes)
+        self.state.commit(self.execution.overlay)
+        self.log = self.execution.log()
+        self._begin()
+
+
 class SmallChain:
     """`produce` makes the block of the next slot; `reopen` forgets all that is not on disk, as a crash does."""
 
@@ -134,7 +168,7 @@ class SmallChain:
     def known(self):
         """What the delegates' watermarks say they have voted for."""
         marks = [read_marks(self.watermark(member), self.genesis.chain_id, member.public) for member in self.keys]
-        return dict(mark["voted"] for mark in marks if "voted" in mark)
+        return [mark["voted"] for mark in marks if "voted" in mark]
 
-    def findings(self, known=None):
+    def findings(self, known=()):
         return [(finding.code.value, finding.subject) for finding in verify_chain(self.store, self.genesis, known)]

@@ -45,16 +45,10 @@ def audit_report(settings: Settings, levels: tuple[str, ...]) -> Report:
 
 
 def _ledger(settings: Settings) -> Report:
-    from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
-    from jobs.audit_ledger import delegate_watermarks, verify_ledger
+    from jobs.audit_ledger import verify_ledger
 
-    paths = delegate_key_paths(settings.keys_path)
-    try:
-        watermarks = delegate_watermarks(paths, [read_key(path) for path in paths])
-    except KeyFileUnusable as error:
-        raise CouldNot(str(error)) from error
     with opened_ledger(settings) as (store, genesis):
-        return verify_ledger(store, genesis, watermarks)
+        return verify_ledger(store, genesis, settings.keys_path)
 
 
 def _storage(settings: Settings) -> Report:

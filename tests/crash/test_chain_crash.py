@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chain_case import DELEGATES, GENESIS, SmallChain, anchor
+from chain_case import DELEGATES, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, revoke
 
 from chain import keys
 from chain.block import Header, block_hash
 from chain.encoding import decode
+from chain.entries import GrantEntry, Revocation
 from chain.store import LedgerStore
 
 STEPS = ["put_proposal", "watermark produced", "put_signature", *["watermark voted"] * 4, "finalise"]
@@ -43,6 +44,15 @@ class Plan:
         if last:
             raise Crash(name)
         return result
+
+
+class PlanOnce(Plan):
+    """Fails at one step only: the process lives on, and what it holds in memory must not be behind the disk."""
+
+    def around(self, name, step):
+        if len(self.taken) > self.steps:
+            return step()
+        return super().around(name, step)
 
 
 class WatchedKey:
@@ -147,6 +157,30 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(chain, step, persisted):
     check_whole(chain, 4)
 
 
+CONSENTS = (grant(1, 1), grant(2, 2), batch(3, 5), revoke(1, 6), batch(7, 7))
+
+
+@pytest.mark.parametrize("persisted", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=[f"{number} {name}" for number, name in enumerate(STEPS)])
+def test_a_crash_at_any_step_keeps_consents_and_accesses_in_their_order(chain, step, persisted):
+    """One sequence number lost, doubled or overtaken on the way back, and what follows it is refused."""
+    chain.submit(*CONSENTS)
+    crash(chain, step, persisted=persisted)
+    chain.restart()
+    chain.submit(*CONSENTS, revoke(2, 8), first_source=chain.next_source - len(CONSENTS))
+    while chain.ledger().pending() or chain.store.proposal():
+        assert chain.produce() is not None
+    ledger = chain.ledger()
+    assert (ledger.rejected(), ledger.last_sequence(GATEWAY_ID), ledger.head().log_size) == ([], 8, 7)
+    assert [ledger.grant(grant(number, number).grant_id) for number in (1, 2)] == [
+        GrantEntry(number, grant(number, number).commitment, GATEWAY_ID, number, revoked)
+        for number, revoked in ((1, Revocation(4, 6)), (2, Revocation(6, 8)))
+    ]
+    assert [ledger.access_batch_of(GATEWAY_ID, number) for number in range(1, 9)] == [None, None, 3, 3, 3, None, 5, None]
+    assert chain.findings(chain.known()) == []
+    assert all(len(hashes) == 1 for hashes in chain.signed_hashes.values()), "a key signed two hashes at one height"
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("persisted", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("second", range(len(STEPS)))
@@ -184,14 +218,16 @@ PRODUCER = """
 import sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
-from chain_case import SmallChain, DELEGATES, GENESIS, anchor
+from chain_case import SmallChain, DELEGATES, GENESIS, anchor, batch, grant, revoke
 chain = SmallChain.__new__(SmallChain)
 chain.folder, chain.genesis, chain.keys = Path(sys.argv[3]), GENESIS, DELEGATES
 chain.url, chain.slot = f"sqlite:///{chain.folder}/ledger.db", int(sys.argv[4])
 chain.open()
 print("ready", flush=True)
 for number in range(int(sys.argv[4]), 1000000):
-    chain.engine.submit(chain.signed(anchor(number)), number)
+    at = 4 * number
+    bodies = anchor(number), grant(number, at + 1), batch(at + 2, at + 2), revoke(number, at + 3)
+    chain.engine.submit_all([(chain.signed(body), at + place) for place, body in enumerate(bodies)])
     print(number, flush=True)
     chain.produce()
 """
@@ -223,6 +259,25 @@ def test_kill_minus_nine(tmp_path, rounds):
     while chain.ledger().pending() or chain.store.proposal():
         chain.produce()
     assert len(acknowledged) > rounds
-    assert all(chain.ledger().anchor_of(anchor(number).digest) is not None for number in acknowledged)
+    ledger = chain.ledger()
+    assert all(ledger.anchor_of(anchor(number).digest) is not None for number in acknowledged)
+    for number in acknowledged:
+        given, read = ledger.grant(grant(number, 1).grant_id), ledger.access_batch_of(GATEWAY_ID, 4 * number + 2)
+        assert (given.sequence, given.revoked.sequence) == (4 * number + 1, 4 * number + 3)
+        assert given.log_index < read < given.revoked.log_index
+    assert ledger.rejected() == []
     assert chain.findings(chain.known()) == []
     chain.close()
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+@pytest.mark.parametrize("step", range(8))
+def test_an_engine_goes_on_after_a_write_whose_answer_was_lost(chain, step, persisted):
+    plan = PlanOnce(step, persisted=persisted)
+    chain.restart(plan)
+    chain.submit(anchor(1))
+    with pytest.raises(Crash):
+        chain.produce()
+    for number in range(2, 5):
+        chain.record(anchor(number))
+    check_whole(chain, 5)

@@ -1,7 +1,21 @@
 """Slots, pool, blocks: the engine on a real database in a temporary folder."""
 
 import pytest
-from chain_case import DELEGATES, GENESIS, STARTED_AT, SmallChain, anchor, genesis_bytes, key, party
+from chain_case import (
+    DELEGATES,
+    GATEWAY_ID,
+    GENESIS,
+    STARTED_AT,
+    SmallChain,
+    anchor,
+    batch,
+    genesis_bytes,
+    grant,
+    key,
+    party,
+    revoke,
+)
+from msgspec.structs import replace
 
 from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, BlockInvalid
 from chain.database import LedgerMissing
@@ -15,7 +29,7 @@ from chain.schedule import producer_index
 from chain.state_machine import Candidate, _fitting
 from chain.store import LedgerDamaged, LedgerStore
 from chain.tables import log_tile, state_entry
-from chain.transactions import TransactionInvalid
+from chain.transactions import TransactionInvalid, parse_transaction
 from chain.watermark import WatermarkUnusable
 
 
@@ -160,6 +174,50 @@ def test_parties_are_found_with_their_present_keys(chain):
     )
 
 
+def test_grants_are_found_as_they_stand(chain):
+    chain.record(anchor(0), grant(1, 1), grant(2, 2))
+    ledger = chain.ledger()
+    given = ledger.grant(grant(1, 1).grant_id)
+    assert (given.log_index, given.sequence, given.commitment, given.gateway) == (1, 1, grant(1, 1).commitment, GATEWAY_ID)
+    assert given.is_in_force_at(2)
+    assert ledger.grant(grant(3, 1).grant_id) is None
+    chain.record(revoke(1, 4))
+    ended = ledger.grant(grant(1, 1).grant_id)
+    assert (ended.log_index, ended.revoked) == (1, (3, 4))
+    assert parse_transaction(ledger.prove(3).transaction).body == revoke(1, 4)
+    assert ledger.grant(grant(2, 2).grant_id).revoked is None
+    assert ledger.last_sequence(GATEWAY_ID) == 4
+    chain.reopen()
+    chain.record(revoke(2, 5))
+    assert chain.ledger().grant(grant(2, 2).grant_id).revoked == (4, 5)
+    assert chain.findings(chain.known()) == []
+
+
+def test_the_batch_of_a_number_is_found(chain):
+    ledger = chain.ledger()
+    assert ledger.access_batch_of(GATEWAY_ID, 1) is None
+    assert ledger.last_sequence(GATEWAY_ID) == 0
+    spans = [(2, 4), (6, 6), (7, 9), (20, 30)]
+    chain.record(grant(1, 1), batch(2, 4), grant(2, 5), batch(6, 6), batch(7, 9))
+    chain.record(revoke(1, 19), batch(20, 30, leaves=2))
+    indices = dict(zip(spans, (1, 3, 4, 6), strict=True))
+    for number in range(40):
+        due = next((index for (first, last), index in indices.items() if first <= number <= last), None)
+        assert ledger.access_batch_of(GATEWAY_ID, number) == due
+    assert ledger.access_batch_of("gateway-00000001", 3) is None
+    assert ledger.last_sequence(GATEWAY_ID) == 30
+    assert chain.findings() == []
+
+
+def test_a_grant_that_came_too_late_is_given_a_new_place_without_its_key(chain):
+    """The one-time key's signature does not cover the number, so the gateway can put right what it let pass."""
+    chain.submit(batch(5, 9), grant(1, 3))
+    chain.produce()
+    assert [item.reason for item in chain.ledger().rejected()] == [Reason.SEQUENCE_PASSED]
+    chain.record(replace(grant(1, 3), sequence=10))
+    assert chain.ledger().grant(grant(1, 3).grant_id).sequence == 10
+
+
 def chain_action(name):
     from chain.transactions import PartyAction
 
@@ -220,8 +278,6 @@ def test_a_vote_that_does_not_come_or_hold_is_not_counted(chain, fault):
 
 def test_a_voter_executes_for_itself(chain):
     """A proposal whose roots are not what execution gives is signed by nobody, not even its producer."""
-    from msgspec.structs import replace
-
     from chain.block import Header, Proposal
 
     chain.submit(anchor(1))
@@ -244,7 +300,7 @@ def test_a_voter_executes_for_itself(chain):
         voter.vote(Proposal(honest.header, honest.transactions, bytes(64)), chain.now())
     with pytest.raises(BlockInvalid, match="not begun"):
         voter.vote(honest, chain.now() - 4)
-    assert chain.known() == {}
+    assert chain.known() == []
     assert chain.produce(slots=0).header.height == 1
 
 

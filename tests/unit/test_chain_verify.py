@@ -3,16 +3,22 @@
 import sqlite3
 
 import pytest
-from chain_case import DELEGATES, GENESIS, SmallChain, anchor, party
+from chain_case import DELEGATES, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
+from msgspec.structs import replace
 
 from chain.block import Header
 from chain.encoding import decode, encode
-from chain.entries import anchor_key, party_key
+from chain.entries import GrantEntry, access_batch_key, anchor_key, grant_key, party_key, sequence_key
+from chain.execution import Execution, Recorded
+from chain.merkle import leaf_hash
+from chain.rules import Envelope, apply_body
+from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.verify import verify_chain
 
 HEIGHTS = 9
 TRANSACTIONS = 2 * HEIGHTS
+CONSENTS = [(anchor(1),), (grant(1, 1), grant(2, 2)), (batch(3, 6),), (revoke(1, 7),), (batch(8, 9, leaves=2),), (revoke(2, 12),)]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +27,7 @@ def sound(tmp_path_factory):
     chain = SmallChain(tmp_path_factory.mktemp("sound"))
     for number in range(HEIGHTS):
         chain.record(anchor(number), party(client_id=f"hospital-{number:08x}", attestation=f"attest {number}"))
-    chain.known_hashes = {height: chain.ledger().block(height).hash for height in range(1, HEIGHTS + 1)}
+    chain.known_hashes = [(height, chain.ledger().block(height).hash) for height in range(1, HEIGHTS + 1)]
     assert chain.findings(chain.known_hashes) == []
     chain.close()
     return chain
@@ -30,10 +36,31 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def tamper(sound, tmp_path):
     """Runs statements on a copy and returns the findings as (code, subject) pairs."""
+    return tampering(sound, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def consented(tmp_path_factory):
+    """Six blocks: an anchor, then grants, a batch, a revoke, a batch, another revoke; log indices are those of `CONSENTS`."""
+    chain = SmallChain(tmp_path_factory.mktemp("consented"))
+    for bodies in CONSENTS:
+        chain.record(*bodies)
+    assert chain.findings() == []
+    chain.close()
+    return chain
+
+
+@pytest.fixture
+def tamper_consents(consented, tmp_path):
+    """As `tamper`, on the chain of consents."""
+    return tampering(consented, tmp_path)
+
+
+def tampering(sound, tmp_path):
     with sqlite3.connect(sound.folder / "ledger.db") as original, sqlite3.connect(tmp_path / "ledger.db") as copy:
         original.backup(copy)
 
-    def run(*statements, known=None):
+    def run(*statements, known=()):
         with sqlite3.connect(tmp_path / "ledger.db") as connection:
             for statement, *values in statements:
                 assert connection.execute(statement, values).rowcount > 0, "the statement changed nothing"
@@ -108,8 +135,6 @@ HEADER_FIELDS = {
 @pytest.mark.parametrize("field", HEADER_FIELDS)
 @pytest.mark.parametrize("height", [1, 4, HEIGHTS])
 def test_an_edited_header(sound, tamper, field, height):
-    from msgspec.structs import replace
-
     header = Header.from_bytes(read(sound, "SELECT header FROM block WHERE height = ?", height))
     value = HEADER_FIELDS[field]
     if getattr(header, field) == value:
@@ -188,13 +213,12 @@ def test_a_chain_truncated_with_all_that_is_derived(sound, tamper):
         shorter.record(anchor(number), party(client_id=f"hospital-{number:08x}", attestation=f"attest {number}"))
     assert shorter.findings() == []
     assert shorter.findings(sound.known()) == [("block-missing", f"height {HEIGHTS}")]
-    assert shorter.findings({5: bytes(32)}) == [("block-invalid", "height 5")]
+    assert shorter.findings([(5, bytes(32))]) == [("block-invalid", "height 5")]
     shorter.close()
 
 
 def test_a_block_that_its_delegate_did_not_own(tmp_path):
     """Signed, voted and executed, but out of turn: a whole quorum that broke the schedule."""
-    from chain.state_machine import StateMachine
 
     class Disordered(StateMachine):
         def producer(self, tip, slot):
@@ -269,3 +293,100 @@ def test_an_impossible_log_size_is_survived(sound, tamper, size):
     found = tamper(("UPDATE block SET log_size = ?, signature = ? WHERE height = 4", size, flip(signature, 0)))
     assert ("block-invalid", "height 4") in found
     assert ("log-mismatch", "height 4") in found
+
+
+CONSENT_PLACES = {1: "height 2", 2: "height 2", 3: "height 3", 4: "height 4", 5: "height 5", 6: "height 6"}
+
+
+@pytest.mark.parametrize("place", [20, 60, 75, 130, -80, -1])
+@pytest.mark.parametrize("index", CONSENT_PLACES)
+def test_an_edited_consent_or_batch(consented, tamper_consents, index, place):
+    raw = read(consented, "SELECT raw FROM log_entry WHERE log_index = ?", index)
+    found = tamper_consents(("UPDATE log_entry SET raw = ? WHERE log_index = ?", flip(raw, place % len(raw)), index))
+    assert {("transaction-invalid", CONSENT_PLACES[index]), ("log-mismatch", CONSENT_PLACES[index])} <= set(found)
+
+
+REPLACED = {
+    "a grant under another number": (1, grant(1, 2)),
+    "a grant of another key": (1, grant(3, 1)),
+    "a batch of fewer leaves": (3, batch(3, 6, leaves=2)),
+    "a batch that begins earlier": (5, batch(1, 9)),
+    "a batch that ends later": (5, batch(8, 11)),
+    "a revoke under a later number": (4, revoke(1, 9)),
+    "a revoke of another grant": (4, revoke(2, 7)),
+}
+
+
+@pytest.mark.parametrize(("index", "body"), REPLACED.values(), ids=REPLACED)
+def test_a_consent_or_batch_that_its_gateway_signed_anew(consented, tamper_consents, index, body):
+    """The gateway itself would have it otherwise, with valid signatures: what is final says no."""
+    raw = consented.signed(body)
+    found = tamper_consents(("UPDATE log_entry SET raw = ? WHERE log_index = ?", raw, index))
+    assert ("log-mismatch", CONSENT_PLACES[index]) in found
+
+
+@pytest.mark.parametrize("index", CONSENT_PLACES)
+def test_a_missing_consent_or_batch(tamper_consents, index):
+    found = tamper_consents(("DELETE FROM log_entry WHERE log_index = ?", index))
+    assert {("transaction-invalid", CONSENT_PLACES[index]), ("log-mismatch", CONSENT_PLACES[index])} <= set(found)
+
+
+CONSENT_ENTRIES = {
+    "grant": grant_key(grant(1, 1).grant_id),
+    "batch": access_batch_key(GATEWAY_ID, 0),
+    "last batch": access_batch_key(GATEWAY_ID, 1),
+    "sequence": sequence_key(GATEWAY_ID),
+}
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE state_entry SET value = X'00' WHERE entry_key = ?", "DELETE FROM state_entry WHERE entry_key = ?"]
+)
+@pytest.mark.parametrize("key", CONSENT_ENTRIES.values(), ids=CONSENT_ENTRIES)
+def test_an_edited_or_missing_state_row_of_a_consent(tamper_consents, statement, key):
+    assert tamper_consents((statement, key)) == [("state-mismatch", f"state entry {key.hex()}")]
+
+
+def test_a_revoke_taken_out_of_the_state(consented, tamper_consents):
+    """The row that would bring a revoked grant back to life."""
+    key = CONSENT_ENTRIES["grant"]
+    entry = GrantEntry.from_value(read(consented, "SELECT value FROM state_entry WHERE entry_key = ?", key))
+    alive = entry._replace(revoked=None).to_value()
+    found = tamper_consents(("UPDATE state_entry SET value = ? WHERE entry_key = ?", alive, key))
+    assert found == [("state-mismatch", f"state entry {key.hex()}")]
+
+
+class Lenient(Execution):
+    """Records whatever is well formed."""
+
+    def record(self, transaction):
+        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY_ID)
+        apply_body(self.overlay, transaction.body, envelope, self._start.size + len(self.recorded))
+        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), None))
+
+
+class LenientMachine(StateMachine):
+    def execution(self, tip, state):
+        return Lenient(GENESIS.chain_id, tip.height + 1, tip.log, state)
+
+
+BROKEN_RULES = {
+    "a grant of no one-time key": grant(1, 6, gateway="gateway-00000001"),
+    "a grant a second time": grant(7, 6),
+    "an access before what is recorded": batch(1, 5),
+    "a revoke before the grant": revoke(7, 2),
+    "a revoke of no one-time key": replace(revoke(7, 6), signature=bytes(64)),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN_RULES.values(), ids=BROKEN_RULES)
+def test_a_quorum_that_broke_a_rule_of_consent(tmp_path, body):
+    """All delegates agreed on what the rules refuse; the replay does not."""
+    chain = SmallChain(tmp_path)
+    chain.record(grant(7, 5))
+    chain.engine._committed.machine = LenientMachine(GENESIS)
+    assert len(chain.record(body).votes) == 4
+    found = chain.findings()
+    assert found[0] == ("transaction-invalid", "height 2")
+    assert all(code in {"transaction-invalid", "state-mismatch", "index-mismatch"} for code, _ in found)
+    chain.close()
