@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from gateway.index.database import Index
 
@@ -16,6 +16,12 @@ _TAKE = text(
     "INSERT INTO sequence (name, next) VALUES (:name, :count + 1) "
     "ON CONFLICT (name) DO UPDATE SET next = sequence.next + :count RETURNING next"
 )
+
+
+def take(connection: Connection, name: str, count: int) -> range:
+    """The next `count` numbers of the sequence `name`, from 1 on; they are given back if the unit of `connection` is not committed."""
+    end: int = connection.execute(_TAKE, {"name": name, "count": count}).scalar_one()
+    return range(end - count, end)
 
 
 class RowNumbers:
@@ -42,5 +48,4 @@ class RowNumbers:
 
     def _block(self, count: int) -> range:
         with self._index.atomic() as connection:
-            end: int = connection.execute(_TAKE, {"name": self._name, "count": count}).scalar_one()
-        return range(end - count, end)
+            return take(connection, self._name, count)

@@ -182,6 +182,28 @@ submission = Table(
 )
 
 outbox = Table(
+consent_grant = Table(
+    "consent_grant",
+    metadata,
+    Column("row", Key, primary_key=True),  # from the row numbers of resources: the source of the Consent's id
+    Column("grant_id", LargeBinary, nullable=False, unique=True),  # one-time public key: what the ledger knows it by
+    Column("archive", Key, ForeignKey("archive.row"), nullable=False),
+    Column("grantee", Key, ForeignKey("party.row"), nullable=False),
+    Column("types", Text, nullable=False),  # resource types, space between
+    Column("purposes", Text, nullable=False),  # v3 ActReason codes, space between
+    Column("rights", Text, nullable=False),  # read | write, space between
+    Column("starts_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),  # the first second in which it no longer holds
+    Column("sequence", BigInteger, nullable=False, unique=True),  # in the commit sequence
+    Column("revoked_at_sequence", BigInteger, unique=True),
+    Column("granted_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    Column("content", LargeBinary, nullable=False),  # 8-byte token of the Consent, the archive's row number in it
+    Column("sealed", LargeBinary, nullable=False),  # the Consent itself, by the keyring
+)
+Index("consent_grant_grantee", consent_grant.c.grantee, consent_grant.c.archive)
+Index("consent_grant_archive", consent_grant.c.archive, consent_grant.c.content)
+
     "outbox",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),

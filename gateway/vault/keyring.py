@@ -81,12 +81,21 @@ class ArchiveSecret:
     """The 32-byte secret that gateway and patient share; what derives from it links nothing for others."""
 
     def __init__(self, secret: bytes) -> None:
+        self._secret = secret
         self._bundle_ids = Prf(primitives.derive(secret, primitives.BUNDLE_ID_KEY))
         self.token_key = primitives.derive(secret, primitives.TOKEN_KEY)  # for the blind tokens of codes
 
     def bundle_id(self, number: int) -> bytes:
         """The 16-byte id of the archive's bundle `number`: who knows the secret sees when one is withheld."""
         return self._bundle_ids.digest(number.to_bytes(8, "big"))[:16]
+
+    def grant_seed(self, consent_id: bytes) -> bytes:
+        """32 bytes: the seed of the one-time key that grants and revokes the Consent with this 16-byte id, and signs nothing else."""
+        return primitives.derive(self._secret, primitives.GRANT_SEED, consent_id)
+
+    def grant_salt(self, consent_id: bytes) -> bytes:
+        """32 bytes: the salt of the ledger's commitment to that Consent's terms."""
+        return primitives.derive(self._secret, primitives.GRANT_SALT, consent_id)
 
 
 class Keyring:

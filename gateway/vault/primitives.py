@@ -9,6 +9,8 @@
 - keyring-item: from the key-encryption key and a random 32-byte salt, for AES-256-GCM with nonce zero. The salt is new for each item, so
   every such key encrypts exactly one plaintext.
 - bundle-id-key, token-key: HMAC keys from an archive's secret; no encryption.
+- grant-seed, grant-salt: from an archive's secret and the id of a Consent: a signing key used for that grant alone, and the salt of the
+  commitment to its terms. Who knows the secret finds both again; to all others two grants of one patient have nothing in common.
 - record-commitment, recipient-key-id: hashes.
 
 The plain AES of record ids (`IdCipher`) is a permutation of row numbers, not an encryption of content: equal rows must give equal ids.
@@ -42,6 +44,8 @@ BUNDLE_WRAP = b"fhir-anchor/bundle-wrap/v1"
 KEYRING_ITEM = b"fhir-anchor/keyring-item/v1"
 BUNDLE_ID_KEY = b"fhir-anchor/bundle-id-key/v1"
 TOKEN_KEY = b"fhir-anchor/token-key/v1"
+GRANT_SEED = b"fhir-anchor/grant-seed/v1"
+GRANT_SALT = b"fhir-anchor/grant-salt/v1"
 RECIPIENT_KEY_ID = b"fhir-anchor/recipient-key-id/v1"
 RECORD_COMMITMENT = b"fhir-anchor/record-commitment/v1"
 

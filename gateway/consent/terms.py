@@ -1,0 +1,30 @@
+"""What a consent permits, as its patient said it, and the bytes of it that the ledger's commitment is made over (DESIGN 5 and 6)."""
+
+from dataclasses import dataclass
+
+from chain.encoding import encode
+from gateway.consent.decision import Right
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Times in seconds since the epoch; `ends_at` is the first second in which it no longer holds."""
+
+    grantee: str  # client id
+    types: frozenset[str]  # FHIR resource types
+    purposes: frozenset[str]  # v3 ActReason codes
+    rights: frozenset[Right]
+    starts_at: int
+    ends_at: int
+
+    def to_bytes(self, consent_id: bytes, archive_key_id: bytes) -> bytes:
+        """CBOR of {0: format, 1: id of the Consent (16 bytes), 2: key id of the archive (16), 3: grantee, 4: types, 5: purposes, 6: rights,
+        7: starts_at, 8: ends_at}.
+
+        Texts in ascending order. Stored nowhere: they follow from the grant's row, and are for ever what was committed to.
+        """
+        places = {0: FORMAT, 1: consent_id, 2: archive_key_id, 3: self.grantee}
+        sets = {4: sorted(self.types), 5: sorted(self.purposes), 6: sorted(self.rights)}
+        return encode({**places, **sets, 7: self.starts_at, 8: self.ends_at})

@@ -1,0 +1,131 @@
+"""What patients granted and revoked, and the one commit sequence that grants, revokes and accesses share (DESIGN 2, sharing).
+
+A number of the sequence is taken in the unit that writes what it numbers. Units are written one at a time, so the numbers ascend in commit
+order without gaps; the outbox has the same order, which the ledger insists on.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from gateway.consent.decision import Grant, Right
+from gateway.consent.terms import Terms
+from gateway.index import row_numbers
+from gateway.index import schema as t
+from gateway.index.resource_types import PATIENT
+
+_SEQUENCE = "commit"
+_CHUNK = 500  # archives in one statement
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRow:
+    """A grant with what its Consent is written from. Times in milliseconds since the epoch."""
+
+    grant: Grant
+    granted_ms: int
+    revoked_ms: int | None
+    sealed: bytes  # the Consent, for the keyring
+
+
+def next_sequence(connection: Connection) -> int:
+    """The next number of the commit sequence, from 1 on; `connection` must write, in the same unit, what it numbers."""
+    return row_numbers.take(connection, _SEQUENCE, 1)[0]
+
+
+def grants_for(connection: Connection, grantee: int, archives: Collection[int]) -> list[Grant]:
+    """All that was ever granted to the party of that row on these archives, ended and revoked ones included: `decide` tells."""
+    ordered, found = sorted(archives), []
+    for start in range(0, len(ordered), _CHUNK):
+        query = _query().where(t.consent_grant.c.grantee == grantee, t.consent_grant.c.archive.in_(ordered[start : start + _CHUNK]))
+        found += [_row(row).grant for row in connection.execute(query)]
+    return found
+
+
+def grants_of(connection: Connection, archive: int) -> list[ConsentRow]:
+    """All that was ever granted on an archive, the first first."""
+    query = _query().where(t.consent_grant.c.archive == archive).order_by(t.consent_grant.c.sequence)
+    return [_row(row) for row in connection.execute(query)]
+
+
+def find(connection: Connection, row: int, archive: int) -> ConsentRow | None:
+    """The grant of that row number if it is on this archive."""
+    found = connection.execute(_query().where(t.consent_grant.c.row == row, t.consent_grant.c.archive == archive)).one_or_none()
+    return None if found is None else _row(found)
+
+
+def find_equal(connection: Connection, archive: int, content: bytes) -> ConsentRow | None:
+    """A grant on `archive` that stands and was made by a Consent of the same content token."""
+    is_it = (t.consent_grant.c.archive == archive, t.consent_grant.c.content == content, t.consent_grant.c.revoked_at_sequence.is_(None))
+    found = connection.execute(_query().where(*is_it).order_by(t.consent_grant.c.sequence).limit(1)).one_or_none()
+    return None if found is None else _row(found)
+
+
+def write(
+    connection: Connection,
+    *,
+    row: int,
+    grant_id: bytes,
+    archive: int,
+    grantee: int,
+    terms: Terms,
+    sequence: int,
+    granted_ms: int,
+    content: bytes,
+    sealed: bytes,
+) -> ConsentRow:
+    """Write a grant; its CONSENT_GRANT belongs into the same unit."""
+    connection.execute(
+        insert(t.consent_grant).values(
+            row=row,
+            grant_id=grant_id,
+            archive=archive,
+            grantee=grantee,
+            types=" ".join(sorted(terms.types)),
+            purposes=" ".join(sorted(terms.purposes)),
+            rights=" ".join(sorted(terms.rights)),
+            starts_at=terms.starts_at,
+            ends_at=terms.ends_at,
+            sequence=sequence,
+            granted_ms=granted_ms,
+            content=content,
+            sealed=sealed,
+        )
+    )
+    return cast(ConsentRow, find(connection, row, archive))
+
+
+def revoke(connection: Connection, row: int, sequence: int, now_ms: int) -> None:
+    """End a grant that stands; its CONSENT_REVOKE belongs into the same unit."""
+    stands = (t.consent_grant.c.row == row, t.consent_grant.c.revoked_at_sequence.is_(None))
+    connection.execute(update(t.consent_grant).where(*stands).values(revoked_at_sequence=sequence, revoked_ms=now_ms))
+
+
+def patient_resource(connection: Connection, archive: int) -> int | None:
+    """The row of the first live Patient resource of an archive."""
+    is_live = (t.resource.c.archive == archive, t.resource.c.type == PATIENT, t.resource.c.version > 0, t.resource.c.deleted == 0)
+    return connection.scalar(select(t.resource.c.row).where(*is_live).order_by(t.resource.c.row).limit(1))
+
+
+def _query() -> Select[Any]:
+    joined = t.consent_grant.join(t.party, t.party.c.row == t.consent_grant.c.grantee)
+    return select(t.consent_grant, t.party.c.client_id).select_from(joined)
+
+
+def _row(found: Any) -> ConsentRow:
+    grant = Grant(
+        id=found.grant_id,
+        row=found.row,
+        archive=found.archive,
+        grantee=found.client_id,
+        types=frozenset(found.types.split()),
+        purposes=frozenset(found.purposes.split()),
+        rights=frozenset(cast(list[Right], found.rights.split())),
+        starts_at=found.starts_at,
+        ends_at=found.ends_at,
+        sequence=found.sequence,
+        revoked_at_sequence=found.revoked_at_sequence,
+    )
+    return ConsentRow(grant, found.granted_ms, found.revoked_ms, found.sealed)
