@@ -181,7 +181,6 @@ submission = Table(
     sqlite_with_rowid=False,
 )
 
-outbox = Table(
 consent_grant = Table(
     "consent_grant",
     metadata,
@@ -204,6 +203,7 @@ consent_grant = Table(
 Index("consent_grant_grantee", consent_grant.c.grantee, consent_grant.c.archive)
 Index("consent_grant_archive", consent_grant.c.archive, consent_grant.c.content)
 
+outbox = Table(
     "outbox",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),
