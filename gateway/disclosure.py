@@ -53,18 +53,21 @@ def locate(services: Services, reader: Party, resource_type: str, id_: str, vers
     if row is not None:
         with services.index.reading() as connection:
             current = records.find(connection, resource_type, row)
-            if current is not None and _is_own(connection, reader, current):
-                found = current if version is None else records.find(connection, resource_type, row, version)
-                if found is None:
-                    raise NotFound("the resource has no such version")
+            found = current if version is None else records.find(connection, resource_type, row, version)
+            if found is not None and _is_own(connection, reader, found):
                 return found
+            if found is None and current is not None and _is_own(connection, reader, current):
+                raise NotFound("the resource has no such version")
     raise Forbidden("no such record, or no permission to read it")
 
 
 def _is_own(connection: Connection, reader: Party, record: RecordLocation) -> bool:
-    """Table 1, "own": what an institution or agency issued; what lies in a patient's archive and is about no other patient besides."""
+    """Table 1, "own": what an institution or agency issued; what lies in a patient's archive and is about no other patient besides.
+
+    Each version is judged by itself: a correction may have moved the resource from one patient to another.
+    """
     if reader.role is PartyRole.PATIENT:
-        return record.archive == reader.archive and not archives.is_shared(connection, record.row)
+        return record.archive == reader.archive and not archives.is_shared(connection, record.row, record.version)
     return record.issuer == reader.row
 
 

@@ -83,9 +83,10 @@ def take_number(connection: Connection, archive: Archive) -> None:
         raise NumberTaken("another submission took the running number of an archive")
 
 
-def is_shared(connection: Connection, resource: int) -> bool:
-    """Whether a resource is about further patients than the one in whose archive it lies."""
-    return connection.scalar(select(t.co_archive.c.archive).where(t.co_archive.c.resource == resource).limit(1)) is not None
+def is_shared(connection: Connection, resource: int, version: int) -> bool:
+    """Whether a version is about further patients than the one in whose archive it lies."""
+    shared = select(t.co_archive.c.archive).where(t.co_archive.c.resource == resource, t.co_archive.c.version == version)
+    return connection.scalar(shared.limit(1)) is not None
 
 
 def of_patient_resources(connection: Connection, rows: Collection[int]) -> set[int]:

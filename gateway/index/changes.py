@@ -136,7 +136,7 @@ def _replace_tokens(connection: Connection, versions: Sequence[NewVersion]) -> N
     _forget_tokens(connection, [v for v in versions if v.was])
     insert_rows(connection, t.code, sorted((v.archive.row or 0, token, v.known.row) for v in versions for token in v.known.codes))
     insert_rows(connection, t.identifier, [(token, v.known.row) for v in versions for token in v.known.identifiers])
-    insert_rows(connection, t.co_archive, [(archive.row, v.known.row) for v in versions for archive in v.also_of])
+    insert_rows(connection, t.co_archive, [(a.row, v.known.row, v.known.version) for v in versions for a in v.also_of])
 
 
 def _forget_tokens(connection: Connection, changed: Sequence[NewVersion]) -> None:
@@ -151,4 +151,3 @@ def _forget_tokens(connection: Connection, changed: Sequence[NewVersion]) -> Non
     for start in range(0, len(rows), 500):
         chunk = rows[start : start + 500]
         connection.execute(delete(t.identifier).where(t.identifier.c.resource.in_(chunk)))
-        connection.execute(delete(t.co_archive).where(t.co_archive.c.resource.in_(chunk)))

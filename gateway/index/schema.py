@@ -166,6 +166,7 @@ co_archive = Table(
     metadata,
     Column("archive", Key, primary_key=True),  # of a further patient whom the record is about, and whose permission it needs, too
     Column("resource", Key, primary_key=True),
+    Column("version", Integer, primary_key=True),
     sqlite_with_rowid=False,
 )
 Index("co_archive_resource", co_archive.c.resource)

@@ -14,7 +14,8 @@ def upgrade() -> None:
         "co_archive",
         sa.Column("archive", KEY, nullable=False),
         sa.Column("resource", KEY, nullable=False),
-        sa.PrimaryKeyConstraint("archive", "resource"),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("archive", "resource", "version"),
         sqlite_with_rowid=False,
     )
     op.create_index("co_archive_resource", "co_archive", ["resource"], unique=False)
