@@ -13,7 +13,7 @@ from chain.transactions import PartyAction, PartyBody, Role
 from chain.watermark import create_watermark
 from gateway.index.database import create_index
 from gateway.key_files import write_key
-from gateway.settings import Settings, load_settings, save_settings
+from gateway.settings import Settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.vault.keyring import create_kek
 from gateway.vault.primitives import Random
@@ -31,18 +31,25 @@ def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str,
     """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep. Raises FoundingRefused, BadSetting."""
     if home.exists() and any(home.iterdir()):
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    bucket_url = chosen.get("bucket_url")
+    try:
+        if bucket_url:
+            open_object_store(str(bucket_url))
+        home.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    except ValueError as error:
+        raise FoundingRefused(f"--bucket: {error}") from error
+    except OSError as error:
+        raise FoundingRefused(f"{error.filename or home.parent}: {error.strerror}; a gateway needs a folder it may write to") from error
     try:
         genesis = _build(building, delegates, slot_seconds, chosen, now, random)
-        _sync_folder(building)
+        _sync(building)
         building.rename(home)
     except GenesisInvalid as error:
         raise FoundingRefused(f"--delegates {delegates}: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    _sync_folder(home.parent)
-    open_object_store(load_settings(home, {}).effective_bucket_url)
+    _sync(home.parent, files=False)
     return genesis
 
 
@@ -74,9 +81,11 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     return genesis
 
 
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _sync(folder: Path, *, files: bool = True) -> None:
+    """Make what lies in `folder`, and its entry names, survive a power cut."""
+    for path in [*(folder.rglob("*") if files else ()), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import cast
 
-from chain.transactions import Role
+from chain.transactions import PartyAction, PartyBody, Role
 from gateway.client import credentials
 from gateway.index import archives, parties, sources
 from gateway.index.parties import Party, Signing
+from gateway.sealing import attestation_context
 from gateway.services import Services
 from gateway.vault.primitives import Random, ed25519_public
 from gateway.vault.submission import from_base64url
@@ -37,30 +38,30 @@ def register_party(
 ) -> Party:
     """Make keys, write CRED.json to `out`, then the party's row and its PARTY transaction in one unit.
 
-    The file comes first: a crash in between leaves credentials that open nothing, never a party whose keys are lost.
+    The file comes first and is never taken back: a fault in between leaves credentials that open nothing, never a party without keys.
+    Raises TransactionInvalid and PurposeUnknown before anything is written.
     """
+    checked = _checked(purposes)
     client_id = parties.new_client_id(name, random)
     held = credentials.new_credentials(base_url, client_id, _SCOPES[kind])
-    attestation_seed = random(32)
+    signing_key, attestation_seed = from_base64url(held.signing_jwk["x"]), random(32)
+    attestation_key = ed25519_public(attestation_seed)
+    PartyBody(PartyAction.REGISTER, client_id, name, _ROLES[kind], signing_key, attestation_key).check()
     credentials.write(out, held)
-    try:
-        with services.index.atomic() as connection:
-            return parties.register(
-                connection,
-                client_id=client_id,
-                name=name,
-                role=_ROLES[kind],
-                signing=cast(Signing, signing),
-                jwks={"keys": [credentials.public_jwk(held.private_jwk)]},
-                signing_key=from_base64url(held.signing_jwk["x"]),
-                attestation_key=ed25519_public(attestation_seed),
-                attestation_sealed=services.keyring.seal(f"attestation-key/{client_id}", attestation_seed, random),
-                purposes=_checked(purposes),
-                now=now,
-            )
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+    with services.index.atomic() as connection:
+        return parties.register(
+            connection,
+            client_id=client_id,
+            name=name,
+            role=_ROLES[kind],
+            signing=cast(Signing, signing),
+            jwks={"keys": [credentials.public_jwk(held.private_jwk)]},
+            signing_key=signing_key,
+            attestation_key=attestation_key,
+            attestation_sealed=services.keyring.seal(attestation_context(client_id), attestation_seed, random),
+            purposes=checked,
+            now=now,
+        )
 
 
 class NotOnePatient(Exception):

@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
 
 from gateway.settings import BadSetting, Settings, home_from, load_settings
+
+if TYPE_CHECKING:
+    from gateway.services import Services
 
 DONE, FINDINGS, COULD_NOT = 0, 1, 2
 
@@ -37,6 +40,26 @@ def settings_of(context: click.Context, **flags: object) -> Settings:
         return load_settings(home_of(context), os.environ, **flags)
     except BadSetting as error:
         raise CouldNot(str(error)) from error
+
+
+def services_of(context: click.Context, **flags: object) -> "Services":
+    """The open services of the gateway that the command is about; what hinders that becomes exit code 2."""
+    from chain.genesis import GenesisInvalid
+    from gateway.bootstrap import open_services
+    from gateway.errors import GatewayError
+
+    try:
+        return open_services(settings_of(context, **flags))
+    except (BadSetting, GatewayError, GenesisInvalid, OSError) as error:
+        raise CouldNot(str(error)) from error
+
+
+def check_out(out: Path) -> None:
+    """Refuse, before any work, a file that is there already or cannot be made."""
+    if out.exists():
+        raise CouldNot(f"{out} is there already; credentials are never written over")
+    if not out.parent.is_dir():
+        raise CouldNot(f"{out.parent} is no folder; make it first")
 
 
 def tell(result: object, *, as_json: bool, text: Callable[[], str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.commands.context import CouldNot, json_option, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, services_of, tell
 from gateway.settings import DEFAULT_BASE_URL
 
 _PURPOSE_HELP = "v3 ActReason code that it may state, such as TREAT or HPAYMT. Repeatable [any but BTG and ETREAT]."
@@ -37,20 +37,51 @@ def register(
 ) -> None:
     """Register NAME and write its credentials. It can sign in at once; the ledger records it within a slot or two."""
     from chain.transactions import TransactionInvalid
-    from gateway.bootstrap import open_services
     from gateway.client.credentials import BadCredentials
-    from gateway.registration import register_party
+    from gateway.errors import Unavailable
+    from gateway.registration import PurposeUnknown, register_party
 
-    settings = settings_of(context)
-    if out.exists():
-        raise CouldNot(f"{out} is there already; credentials are never written over")
-    services = open_services(settings)
-    base_url = url or settings.base_url or DEFAULT_BASE_URL
+    check_out(out)
+    services = services_of(context)
+    base_url = url or services.settings.base_url or DEFAULT_BASE_URL
     try:
         registered = register_party(services, kind, name, purposes, signing, base_url, out, now=int(time.time()), random=os.urandom)
-    except (TransactionInvalid, BadCredentials, OSError) as error:
+    except (TransactionInvalid, PurposeUnknown, BadCredentials, Unavailable, OSError) as error:
         raise CouldNot(str(error)) from error
     told = {"client_id": registered.client_id, "name": name, "kind": kind, "signing": signing, "credentials": str(out)}
-    tell(
-        told, as_json=as_json, text=lambda: f"Registered {name} as {registered.client_id}; its credentials are in {out} (keep them secret)."
-    )
+    tell(told, as_json=as_json, text=lambda: _words(name, registered.client_id, out, base_url))
+
+
+def _words(name: str, client_id: str, out: Path, base_url: str) -> str:
+    return f"Registered {name} as {client_id} at {base_url}.\nIts credentials are in {out}: hand them over and keep no copy."
+
+
+@party.command("list", epilog="Example: fhir-anchor --home ./gw party list")
+@json_option
+@click.pass_context
+def list_parties(context: click.Context, as_json: bool) -> None:
+    """Every registered party; enrolled patients are not listed."""
+    from gateway.index import parties
+
+    with services_of(context).index.reading() as connection:
+        found = [p for p in parties.all_parties(connection) if p.role is not parties.PartyRole.PATIENT]
+    told = [
+        {"client_id": p.client_id, "name": p.name, "kind": p.role.name.lower(), "signing": p.signing, "status": p.status} for p in found
+    ]
+    tell({"parties": told}, as_json=as_json, text=lambda: "\n".join("  ".join(p.values()) for p in told) or "No party is registered.")
+
+
+@party.command(epilog="Example: fhir-anchor --home ./gw party suspend nordvik-hospital-1ec2df00")
+@click.argument("client_id")
+@json_option
+@click.pass_context
+def suspend(context: click.Context, client_id: str, as_json: bool) -> None:
+    """Stop CLIENT_ID, a party or a patient's credentials, at once and for good. What it issued stays."""
+    from gateway.index import parties
+
+    with services_of(context).index.atomic() as connection:
+        stopped = parties.suspend(connection, client_id, int(time.time()))
+    if not stopped:
+        click.echo(f"fhir-anchor: there is no active party {client_id}; `party list` names them", err=True)
+        leave(FINDINGS)
+    tell({"client_id": client_id, "status": "suspended"}, as_json=as_json, text=lambda: f"{client_id} is suspended.")

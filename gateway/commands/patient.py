@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, services_of, tell
 from gateway.settings import DEFAULT_BASE_URL
 
 
@@ -25,23 +25,22 @@ def patient() -> None:
 @click.pass_context
 def enrol(context: click.Context, identifier: str, url: str | None, out: Path, as_json: bool) -> None:
     """Give the one patient with this identifier credentials. Check who asks before you run it. Exit code 1 if it is not exactly one."""
-    from gateway.bootstrap import open_services
     from gateway.client.credentials import BadCredentials
+    from gateway.errors import Unavailable
     from gateway.registration import NotOnePatient, enrol_patient
 
     system, bar, value = identifier.partition("|")
     if not (system and bar and value):
         raise CouldNot("--identifier must be 'SYSTEM|VALUE', such as 'https://ids.example.org/person|4471'")
-    settings = settings_of(context)
-    if out.exists():
-        raise CouldNot(f"{out} is there already; credentials are never written over")
-    base_url = url or settings.base_url or DEFAULT_BASE_URL
+    check_out(out)
+    services = services_of(context)
+    base_url = url or services.settings.base_url or DEFAULT_BASE_URL
     try:
-        enrolled = enrol_patient(open_services(settings), system, value, base_url, out, now=int(time.time()), random=os.urandom)
+        enrolled = enrol_patient(services, system, value, base_url, out, now=int(time.time()), random=os.urandom)
     except NotOnePatient as error:
         click.echo(f"fhir-anchor: {error}", err=True)
         leave(FINDINGS)
-    except (BadCredentials, OSError) as error:
+    except (BadCredentials, Unavailable, OSError) as error:
         raise CouldNot(str(error)) from error
     told = {"client_id": enrolled.client_id, "credentials": str(out)}
     tell(told, as_json=as_json, text=lambda: f"Enrolled as {enrolled.client_id}; the credentials are in {out} (for the patient alone).")
