@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from chain import queries
 from chain.block import FinalBlock, Header
@@ -59,6 +59,11 @@ class Ledger:
             stored = queries.header_and_votes(connection, queries.height_of(connection))
             return None if stored is None else Header.from_bytes(stored[0])
 
+    def height(self) -> int:
+        """The height of the last block, 0 before the first; reads no header."""
+        with self._store.engine.connect() as connection:
+            return queries.height_of(connection)
+
     def block(self, height: int) -> FinalBlock | None:
         """The block at `height`, if it is there."""
         with self._store.engine.connect() as connection:
@@ -96,15 +101,16 @@ class Ledger:
 
         The batch need not hold a leaf of that number. None as long as no batch spans it, and for ever if it is a grant's or a revoke's.
         """
-        place = bisect_right(range(self._sequence(gateway).batches), sequence, key=lambda at: self._access_batch(gateway, at).first) - 1
-        if place < 0:
-            return None
-        batch = self._access_batch(gateway, place)
-        return batch.log_index if sequence <= batch.last else None
+        with self._store.engine.connect() as connection:
+            places = range(_sequence(connection, gateway).batches)
+            place = bisect_right(places, sequence, key=lambda at: _access_batch(connection, gateway, at).first) - 1
+            batch = None if place < 0 else _access_batch(connection, gateway, place)
+        return None if batch is None or batch.last < sequence else batch.log_index
 
     def last_sequence(self, gateway: str) -> int:
         """The last number of a gateway's commit sequence that is recorded, 0 before the first: only higher ones can follow."""
-        return self._sequence(gateway).last
+        with self._store.engine.connect() as connection:
+            return _sequence(connection, gateway).last
 
     def prove(self, log_index: int, at_height: int | None = None) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
@@ -133,16 +139,22 @@ class Ledger:
             rows = connection.execute(select(rejected).order_by(rejected.c.source))
             return [Rejected(row.source, row.tx_id, Reason(row.reason), row.height) for row in rows]
 
-    def _sequence(self, gateway: str) -> SequenceEntry:
-        value = self._state_value(sequence_key(gateway))
-        return SequenceEntry() if value is None else SequenceEntry.from_value(value)
-
-    def _access_batch(self, gateway: str, place: int) -> AccessBatchEntry:
-        value = self._state_value(access_batch_key(gateway, place))
-        if value is None:
-            raise LedgerDamaged(f"access batch {place} of {gateway} is missing from the state")
-        return AccessBatchEntry.from_value(value)
-
     def _state_value(self, key: bytes) -> bytes | None:
         with self._store.engine.connect() as connection:
-            return queries.state_value(connection, bucket_of(key), key)
+            return _value(connection, key)
+
+
+def _value(connection: Connection, key: bytes) -> bytes | None:
+    return queries.state_value(connection, bucket_of(key), key)
+
+
+def _sequence(connection: Connection, gateway: str) -> SequenceEntry:
+    value = _value(connection, sequence_key(gateway))
+    return SequenceEntry() if value is None else SequenceEntry.from_value(value)
+
+
+def _access_batch(connection: Connection, gateway: str, place: int) -> AccessBatchEntry:
+    value = _value(connection, access_batch_key(gateway, place))
+    if value is None:
+        raise LedgerDamaged(f"access batch {place} of {gateway} is missing from the state")
+    return AccessBatchEntry.from_value(value)
