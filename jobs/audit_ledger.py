@@ -33,7 +33,11 @@ def _marks(genesis: Genesis, keys: Path) -> tuple[list[Mark], tuple[str, ...]]:
     missing: list[str] = []
     for delegate in genesis.delegates:
         try:
-            marks += [mark for duty, mark in read_marks(keys / f"{delegate.name}.watermark", genesis.chain_id, delegate.key).items() if duty is Duty.VOTE]
+            marks += [
+                mark
+                for duty, mark in read_marks(keys / f"{delegate.name}.watermark", genesis.chain_id, delegate.key).items()
+                if duty is Duty.VOTE
+            ]
         except WatermarkUnusable as error:
             missing.append(str(error))
     return marks, tuple(missing)

@@ -11,7 +11,7 @@ FINDING_CODES = {
     "container-altered": "Do not serve from it. Restore the object from a backup and look for who can write to the bucket.",
     "container-unindexed": "The chain anchors a container that the database does not know: restore the database, or rebuild its rows.",
     "container-unanchored": "The database names a container that the chain never anchored: look at `ledger status`, rejected.",
-    "orphan-object": "No record points to it: what a crash between storing and committing leaves. The sweeper removes it after its grace.",
+    "orphan-object": "No record points to it: a crash between storing and committing leaves it. `jobs run sweep-orphans` removes it.",
     "index-row-altered": "The database's row differs from what was sealed or anchored: restore the database.",
     "block-missing": "The stored chain was cut at this height: restore ledger.db from a delegate or a backup.",
     "block-invalid": "The stored chain was changed at this height: restore ledger.db from a delegate or a backup.",
@@ -22,6 +22,13 @@ FINDING_CODES = {
     "state-mismatch": "The ledger's state differs from what its blocks give: restore ledger.db from a delegate or a backup.",
     "index-mismatch": "The ledger's transaction index differs from its blocks: restore ledger.db from a delegate or a backup.",
     "leaf-mismatch": "A sealed record does not match its commitment: restore the container.",
+    "record-mismatch": "A sealed record's bytes, leaf and index row are not of one record: what sealed it was at fault. Look at the logs.",
+    "bundle-invalid": "A bundle is as it was anchored, but not what a gateway seals: find out who could anchor it.",
+    "bundle-unopened": "A bundle does not open with its archive's key: restore the database; its records cannot be read until then.",
+    "bundle-number-gap": "An archive's bundles are not numbered without a gap: rows are missing from the database. Restore it.",
+    "statement-invalid": "Who submitted it is not proven: look at the issuer's keys on the ledger, and at what came in by whose token.",
+    "index-row-missing": "What was sealed is not in the database, so it is not found or served: restore the database.",
+    "index-row-unfounded": "The database names what no sealed record bears out: restore the database and look for who can write to it.",
     "permit-missing": "A disclosure had no consent or other basis in force: treat it as a breach.",
 }
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from chain.encoding import EncodingError
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.transactions import AnchorBody, parse_transaction
+from chain.store import LedgerDamaged
+from chain.transactions import AnchorBody, Transaction, parse_transaction
 from gateway.errors import Unavailable
 from gateway.index import containers
 from gateway.index.database import Index
@@ -35,9 +35,9 @@ class Bounds:
 
 def verify_storage(ledger: Ledger, index: Index, store: ObjectStore, bounds: Bounds) -> Iterator[Report]:
     """The whole level, a report a shard; merge them."""
-    head = ledger.head()
-    for first in range(1, (head.height if head else 0) + 1, SHARD):
-        yield verify_anchors(range(first, min(first + SHARD, head.height + 1 if head else 1)), ledger, index, store)
+    end = ledger.height() + 1
+    for first in range(1, end, SHARD):
+        yield verify_anchors(range(first, min(first + SHARD, end)), ledger, index, store)
     for rows in containers.batches(index, SHARD):
         yield verify_rows(rows, ledger, bounds)
     for names in _listed(store):
@@ -49,10 +49,9 @@ def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectSt
     report = Report()
     for height in heights:
         try:
-            block = ledger.block(height)
-            transactions = [parse_transaction(raw) for raw in block.transactions] if block else []
-        except (LedgerError, EncodingError):
-            report = merge(report, Report(could_not_check=(f"height {height} cannot be read; see level ledger",)))
+            transactions = _recorded(ledger, height)
+        except LedgerError as error:
+            report = merge(report, Report(could_not_check=(f"height {height}: {error}; see level ledger",)))
             continue
         for body in (t.body for t in transactions):
             if isinstance(body, AnchorBody):
@@ -90,11 +89,23 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
     return Report({"objects": len(objects)}, tuple(pending), tuple(findings))
 
 
+def _recorded(ledger: Ledger, height: int) -> list[Transaction]:
+    """All that the block records, as its header counts it: what is missing must not go unseen."""
+    block, before = ledger.block(height), ledger.block(height - 1)
+    if block is None or (before is None and height > 1):
+        raise LedgerDamaged("the block, or the one before it, is missing")
+    if len(block.transactions) != block.header.log_size - (before.header.log_size if before else 0):
+        raise LedgerDamaged("transactions of the block are missing")
+    return [parse_transaction(raw) for raw in block.transactions]
+
+
 def _verify_container(anchor: AnchorBody, height: int, index: Index, store: ObjectStore) -> Report:
     name = container_name(anchor.digest)
-    checked = {"containers": 1, "container bytes": anchor.size}
+    checked = {"containers": 1}
     try:
-        fault = _fault(anchor, store.get(name)) or _row_fault(anchor, index)
+        body = store.get(name)
+        checked["container bytes"] = len(body)
+        fault = _fault(anchor, body) or _row_fault(anchor, index)
     except ObjectMissing:
         fault = ("container-missing", f"anchored at height {height}, not in the bucket")
     except Unavailable as error:

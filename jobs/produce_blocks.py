@@ -6,6 +6,7 @@ from chain.block import FinalBlock
 from chain.engine import EmbeddedEngine, NoQuorum
 from chain.keys import SigningKey
 from chain.ledger import Ledger
+from gateway.errors import Unavailable
 from gateway.index.database import Index
 from jobs.submit_transactions import submit_transactions
 
@@ -18,9 +19,14 @@ class BlockProduction:
         self._log = structlog.get_logger()
 
     def produce(self, now: float) -> FinalBlock | None:
-        """The slot that `now` lies in. A missing quorum is logged and tried again in the next slot; what was begun is finished then."""
-        head = self._ledger.head()
-        submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, head.height if head else 0)
+        """The slot that `now` lies in. A missing quorum is logged and tried again in the next slot; what was begun is finished then.
+
+        The chain goes on without the outbox where that cannot be read for now.
+        """
+        try:
+            submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, self._ledger.height())
+        except Unavailable as error:
+            self._log.error("the outbox cannot be read in this slot", reason=str(error))
         try:
             block = self._engine.produce(now)
         except NoQuorum as error:

@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable
 
 import click
+from sqlalchemy.exc import DatabaseError
 
+from chain.errors import LedgerError
 from gateway.bootstrap import read_genesis
-from gateway.commands.context import CouldNot, json_option, leave, settings_of, tell
+from gateway.commands.context import json_option, leave, settings_of, tell
 from gateway.commands.ledger import opened_ledger
+from gateway.errors import GatewayError
 from gateway.settings import Settings
 from jobs.audit_report import FINDING_CODES, Report, merge, to_json
 
@@ -40,8 +43,16 @@ def audit_report(settings: Settings, levels: tuple[str, ...]) -> Report:
     """The levels asked for, one after another."""
     report = Report()
     for level in levels:
-        report = merge(report, _LEVELS[level](settings))
+        try:
+            report = merge(report, _LEVELS[level](settings))
+        except (GatewayError, LedgerError, DatabaseError, OSError) as error:
+            report = merge(report, Report(could_not_check=(f"level {level}: {_sentence(error)}",)))
     return report
+
+
+def _sentence(error: Exception) -> str:
+    """SQLAlchemy's own text is its cause with a statement and an address around it."""
+    return str(error.orig if isinstance(error, DatabaseError) else error)
 
 
 def _ledger(settings: Settings) -> Report:
@@ -79,5 +90,11 @@ def report_text(report: Report) -> str:
     lines += [f"UNCHECKED {what}" for what in report.could_not_check]
     for finding in report.findings:
         lines += [f"FINDING   {finding.code}  {finding.subject}", f"          {finding.detail}", f"          {FINDING_CODES[finding.code]}"]
-    lines.append({0: "Clean.", 1: f"{len(report.findings)} findings.", 2: "Not everything could be checked."}[report.exit_code])
+    lines.append(
+        {
+            0: "Clean.",
+            1: f"{len(report.findings)} finding{'s' if len(report.findings) > 1 else ''}.",
+            2: "Not everything could be checked.",
+        }[report.exit_code]
+    )
     return "\n".join(lines)

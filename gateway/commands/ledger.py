@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from sqlalchemy.exc import DatabaseError
 
 from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.store import LedgerStore
 from gateway.commands.context import CouldNot, json_option, leave, settings_of, tell
+from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 
@@ -29,6 +31,8 @@ def opened_ledger(settings: Settings) -> Iterator[tuple[LedgerStore, Genesis]]:
         store = LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True)
     except (LedgerError, OSError) as error:
         raise CouldNot(str(error)) from error
+    except DatabaseError as error:
+        raise CouldNot(f"ledger.db cannot be read: {error.orig}") from error
     try:
         yield store, genesis
     finally:
@@ -42,7 +46,10 @@ def status(context: click.Context, as_json: bool) -> None:
     """How high the chain is, what waits for it, and what it refused."""
     settings = settings_of(context)
     with opened_ledger(settings) as (store, genesis):
-        told = _status(settings, store, genesis, time.time())
+        try:
+            told = _status(settings, store, genesis, time.time())
+        except (LedgerError, GatewayError) as error:
+            raise CouldNot(f"{error}; `ledger verify` says where") from error
     tell(told, as_json=as_json, text=lambda: "\n".join(f"{name.replace('_', ' '):<22}{_shown(value)}" for name, value in told.items()))
 
 
@@ -61,7 +68,7 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
         "chain_id": genesis.chain_id.hex(),
         "height": head.height if head else 0,
         "head": head.hash().hex() if head else genesis.chain_id.hex(),
-        "last_block_at": head.time if head else None,
+        "last_block_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(head.time)) if head else None,
         "slot": genesis.slot_at(now),
         "slot_seconds": genesis.slot_seconds,
         "transactions": head.log_size if head else 0,

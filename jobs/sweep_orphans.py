@@ -1,0 +1,44 @@
+"""Removing what a crash between storing and committing left: objects that neither the chain nor the database knows.
+
+An object younger than the grace may belong to a submission that is about to commit, so it stays. The look-up comes after the listing: what
+committed in between is known by then.
+"""
+
+from dataclasses import dataclass
+
+from chain.ledger import Ledger
+from gateway.index import containers
+from gateway.index.database import Index
+from gateway.storage.port import ObjectStore
+from gateway.vault.container import digest_of_name
+
+GRACE_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    removed: int
+    too_young: int
+    foreign: int  # objects that are no containers: the sweeper did not make them and leaves them
+
+
+def sweep_orphans(ledger: Ledger, index: Index, store: ObjectStore, *, now: int, grace: int = GRACE_SECONDS) -> Swept:
+    """One pass over the bucket. Raises Unavailable; whatever was removed until then was an orphan."""
+    removed = too_young = foreign = 0
+    for item in store.list():
+        digest = digest_of_name(item.name)
+        if digest is None:
+            foreign += 1
+        elif _is_known(ledger, index, digest):
+            continue
+        elif now - item.created_at <= grace:
+            too_young += 1
+        else:
+            store.delete(item.name)
+            removed += 1
+    return Swept(removed, too_young, foreign)
+
+
+def _is_known(ledger: Ledger, index: Index, digest: bytes) -> bool:
+    with index.reading() as connection:
+        return containers.by_digest(connection, digest) is not None or ledger.anchor_of(digest) is not None
