@@ -6,6 +6,7 @@ from fhir_adapters.index import IndexFields
 from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
 from fhir_adapters.resource import Resource, parse_resource, standard_bytes, warm
 from fhir_adapters.text import check_text
+from fhir_adapters.tombstone import tombstone
 
 __all__ = [
     "RESOURCE_TYPES",
@@ -20,5 +21,6 @@ __all__ = [
     "parse_resource",
     "split_bundle",
     "standard_bytes",
+    "tombstone",
     "warm",
 ]

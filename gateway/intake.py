@@ -15,8 +15,9 @@ number of an archive went to the other, at 5.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from hashlib import sha256
+from threading import Lock
 
 import structlog
 from sqlalchemy import Connection
@@ -26,7 +27,7 @@ from gateway import sealing
 from gateway.errors import Unavailable
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.lookups import Lookups, look_up
-from gateway.identity.resolution import Resolution, resolve, rewritten
+from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
 from gateway.index import archives, changes, submissions
 from gateway.index.archives import Archive, NumberTaken
 from gateway.index.changes import Changes, NewVersion
@@ -36,15 +37,17 @@ from gateway.index.parties import Party
 from gateway.index.resource_types import NAME_OF
 from gateway.index.submissions import FAILED, Earlier, Result
 from gateway.index.tokens import CodeTokens
+from gateway.reading import Reading, read_submission
 from gateway.sealing import Attested, Sealed, Sealing
 from gateway.services import Services
 from gateway.storage.port import ObjectExists
-from gateway.submission import Accepted, Failed, Reading, Submission, Written, all_of, instant, read_submission
+from gateway.submission import Accepted, Failed, Submission, Written, all_of, instant
 from gateway.vault.seal import RecordToSeal
 from gateway.vault.segments import EntryRow
 from gateway.versions import Version, decide_version, index_rows
 
 ATTEMPTS = 30
+_contended = Lock()  # of this process: who lost once goes on one at a time, so that many who change one record all get their turn
 
 
 def receive(services: Services, sender: Party, submission: Submission) -> Accepted:
@@ -59,9 +62,10 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
         return _replayed(services, submission, earlier)
     reading = read_submission(submission)
     attested = sealing.attest(services, sender, submission, reading.entries)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         try:
-            return _Attempt(services, sender, submission, attested, digest, earlier).run(reading)
+            with _contended if attempt else nullcontext():
+                return _Attempt(services, sender, submission, attested, digest, earlier).run(reading)
         except LostRace:
             earlier = _earlier(services, sender, digest)
             if earlier is not None and earlier.is_replayable:
@@ -71,11 +75,12 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
 
 def _digest(submission: Submission) -> bytes | None:
     """What a submission is known again by: the bytes of a Bundle. A single resource is created as often as it is posted, and a conditional
-    one is decided by its condition; only the very same signed message is not taken twice.
+    one is decided by its condition, an update or deletion by what is there; only the very same signed message creates not twice.
     """
-    if submission.resource_type is None:
+    interaction = submission.interaction
+    if interaction is None:
         return sha256(submission.body).digest()
-    if submission.nonce is None or submission.if_none_exist is not None:
+    if submission.nonce is None or interaction.method != "POST" or interaction.condition is not None:
         return None
     return sha256(sha256(submission.body).digest() + submission.nonce).digest()
 
@@ -89,7 +94,7 @@ def _earlier(services: Services, sender: Party, digest: bytes | None) -> Earlier
 
 
 def _replayed(services: Services, submission: Submission, earlier: Earlier) -> Accepted:
-    bundle_type = None if submission.resource_type else split_bundle(check_text(submission.body)).type
+    bundle_type = None if submission.interaction else split_bundle(check_text(submission.body)).type
     ids = dict(zip(earlier.states, services.ids.encode(earlier.states), strict=True))
     return Accepted(bundle_type, tuple(_recorded(result, earlier, ids) for result in earlier.results), replayed=True)
 
@@ -133,7 +138,7 @@ class _Attempt:
         """Who is who. A batch goes on without the entries that cannot be placed, and then without those that refer to them."""
         services = self._services
         with services.index.reading() as connection:
-            lookups = look_up(connection, services.tokens, services.ids, self._sender.row, reading.drafts)
+            lookups = look_up(connection, services.tokens, services.ids, self._sender.row, reading.drafts, self._earlier_rows())
         while True:
             resolution = resolve(reading.drafts, lookups, services.row_numbers.take)
             if not resolution.faults:
@@ -143,12 +148,17 @@ class _Attempt:
                 raise all_of(failed)
             reading = reading.without(failed)
 
+    def _earlier_rows(self) -> dict[int, int]:
+        """Where the same submission put its entries before: what has no name of its own is found again, not doubled."""
+        results = self._earlier.results if self._earlier else ()
+        return {index: result.row for index, result in enumerate(results) if result.row != NOWHERE}
+
     def _open_archive(self, party: int | None) -> Archive:
         return archives.new(self._services.keyring.new_archive(self._services.random), party)
 
     def _ids(self, resolution: Resolution) -> dict[int, str]:
         """The gateway id of every row that the records are or refer to."""
-        rows = {placed.row for placed in resolution.placed} | {row for row, _ in resolution.targets.values()}
+        rows = ({placed.row for placed in resolution.placed} | {row for row, _ in resolution.targets.values()}) - {NOWHERE}
         return dict(zip(rows, self._services.ids.encode(rows), strict=True))
 
     # --- 5
@@ -257,8 +267,7 @@ class _Attempt:
         for index, result in enumerate(results):
             version = by_index.get(index)
             if version is not None:
-                reference = f"{version.placed.draft.resource.type}/{ids[version.placed.row]}"
-                answers.append(Written(reference, version.version, version.status, instant(version.updated_ms)))
+                answers.append(_written(version, ids))
             elif result.status == "failed":
                 answers.append(reading.failed[index])
             else:
@@ -271,9 +280,19 @@ class _Attempt:
         return _recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
 
 
+_STATUS_OF_CODE = {"multiple-matches": 412, "conflict": 412, "not-supported": 501, "forbidden": 403, "invalid": 400}
+
+
 def _status(issues: Sequence[Issue]) -> int:
-    codes = {issue.code for issue in issues}
-    return 412 if codes == {"multiple-matches"} else 501 if codes == {"not-supported"} else 422
+    statuses = {_STATUS_OF_CODE.get(issue.code, 422) for issue in issues}
+    return statuses.pop() if len(statuses) == 1 else 422
+
+
+def _written(version: Version, ids: Mapping[int, str]) -> Written:
+    if not version.version:
+        return Written("", 0, version.status, instant(0))
+    reference = f"{version.placed.draft.resource.type}/{ids[version.placed.row]}"
+    return Written(reference, version.version, version.status, instant(version.updated_ms))
 
 
 def _record(version: Version, id_: str, known: Mapping[int, IndexRow], source: str, salts: Sequence[bytes]) -> tuple[int, RecordToSeal]:
@@ -311,6 +330,6 @@ def _sources(new: Sequence[Version], lookups: Lookups, resolution: Resolution) -
 
 
 def _conditions_decided_on(resolution: Resolution, lookups: Lookups) -> dict[bytes, frozenset[int]]:
-    """By token, what each If-None-Exist that created was decided on: it must be so still when it is written."""
-    tokens = [lookups.identifier_tokens[p.draft.condition] for p in resolution.placed if p.draft.condition and not p.is_met]
+    """By token, what each condition was decided on that led to a write: it must be so still when that is written."""
+    tokens = [lookups.identifier_tokens[p.draft.condition] for p in resolution.placed if p.draft.condition and not p.is_settled]
     return {token: frozenset(lookups.identifier_rows.get(token, ())) for token in tokens}

@@ -1,34 +1,47 @@
-"""What comes in and what is said of it: a submission, its entries read and checked, and the answer."""
+"""What comes in and what is said of it: a submission and the answer."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
-from fhir_adapters import Entry, InvalidInput, Issue, Resource, check_text, parse_resource, split_bundle
-from gateway.errors import GatewayError, NotSupported, PreconditionFailed
-from gateway.identity.condition import Condition, parse_condition
-from gateway.identity.draft import Draft, names_of
+import msgspec
+
+from fhir_adapters import InvalidInput, Issue
+from gateway.errors import Forbidden, PreconditionFailed, Refused
+from gateway.identity.interaction import Interaction, Method
 from gateway.index.submissions import Status
+
+
+def _anything(_method: Method, _resource_type: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One POST. `body` is decoded (no gzip); `resource_type` is None for `POST /fhir`; `received_at` in seconds since the epoch."""
+    """One request that writes. `received_at` in seconds since the epoch.
+
+    `body` is decoded (no gzip); for a DELETE, which has none, it is the Bundle.entry that would say the same (`deletion_entry`), so that
+    there is something to sign. `interaction` is None for `POST /fhir`.
+    """
 
     body: bytes
     media_type: str
-    resource_type: str | None = None
+    interaction: Interaction | None = None
     signature: str | None = None  # X-Submission-Signature, a compact JWS
     nonce: bytes | None = None  # X-Submission-Nonce, 32 bytes
     request_id: str
-    if_none_exist: str | None = None
+    idempotency_key: str | None = None
+    permits: Callable[[Method, str], bool] = _anything  # whether the sender's token allows this on resources of this type
     received_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One entry that is stored, now or before. `reference` is Type/id, `last_updated` an instant."""
+    """One entry that is stored, now or before. `reference` is Type/id, `last_updated` an instant.
+
+    What was to be deleted and never was here has version 0 and no reference.
+    """
 
     reference: str
     version: int
@@ -53,55 +66,22 @@ class Accepted:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A submission taken apart. `entries` are all exact slices, those that failed included: the signature covers every one."""
-
-    bundle_type: str | None
-    entries: Sequence[bytes]
-    drafts: Sequence[Draft]
-    failed: Mapping[int, Failed]  # by entry; only a batch has any
-
-    @property
-    def is_batch(self) -> bool:
-        return self.bundle_type == "batch"
-
-    def without(self, failed: dict[int, Failed]) -> "Reading":
-        """The same with these entries failed, too."""
-        return replace(self, drafts=[d for d in self.drafts if d.index not in failed], failed={**self.failed, **failed})
-
-    def only(self, indices: Collection[int]) -> "Reading":
-        """The same with the drafts of these entries alone."""
-        return replace(self, drafts=[d for d in self.drafts if d.index in indices])
+_REFUSALS: Mapping[int, type[Refused]] = {403: Forbidden, 412: PreconditionFailed}
 
 
-def read_submission(submission: Submission) -> Reading:
-    """Take a submission apart and check every entry. Raises InvalidInput with all faults of all entries; a batch keeps them by entry."""
-    body = check_text(submission.body)
-    if submission.resource_type is not None:
-        return Reading(None, [submission.body], [_single(submission, submission.resource_type, body)], {})
-    bundle = split_bundle(body)
-    drafts: list[Draft] = []
-    failed: dict[int, Failed] = {}
-    for entry in bundle.entries:
-        try:
-            drafts.append(_draft(entry, bundle.type))
-        except InvalidInput as fault:
-            failed[entry.index] = Failed(fault.issues, 400 if fault.unreadable else 422)
-        except GatewayError as error:
-            failed[entry.index] = Failed((Issue(error.issue.code, error.issue.diagnostics, f"Bundle.entry[{entry.index}]"),), error.status)
-    if failed and bundle.type != "batch":
-        raise all_of(failed)
-    return Reading(bundle.type, [entry.raw for entry in bundle.entries], drafts, failed)
-
-
-def all_of(failed: Mapping[int, Failed]) -> InvalidInput | PreconditionFailed:
-    """One error that lists the faults of every entry, in order; PreconditionFailed where a precondition is all that failed."""
+def all_of(failed: Mapping[int, Failed]) -> InvalidInput | Refused:
+    """One error that lists the faults of every entry, in order; Forbidden or PreconditionFailed where that is all there is."""
     issues = [issue for index in sorted(failed) for issue in failed[index].issues]
     statuses = {f.status for f in failed.values()}
-    if statuses == {412}:
-        return PreconditionFailed(issues[0].diagnostics, code=issues[0].code, expression=issues[0].expression)
+    if len(statuses) == 1 and (refusal := _REFUSALS.get(*statuses)):
+        return refusal(issues[0].diagnostics, code=issues[0].code, expression=issues[0].expression)
     return InvalidInput(issues, unreadable=400 in statuses)
+
+
+def deletion_entry(address: str, if_match: str | None) -> bytes:
+    """What a DELETE of `Type/id` or `Type?search` is signed as and kept as: the Bundle.entry that asks for it, without white space."""
+    request = {"method": "DELETE", "url": address} | ({} if if_match is None else {"ifMatch": if_match})
+    return msgspec.json.encode({"request": request})
 
 
 @lru_cache(maxsize=64)
@@ -109,33 +89,3 @@ def instant(milliseconds: int) -> str:
     """An instant of FHIR with milliseconds and zone: 2026-11-23T04:25:29.123Z."""
     seconds, rest = divmod(milliseconds, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03}Z"
-
-
-def _single(submission: Submission, resource_type: str, body: bytes) -> Draft:
-    resource = parse_resource(body)
-    _require_type(resource, resource_type, resource.type)
-    names, aliases = names_of(None, resource.source_id, keeps_ids=False)
-    condition = parse_condition(resource_type, submission.if_none_exist) if submission.if_none_exist else None
-    return Draft(0, resource.type, resource, submission.body, None, names, aliases, condition)
-
-
-def _draft(entry: Entry, bundle_type: str) -> Draft:
-    path = f"Bundle.entry[{entry.index}]"
-    is_release = bundle_type not in {"transaction", "batch"}
-    condition: Condition | None = None
-    if not is_release and (entry.method != "POST" or entry.if_match):
-        raise NotSupported("of the entries of a transaction or batch, this server takes POST only, without ifMatch")
-    try:
-        resource = parse_resource(entry.resource)
-    except InvalidInput as fault:
-        raise InvalidInput([issue.below(f"{path}.resource") for issue in fault.issues], unreadable=fault.unreadable) from None
-    if not is_release:
-        _require_type(resource, entry.url or "", f"{path}.request.url")
-        condition = parse_condition(resource.type, entry.if_none_exist) if entry.if_none_exist else None
-    names, aliases = names_of(entry.full_url, resource.source_id, keeps_ids=is_release)
-    return Draft(entry.index, f"{path}.resource", resource, entry.raw, entry.full_url, names, aliases, condition)
-
-
-def _require_type(resource: Resource, expected: str, path: str) -> None:
-    if resource.type != expected:
-        raise InvalidInput([Issue("invalid", "the request names another resource type than the resource", path)])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.identity.resolution import Placed
+from gateway.identity.resolution import NOWHERE, Placed
 from gateway.index.archives import Archive
 from gateway.index.index_row import FORMAT, IndexRow
 from gateway.index.submissions import Result, Status
@@ -23,24 +23,26 @@ class Version:
 
     @property
     def is_new(self) -> bool:
-        return self.status != "unchanged"
+        return self.status not in ("unchanged", "absent")
 
     @property
     def result(self) -> Result:
-        return Result(self.status, self.placed.row, self.version)
+        return Result(self.status, self.placed.row if self.version else NOWHERE, self.version)
 
 
 def decide_version(placed: Placed, rewrites: Mapping[str, str], tokens: BlindTokens, now_ms: int) -> Version:
-    """Equal content changes nothing; a deleted resource lives again; what If-None-Exist found stays as it is.
+    """Equal content changes nothing; a deleted resource lives again; what is settled stays as it is; a deletion is a version, too.
 
     A version is never older than the one before, whatever the clock says.
     """
     state = placed.state
     before = (state.updated_ms or 0) if state else 0
-    if placed.is_met and state is not None:
-        return Version(placed, b"", b"", state.version, "unchanged", before)
+    if placed.is_settled:
+        return Version(placed, b"", b"", state.version if state else 0, "absent" if placed.draft.deletes else "unchanged", before)
     content = placed.draft.resource.content(rewrites)
     token = tokens.content(placed.row, content)
+    if state is not None and placed.draft.deletes:
+        return Version(placed, content, token, state.version + 1, "deleted", max(now_ms, before + 1))
     if state is None or not state.version:
         return Version(placed, content, token, 1, "created", now_ms)
     if state.content == token and not state.deleted:
@@ -63,5 +65,5 @@ def _index_row(version: Version, issuer: int, codes: CodeTokens, tokens: BlindTo
     if fields.identifiers:
         identifiers = tuple(sorted({tokens.identifier(resource.type, system, value) for system, value in fields.identifiers if value}))
     coded = codes.of(fields.category, fields.codes)
-    place = (FORMAT, placed.row, placed.type, version.version, 0, issuer, version.updated_ms)
+    place = (FORMAT, placed.row, placed.type, version.version, int(placed.draft.deletes), issuer, version.updated_ms)
     return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers)

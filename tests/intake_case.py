@@ -9,6 +9,7 @@ import msgspec
 from chain.keys import ChainId
 from chain.transactions import Role
 from gateway import sealing
+from gateway.identity.interaction import parse_interaction
 from gateway.index import parties, secrets
 from gateway.index.database import create_index, open_index
 from gateway.index.parties import Parties
@@ -16,7 +17,7 @@ from gateway.intake import receive
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
-from gateway.submission import Submission
+from gateway.submission import Submission, deletion_entry
 from gateway.vault import primitives
 from gateway.vault.keyring import Keyring
 from gateway.vault.record_id import RecordIds
@@ -42,6 +43,7 @@ def open_services(folder, store=None) -> Services:
     return Services(
         settings=Settings(home=folder),
         chain_id=CHAIN_ID,
+        gateway="gateway",
         index=index,
         store=store or FileObjectStore(folder / "bucket"),
         parties=Parties(index),
@@ -72,12 +74,28 @@ def add_party(services, client_id="hospital-00000001", signing="gateway", seed=S
         )
 
 
-def post(services, sender, body, resource_type=None, **given):
-    """Submit `body` (bytes, or something to encode) as one request."""
+def post(services, sender, body, resource_type=None, if_none_exist=None, **given):
+    """Submit `body` (bytes, or something to encode) as one request: a Bundle, or a create of a resource of this type."""
+    interaction = parse_interaction("POST", resource_type, if_none_exist) if resource_type else None
+    return submit(services, sender, body, interaction, **given)
+
+
+def put(services, sender, address, body, if_match=None, **given):
+    """Update `Type/id` or `Type?search`."""
+    return submit(services, sender, body, parse_interaction("PUT", address, None, if_match), **given).results[0]
+
+
+def delete(services, sender, address, if_match=None, **given):
+    """Delete `Type/id` or `Type?search`."""
+    interaction = parse_interaction("DELETE", address, None, if_match)
+    return submit(services, sender, deletion_entry(address, if_match), interaction, **given).results[0]
+
+
+def submit(services, sender, body, interaction, **given):
     if not isinstance(body, bytes):
         body = msgspec.json.encode(body)
     fields = {"media_type": "application/fhir+json", "request_id": f"request-{next(_requests)}", "received_at": time.time()}
-    return receive(services, sender, Submission(body=body, resource_type=resource_type, **fields | given))
+    return receive(services, sender, Submission(body=body, interaction=interaction, **fields | given))
 
 
 def transaction(*resources, bundle_type="transaction", **entry):

@@ -29,7 +29,7 @@ def assign_archives(resolution: Resolution, lookups: Lookups, open_archive: Call
     """
     assigner = _Assigner(resolution, lookups, open_archive)
     assigner.patients()
-    placed = [p for p in resolution.placed if p.type != PATIENT and not p.is_met]
+    placed = [p for p in resolution.placed if p.type != PATIENT and not p.is_settled]
     unclaimed = [p for p in placed if not assigner.by_subject(p)]
     assigner.along_with_users(unclaimed)
     for record in unclaimed:
@@ -49,7 +49,7 @@ class _Assigner:
         known = {row: state.archive for row, state in self._lookups.states.items() if state.type == PATIENT and state.archive is not None}
         for row, archive in known.items():
             self.result.of[row] = self._lookups.archives[archive]
-        rows = [p.row for p in self._resolution.placed if p.type == PATIENT] + [
+        rows = [p.row for p in self._resolution.placed if p.type == PATIENT and not p.is_settled] + [
             r.row for r in self._resolution.reserved if r.type == PATIENT
         ]
         for row in rows:

@@ -1,6 +1,6 @@
 """All that the index knows of the names in one submission, read in one go, so that deciding needs no database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -40,6 +40,8 @@ class Lookups:
     states: dict[int, ResourceState]  # of all those rows
     archives: dict[int, Archive]  # of all those states
     directory: Archive | None  # the sender's, once it has one
+    addressed: dict[str, int]  # rows of the gateway ids that PUT and DELETE name, whoever's they are
+    earlier_rows: Mapping[int, int]  # by draft's index, where the same submission put it before
 
     def row_named(self, name: str, type_: int) -> int | None:
         """The sender's resource of this type that it calls `name`, reserved ones included."""
@@ -51,6 +53,11 @@ class Lookups:
         found = (self.states[row] for row in self.identifier_rows.get(self.identifier_tokens[condition], ()))
         return {s.row for s in found if s.issuer == self.party and s.type == type_ and s.version and not s.deleted}
 
+    def may_write(self, row: int, type_: int) -> bool:
+        """Whether a gateway id in an address is one the sender may write to: a resource it issued, or something it referred to."""
+        state = self.states.get(row)
+        return state is not None and state.type == type_ and state.issuer == self.party
+
     def may_refer_to(self, row: int, type_: int) -> bool:
         """Whether a gateway id in a reference is one the sender may use: a resource of its own, or anyone's directory."""
         state = self.states.get(row)
@@ -60,7 +67,9 @@ class Lookups:
         return state.issuer == self.party or (archive is not None and archive.directory_of is not None)
 
 
-def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: int, drafts: Sequence[Draft]) -> Lookups:
+def look_up(
+    connection: Connection, tokens: BlindTokens, ids: RecordIds, party: int, drafts: Sequence[Draft], earlier_rows: Mapping[int, int]
+) -> Lookups:
     """Ask for every name, identifier and id that `drafts` use. `connection` is one snapshot."""
     own_bases = {parse_literal(draft.full_url).base for draft in drafts if draft.full_url and draft.full_url.startswith("http")}
     texts = dict.fromkeys(text for draft in drafts for text in draft.resource.references)
@@ -72,7 +81,10 @@ def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: 
     source_rows = sources.rows_by_source(connection, source_tokens.values())
     identifier_rows = sources.rows_by_identifier(connection, identifier_tokens.values())
     rows = {row for by_type in source_rows.values() for row in by_type.values()}
+    targets = (draft.interaction.id for draft in drafts)
+    addressed = {target: row for target in targets if target is not None and (row := ids.decode(target)) is not None}
     rows = rows.union(*identifier_rows.values(), (r.row for r in references.values() if r.row is not None))
+    rows |= {*addressed.values(), *earlier_rows.values()}
     states = records.states(connection, rows)
     known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None})
     directory = archives.directory_of(connection, party)
@@ -88,6 +100,8 @@ def look_up(connection: Connection, tokens: BlindTokens, ids: RecordIds, party: 
         states,
         known,
         directory,
+        addressed,
+        earlier_rows,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fhir_adapters import Issue
 from gateway.identity.condition import Condition
 from gateway.identity.draft import Draft
+from gateway.identity.interaction import ANY_VERSION, ORDER
 from gateway.identity.lookups import Lookups, Reference
 from gateway.index.records import ResourceState
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
@@ -13,13 +14,16 @@ from gateway.index.resource_types import NAME_OF, NUMBER_OF
 
 @dataclass(slots=True, eq=False)
 class Placed:
-    """A draft with its row. `state` is what the row held, None where the row is new; `is_met` where If-None-Exist found it there."""
+    """A draft with its row. `state` is what the row held, None where the row is new.
+
+    `is_settled`: nothing is to be written. If-None-Exist found it there, or a DELETE finds nothing; then `row` may be NOWHERE.
+    """
 
     draft: Draft
     type: int
     row: int
     state: ResourceState | None
-    is_met: bool = False
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,14 @@ class Resolution:
 
 
 def resolve(drafts: Sequence[Draft], lookups: Lookups, take_rows: Callable[[int], Sequence[int]]) -> Resolution:
-    """Give every draft a row and every reference its target. With faults, the rest of the result is not to be used."""
+    """Give every draft a row and every reference its target. With faults, the rest of the result is not to be used.
+
+    Drafts are placed in the order in which a transaction's entries take effect, whatever their order in it.
+    """
     resolver = _Resolver(lookups)
-    for draft in drafts:
+    for draft in sorted(drafts, key=lambda draft: ORDER.index(draft.interaction.method)):
         resolver.place(draft)
-    written = [placed.draft for placed in resolver.resolution.placed if not placed.is_met]  # what is there already refers to nothing anew
+    written = [placed.draft for placed in resolver.resolution.placed if not placed.is_settled]  # what stays refers to nothing anew
     resolver.follow(dict.fromkeys(text for draft in written for text in draft.resource.references))
     resolver.report(written)
     if not resolver.resolution.faults:
@@ -54,6 +61,7 @@ def resolve(drafts: Sequence[Draft], lookups: Lookups, take_rows: Callable[[int]
     return resolver.resolution
 
 
+NOWHERE = 0  # no resource has this row number
 _UNNUMBERED = -1
 
 
@@ -65,29 +73,56 @@ class _Resolver:
         self._by_name: dict[tuple[int, str], Placed] = {}
         self._by_row: dict[int, Placed] = {}
         self._by_condition: dict[Condition, list[Placed]] = {}
-        self._reserved: dict[tuple[int, str], None] = {}
+        self._deleted: dict[tuple[int, str], Placed] = {}  # by name
         self._to: dict[str, Placed | tuple[int, str] | int] = {}  # text -> draft, name to reserve, or row
         self._bad: dict[str, tuple[str, str]] = {}  # text -> issue code, words
 
     # --- drafts
 
     def place(self, draft: Draft) -> None:
-        type_ = NUMBER_OF[draft.resource.type]
-        met = self._lookups.rows_meeting(draft.condition) if draft.condition else set()
+        type_ = NUMBER_OF[draft.interaction.type]
+        met = self._meeting(draft.condition) if draft.condition else set()
         if len(met) > 1:
-            self._fault(draft, "multiple-matches", "If-None-Exist matches several resources")
+            self._fault(draft, "multiple-matches", "the condition matches several resources")
             return
-        row = next(iter(met), None)
-        placed = Placed(draft, type_, _UNNUMBERED, None, is_met=row is not None)
-        row = self._row_of(draft, type_) if row is None else row
+        found = next(iter(met), None)
+        row = self._row_of(draft, type_) if found is None else found
+        fault = self._fault_of_target(draft, type_, found, row)
+        if fault is not None:
+            self._fault(draft, *fault)
+            return
+        placed = Placed(draft, type_, _UNNUMBERED, None, is_settled=found is not None and draft.interaction.method == "POST")
         if row is not None:
             placed.row, placed.state = row, self._lookups.states[row]
+        if draft.deletes and not _is_live(placed.state):
+            placed.is_settled = True
+            placed.row = NOWHERE if placed.state is None else placed.row
         if self._is_taken(placed):
             self._fault(draft, "duplicate", "another entry is the same resource")
             return
         self._remember(placed)
 
+    def _meeting(self, condition: Condition) -> set[int]:
+        """What meets the condition once this submission's deletions have taken effect."""
+        deleted = {placed.row for placed in self.resolution.placed if placed.draft.deletes}
+        return self._lookups.rows_meeting(condition) - deleted
+
+    def _fault_of_target(self, draft: Draft, type_: int, found: int | None, row: int | None) -> tuple[str, str] | None:
+        """What is wrong with writing to `row`; `found` is what met the condition, if there was one."""
+        aim = draft.interaction
+        if aim.id in self._lookups.addressed and (row is None or not self._lookups.may_write(row, type_)):
+            return "forbidden", "no such record, or no permission to write it"
+        if aim.method == "PUT" and aim.condition is not None and draft.resource.source_id is not None:
+            named = self._lookups.row_named(draft.resource.source_id, type_)
+            if named not in (None, found) and (found is not None or _is_live(self._lookups.states[named or NOWHERE])):
+                return "invalid", "the id in the resource is that of another one than the search in the address finds"
+        if aim.if_match is not None and not _matches(None if row is None else self._lookups.states[row], aim.if_match):
+            return "conflict", "If-Match names another version than the current one"
+        return None
+
     def _row_of(self, draft: Draft, type_: int) -> int | None:
+        if draft.interaction.id in self._lookups.addressed:
+            return self._lookups.addressed[draft.interaction.id]
         for name in draft.names:
             row = self._lookups.row_named(name, type_)
             if row is not None:
@@ -96,14 +131,14 @@ class _Resolver:
             row = self._lookups.row_named(alias, type_)
             if row is not None and not self._lookups.states[row].version:
                 return row
-        return None
+        return self._lookups.earlier_rows.get(draft.index)
 
     def _is_taken(self, placed: Placed) -> bool:
         draft = placed.draft
         return (
             (draft.full_url is not None and draft.full_url in self._by_url)
-            or any((placed.type, name) in self._by_name for name in draft.names)
-            or placed.row in self._by_row
+            or any((placed.type, name) in self._by_name or (placed.type, name) in self._deleted for name in draft.names)
+            or (placed.row in self._by_row and placed.row != NOWHERE)
             or (
                 draft.condition is not None
                 and any(p.draft.condition == draft.condition for p in self._by_condition.get(draft.condition, ()))
@@ -113,12 +148,15 @@ class _Resolver:
     def _remember(self, placed: Placed) -> None:
         draft = placed.draft
         self.resolution.placed.append(placed)
+        if placed.row != _UNNUMBERED:
+            self._by_row[placed.row] = placed
+        if draft.deletes:
+            self._deleted.update({(placed.type, name): placed for name in draft.names})
+            return
         if draft.full_url:
             self._by_url[draft.full_url] = placed
         for name in (*draft.names, *draft.aliases):
             self._by_name.setdefault((placed.type, name), placed)
-        if placed.row != _UNNUMBERED:
-            self._by_row[placed.row] = placed
         if self._lookups.identifier_tokens:
             for system, value in draft.resource.index.identifiers:
                 if value:
@@ -143,7 +181,9 @@ class _Resolver:
         elif literal.kind == "urn":
             self._follow_urn(text, literal.id)
         elif reference.row is not None:
-            if self._lookups.may_refer_to(reference.row, NUMBER_OF[literal.type or ""]):
+            written = self._by_row.get(reference.row)
+            type_ = NUMBER_OF[literal.type or ""]
+            if (written is not None and written.type == type_) or self._lookups.may_refer_to(reference.row, type_):
                 self._to[text] = reference.row
             else:
                 self._bad[text] = ("not-found", "a reference names no resource that this sender may refer to")
@@ -197,6 +237,17 @@ class _Resolver:
 
     def _fault(self, draft: Draft, code: str, words: str) -> None:
         self.resolution.faults.setdefault(draft.index, []).append(Issue(code, words, draft.path))
+
+
+def _is_live(state: ResourceState | None) -> bool:
+    return state is not None and state.version > 0 and not state.deleted
+
+
+def _matches(state: ResourceState | None, if_match: int) -> bool:
+    """A tombstone can be matched as a version, but not as something that is there."""
+    if if_match == ANY_VERSION:
+        return _is_live(state)
+    return state is not None and state.version == if_match
 
 
 def rewritten(resolution: Resolution, lookups: Lookups, id_of: dict[int, str]) -> dict[str, str]:

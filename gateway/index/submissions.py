@@ -17,12 +17,13 @@ from gateway.index.database import LostRace
 from gateway.index.records import ResourceState
 from gateway.index.rows import insert_rows
 
-Status = Literal["created", "updated", "unchanged", "failed"]
-_STATUSES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")  # the numbers are stored
+Status = Literal["created", "updated", "unchanged", "failed", "deleted", "absent"]  # absent: there was nothing to delete
+_STATUSES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed", "deleted", "absent")  # the numbers are stored
+_GONE = frozenset({"deleted", "absent"})
 
 
 class Result(NamedTuple):
-    """What became of one entry; row and version are 0 where it failed."""
+    """What became of one entry; row and version are 0 where it failed, and where it was to delete what had never come."""
 
     status: Status
     row: int
@@ -51,7 +52,7 @@ class Earlier:
         for result in self.results:
             if result.status != "failed":
                 state = self.states.get(result.row)
-                if state is None or state.version != result.version or state.deleted:
+                if state is None or state.version != result.version or bool(state.deleted) != (result.status in _GONE):
                     return False
         return True
 

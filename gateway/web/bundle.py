@@ -8,15 +8,21 @@ from flask import Blueprint, Response
 from fhir_adapters.issue import operation_outcome
 from gateway.intake import receive
 from gateway.submission import Accepted, Failed, Written
-from gateway.web import addresses
+from gateway.web import addresses, submitted
 from gateway.web.authorization import caller, require
 from gateway.web.links import etag, receipt_url, version_path
 from gateway.web.media_type import FHIR_JSON
 from gateway.web.request_context import services
-from gateway.web.submitted import submission
 
 REPLAY = "Idempotent-Replay"
-_RESPONSE_STATUS = {"created": "201 Created", "updated": "200 OK", "unchanged": "200 OK"}
+_NO_CONTENT = "204 No Content"
+_RESPONSE_STATUS = {
+    "created": "201 Created",
+    "updated": "200 OK",
+    "unchanged": "200 OK",
+    "deleted": _NO_CONTENT,
+    "absent": _NO_CONTENT,
+}
 
 bundle = Blueprint("bundle", __name__)
 
@@ -25,7 +31,7 @@ bundle = Blueprint("bundle", __name__)
 @require("c")
 def submit() -> Response:
     """All of a transaction or release, or none of it; of a batch what can be taken. The token must allow creating all types."""
-    accepted = receive(services(), caller().party, submission())
+    accepted = receive(services(), caller().party, submitted.bundle())
     answer = Response(response_bundle(accepted, addresses.base_url()), 200, content_type=FHIR_JSON)
     if accepted.replayed:
         answer.headers[REPLAY] = "true"
@@ -40,6 +46,8 @@ def response_bundle(accepted: Accepted, base_url: str) -> bytes:
 
 
 def _written(result: Written, base_url: str) -> dict[str, object]:
+    if not result.version:
+        return {"response": {"status": _NO_CONTENT}}
     return {
         "fullUrl": f"{base_url}{addresses.FHIR_PATH}/{result.reference}",
         "link": [{"relation": "receipt", "url": receipt_url(base_url, result.reference, result.version)}],

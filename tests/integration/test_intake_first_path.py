@@ -285,7 +285,7 @@ def test_a_party_that_signs_itself_must(services):
 
 def test_other_methods_are_refused_in_their_place(services, hospital):
     body = transaction((f"{URN}1", PATIENT), (f"{URN}2", PATIENT), bundle_type="batch")
-    body["entry"][1]["request"] = {"method": "DELETE", "url": "Patient/1"}
+    body["entry"][1]["request"] = {"method": "PATCH", "url": "Patient/1"}
     answer = post(services, hospital, body)
     assert answer.results[0].status == "created"
     assert (answer.results[1].status, answer.results[1].issues[0].code) == (501, "not-supported")
