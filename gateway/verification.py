@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
     accepted_at: int  # the block's time, seconds since the epoch
     votes: int
     delegates: int
-    who: str | None  # "submitted and signed by NAME" or "attested by the gateway for NAME"; None in a public receipt
+    who: str | None  # "in a submission signed by NAME" or "... attested by the gateway for NAME"; None in a public receipt
     not_checked: tuple[str, ...]
 
 
@@ -139,7 +139,7 @@ def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genes
         statement.verify(key)
     except submission.SubmissionInvalid as error:
         raise ReceiptInvalid(f"statement: {error}") from error
-    return f"submitted and signed by {party.name}" if statement.signed_by == "issuer" else f"attested by the gateway for {party.name}"
+    return f"in a submission signed by {party.name}" if statement.signed_by == "issuer" else f"in a submission attested by the gateway for {party.name}"
 
 
 def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, genesis: Genesis) -> PartyBody:

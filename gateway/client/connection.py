@@ -68,6 +68,10 @@ class Connection:
         if self._token is None:
             raise SignInRefused(_refusal(answer.status, told))
 
+    def access_token(self) -> str:
+        """A token that holds for now, for another client to use. Raises SignInRefused, Unreachable."""
+        return self._authorization()["Authorization"].removeprefix("Bearer ")
+
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, repeatable: bool = True
     ) -> Answer:

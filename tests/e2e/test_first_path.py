@@ -51,7 +51,7 @@ def test_every_receipt_is_final_and_fits_its_record_and_no_other(pushed):
     assert {answer.status for answer in receipts.values()} == {200}
     for name, answer in receipts.items():
         verdict = verification.verify_receipt(answer.body, genesis, records[name].body)
-        assert verdict.who == "submitted and signed by Test Hospital"
+        assert verdict.who == "in a submission signed by Test Hospital"
         assert verdict.reference == name + "/_history/1"
     for name, answer in list(receipts.items())[::100]:
         altered = records[name].body[:-2] + b" " + records[name].body[-2:]

@@ -104,7 +104,7 @@ def verify_both(chain, receipt, number):
     return first
 
 
-@pytest.mark.parametrize(("signed_by", "who"), [("issuer", "submitted and signed by"), ("gateway", "attested by the gateway for")])
+@pytest.mark.parametrize(("signed_by", "who"), [("issuer", "in a submission signed by"), ("gateway", "in a submission attested by the gateway for")])
 def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_by, who):
     container, placements, anchor = chain.put(signed_by)
     chain.record(party_body())

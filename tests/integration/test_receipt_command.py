@@ -64,7 +64,7 @@ def test_a_genesis_that_is_missing_or_none_means_could_not_check(folder):
 def test_people_read_who_when_and_what_was_checked(folder):
     told = verify(folder, "r.json", "--record", "record.json").stdout
     assert "VALID" in told
-    assert "submitted and signed by General Hospital" in told
+    assert "in a submission signed by General Hospital" in told
     assert "by 3 of 4 delegates" in told
     assert "2026-" in told
     assert "not checked" not in told

@@ -54,7 +54,7 @@ def test_it_works_where_nothing_else_can_be_imported(tmp_path):
     for name, body in (("r.json", to_json(case.receipt)), ("g.json", case.genesis), ("record.json", case.record)):
         (tmp_path / name).write_bytes(body)
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("submitted and signed by General Hospital\n", "")
+    assert (done.stdout, done.stderr) == ("in a submission signed by General Hospital\n", "")
 
 
 # RFC 8949, appendix A, those of our subset; and the ways to write a value that the deterministic encoding forbids.

@@ -33,7 +33,7 @@ def assert_invalid(verifier, case, what=None, record=None, **changes):
 
 @pytest.mark.parametrize(
     ("signed_by", "who"),
-    [("issuer", "submitted and signed by General Hospital"), ("gateway", "attested by the gateway for General Hospital")],
+    [("issuer", "in a submission signed by General Hospital"), ("gateway", "in a submission attested by the gateway for General Hospital")],
 )
 def test_a_true_receipt_says_who_when_and_by_how_many(verifier, signed_by, who):
     verdict = check(verifier, make_case(signed_by))
@@ -78,7 +78,7 @@ def test_a_public_receipt_says_that_a_commitment_was_accepted_and_no_more(verifi
 
 def test_an_issuer_that_genesis_names_needs_no_transaction(verifier):
     case = make_case(genesis=genesis_bytes(parties=(party_body(),)), party=party_body("someone-else-00000000"))
-    assert check(verifier, case, issuer="genesis").who == "submitted and signed by General Hospital"
+    assert check(verifier, case, issuer="genesis").who == "in a submission signed by General Hospital"
     assert_invalid(verifier, make_case(), "genesis names no such party", issuer="genesis")
 
 
