@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from chain.genesis import Genesis
 from chain.keys import ChainId
+from chain.transactions import Role
 from gateway.index import secrets
 from gateway.index.database import Index, open_index
 from gateway.index.parties import Parties
@@ -31,9 +32,11 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
         store = open_object_store(settings.effective_bucket_url)
     except ValueError as error:
         raise BadSetting(f"FHIR_ANCHOR_BUCKET_URL: {error}") from error
+    genesis = read_genesis(settings)
     return Services(
         settings=settings,
-        chain_id=ChainId(read_genesis(settings).chain_id),
+        chain_id=ChainId(genesis.chain_id),
+        gateway=next(party.client_id for party in genesis.parties if party.role is Role.GATEWAY),
         index=index,
         store=store,
         parties=Parties(index),

@@ -21,6 +21,7 @@ class Services:
 
     settings: Settings  # for addresses and limits; no flow opens anything by it
     chain_id: ChainId
+    gateway: str  # this gateway's client id on the chain
     index: Index
     store: ObjectStore
     parties: Parties

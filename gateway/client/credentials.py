@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 INSTITUTION_SCOPE = "system/*.cruds"
 AGENCY_SCOPE = "system/*.rs"
-PATIENT_SCOPE = "patient/*.rs"
+PATIENT_SCOPE = "patient/*.rs patient/Consent.c"
 TOKEN_PATH = "/auth/token"  # noqa: S105 - an address, not a secret
 
 _TEXTS = ("base_url", "token_url", "client_id")

@@ -7,6 +7,7 @@ from gateway.receipts import ReceiptAssembler
 from gateway.services import Services
 from gateway.web.authorization import enforce
 from gateway.web.bundle import bundle
+from gateway.web.consent import consent
 from gateway.web.create import create
 from gateway.web.errors import answer_errors
 from gateway.web.health import health
@@ -18,7 +19,7 @@ from gateway.web.request_context import follow_requests
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 
-_BLUEPRINTS = (token, smart_configuration, metadata, bundle, create, read, receipts, ledger_routes, health)
+_BLUEPRINTS = (token, smart_configuration, metadata, bundle, consent, create, read, receipts, ledger_routes, health)
 
 
 def create_app(services: Services, ledger: Ledger) -> Flask:

@@ -23,7 +23,12 @@ def etag(version: int) -> str:
 
 def describe(answer: Response, reference: str, version: int, updated_ms: int) -> Response:
     """Put ETag, Last-Modified (`updated_ms`: milliseconds since the epoch) and the receipt's Link on `answer`."""
+    answer.headers["Link"] = f'<{receipt_url(addresses.base_url(), reference, version)}>; rel="receipt"'
+    return dated(answer, version, updated_ms)
+
+
+def dated(answer: Response, version: int, updated_ms: int) -> Response:
+    """Put ETag and Last-Modified alone on `answer`, of what has no receipt of its own."""
     answer.headers["ETag"] = etag(version)
     answer.headers["Last-Modified"] = http_date(updated_ms // 1000)
-    answer.headers["Link"] = f'<{receipt_url(addresses.base_url(), reference, version)}>; rel="receipt"'
     return answer

@@ -6,7 +6,7 @@ from gateway.index.parties import PartyRole
 from gateway.web.scopes import Scope
 
 _ALLOWED: Mapping[PartyRole, tuple[Scope, ...]] = {
-    PartyRole.PATIENT: (Scope("*", "rs"), Scope("*", "rs", "patient")),
+    PartyRole.PATIENT: (Scope("*", "rs"), Scope("*", "rs", "patient"), Scope("Consent", "c", "patient")),
     PartyRole.INSTITUTION: (Scope("*", "cruds"),),
     PartyRole.AGENCY: (Scope("*", "rs"),),  # it reads what was consented to; writing needs a consent to write
 }

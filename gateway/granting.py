@@ -1,0 +1,189 @@
+"""Grants and revokes: a patient's word, committed once (DESIGN 2, sharing; DESIGN 6; docs/adr/0017-consent.md).
+
+One unit of the database writes the grant, takes its number in the commit sequence and puts CONSENT_GRANT in the outbox; so does a revoke.
+That commit is the moment that counts. A crash before it leaves nothing, one after it loses nothing. No object store is involved, so a
+patient can revoke while the bucket is out of reach.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
+from chain.keys import SigningKey
+from fhir_adapters.issue import InvalidInput, Issue
+from gateway.consent.resource import ProposedConsent, read_consent, write_consent
+from gateway.consent.terms import Terms
+from gateway.errors import Forbidden, NotFound
+from gateway.identity.literal import parse_literal
+from gateway.index import archives, consents, outbox, parties, records
+from gateway.index.archives import Archive
+from gateway.index.consents import ConsentRow
+from gateway.index.parties import Party, PartyRole
+from gateway.index.resource_types import PATIENT
+from gateway.services import Services
+from gateway.submission import instant
+
+ACTIVE, INACTIVE = 1, 2  # versions: a Consent is granted, and revoked once
+_ACTOR = "Consent.provision.actor[0].reference.identifier.value"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConsent:
+    """A Consent as it stands, or as it was before its revoke. `body` is JSON; `updated_ms` in milliseconds since the epoch."""
+
+    id: str
+    version: int
+    updated_ms: int
+    body: bytes
+    is_new: bool = False
+
+
+def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
+    """Commit the Consent in `body`. The same Consent once more, while the first stands, is the first: nothing is granted twice.
+
+    Raises InvalidInput for what is invalid, not understood or names nobody; Forbidden where no patient asks; Unavailable.
+    """
+    archive = _archive(services, patient)
+    now_ms = int(services.clock() * 1000)
+    proposed = read_consent(body, now_ms // 1000)
+    row = services.row_numbers.take(1)[0]
+    with services.index.atomic() as connection:
+        grantee = _grantee(connection, proposed.terms)
+        _check_patient(services, connection, proposed, archive)
+        token = services.tokens.content(archive.row or 0, proposed.content)
+        found = consents.find_equal(connection, archive.row or 0, token)
+        is_new = found is None
+        if found is None:
+            found = _commit(services, connection, proposed, archive, grantee, row, token, now_ms)
+        return _written(services, connection, found, is_new=is_new)
+
+
+def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
+    """End a grant for good; ending it again changes nothing. Forbidden, in the same words for another's and for none; Unavailable."""
+    archive = _archive(services, patient)
+    with services.index.atomic() as connection:
+        found = _find(services, connection, archive, id_)
+        if found is None:
+            raise Forbidden("no such consent, or not yours to revoke")
+        if found.revoked_ms is None:
+            now_ms = max(int(services.clock() * 1000), found.granted_ms + 1)
+            key = _one_time_key(services, archive, bytes.fromhex(id_))
+            sequence = consents.next_sequence(connection)
+            signature = sign_revoke(key, services.chain_id, services.gateway)
+            consents.revoke(connection, found.grant.row, sequence, now_ms)
+            outbox.add(connection, ConsentRevokeBody(found.grant.id, sequence, signature), now_ms // 1000)
+            found = _find(services, connection, archive, id_) or found
+        return _written(services, connection, found)
+
+
+def read(services: Services, patient: Party, id_: str, version: int | None = None) -> StoredConsent | None:
+    """The patient's own Consent, None where this id is no grant of its archive. NotFound for a version that it never had."""
+    archive = _archive(services, patient)
+    with services.index.reading() as connection:
+        found = _find(services, connection, archive, id_)
+        return None if found is None else _written(services, connection, found, version=version)
+
+
+def read_all(services: Services, patient: Party) -> list[StoredConsent]:
+    """Every Consent the patient ever granted here, the first first, revoked ones included."""
+    archive = _archive(services, patient)
+    with services.index.reading() as connection:
+        return [_written(services, connection, found) for found in consents.grants_of(connection, archive.row or 0)]
+
+
+def _archive(services: Services, patient: Party) -> Archive:
+    if patient.role is not PartyRole.PATIENT or patient.archive is None:
+        raise Forbidden("consents are granted and revoked by the patient")
+    with services.index.reading() as connection:
+        return archives.by_rows(connection, [patient.archive])[patient.archive]
+
+
+def _find(services: Services, connection: Connection, archive: Archive, id_: str) -> ConsentRow | None:
+    row = services.ids.decode(id_)
+    return None if row is None else consents.find(connection, row, archive.row or 0)
+
+
+def _grantee(connection: Connection, terms: Terms) -> Party:
+    party = parties.by_client_id(connection, terms.grantee)
+    if party is None or not party.active:
+        raise InvalidInput([Issue("not-found", "no active party has this client id", _ACTOR)])
+    return party
+
+
+def _check_patient(services: Services, connection: Connection, proposed: ProposedConsent, archive: Archive) -> None:
+    """A Consent that names its patient must name the one who grants."""
+    if proposed.patient is None:
+        return
+    literal = parse_literal(proposed.patient)
+    row = services.ids.decode(literal.id) if literal.type == "Patient" else None
+    state = records.states(connection, [row]).get(row) if row is not None else None
+    if state is None or state.type != PATIENT or state.archive != archive.row:
+        raise InvalidInput([Issue("business-rule", "must be the patient who grants", "Consent.patient")])
+
+
+def _one_time_key(services: Services, archive: Archive, consent_id: bytes) -> SigningKey:
+    return SigningKey.from_seed(services.keyring.archive_secret(archive.keys).grant_seed(consent_id))
+
+
+def _commit(
+    services: Services,
+    connection: Connection,
+    proposed: ProposedConsent,
+    archive: Archive,
+    grantee: Party,
+    row: int,
+    token: bytes,
+    now_ms: int,
+) -> ConsentRow:
+    id_ = services.ids.encode([row])[0]
+    consent_id = bytes.fromhex(id_)
+    secret = services.keyring.archive_secret(archive.keys)
+    key = SigningKey.from_seed(secret.grant_seed(consent_id))
+    terms = proposed.terms.to_bytes(consent_id, archive.keys.key_id)
+    commitment = commit_terms(services.chain_id, secret.grant_salt(consent_id), terms)
+    sequence = consents.next_sequence(connection)
+    signature = sign_grant(key, services.chain_id, services.gateway, commitment)
+    written = consents.write(
+        connection,
+        row=row,
+        grant_id=key.public,
+        archive=archive.row or 0,
+        grantee=grantee.row,
+        terms=proposed.terms,
+        sequence=sequence,
+        granted_ms=now_ms,
+        content=token,
+        sealed=services.keyring.seal(_context(id_), proposed.content, services.random),
+    )
+    outbox.add(connection, ConsentGrantBody(key.public, commitment, sequence, signature), now_ms // 1000)
+    return written
+
+
+def _context(id_: str) -> str:
+    return f"consent/{id_}"
+
+
+def _written(
+    services: Services, connection: Connection, found: ConsentRow, *, version: int | None = None, is_new: bool = False
+) -> StoredConsent:
+    current = ACTIVE if found.revoked_ms is None else INACTIVE
+    version = current if version is None else version
+    if not ACTIVE <= version <= current:
+        raise NotFound("the resource has no such version")
+    id_ = services.ids.encode([found.grant.row])[0]
+    updated_ms = found.granted_ms if version == ACTIVE else found.revoked_ms or 0
+    body = write_consent(
+        services.keyring.open(_context(id_), found.sealed),
+        id_=id_,
+        version=version,
+        last_updated=instant(updated_ms),
+        patient=_patient_reference(services, connection, found.grant.archive),
+        active=version == ACTIVE,
+    )
+    return StoredConsent(id_, version, updated_ms, body, is_new)
+
+
+def _patient_reference(services: Services, connection: Connection, archive: int) -> str | None:
+    row = consents.patient_resource(connection, archive)
+    return None if row is None else f"Patient/{services.ids.encode([row])[0]}"
