@@ -9,8 +9,9 @@ nowhere; each entry's salt is sealed with the entry.
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -87,8 +88,8 @@ def verify(jws: str, *, public: bytes, client_id: str, count: int, root: bytes, 
     signed, _, signature = jws.rpartition(".")
     header_text, _, payload_text = signed.partition(".")
     try:
-        header = msgspec.json.decode(from_base64url(header_text), type=_Header)
-        claims = msgspec.json.decode(from_base64url(payload_text), type=Claims)
+        header = msgspec.json.decode(_without_doubles(from_base64url(header_text)), type=_Header)
+        claims = msgspec.json.decode(_without_doubles(from_base64url(payload_text)), type=Claims)
         signature_bytes = from_base64url(signature)
     except (ValueError, msgspec.MsgspecError):
         raise SubmissionInvalid("the submission signature is not a compact JWS of the expected shape") from None
@@ -103,6 +104,18 @@ def verify(jws: str, *, public: bytes, client_id: str, count: int, root: bytes, 
     return claims
 
 
+def _without_doubles(text: bytes) -> bytes:
+    """`text`, a flat JSON object, unless a name stands in it twice (RFC 7515, 4): one reader takes the first, another the last."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise ValueError("a name stands twice")
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=once)
+    return text
+
+
 class Statement(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Who submitted what, when, in which format: leaf 0 of every bundle, as JSON with sorted keys and no white space.
 
@@ -110,11 +123,11 @@ class Statement(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     "attested by the gateway for X").
     """
 
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=1)]
     format: Literal["fhir-anchor submission 1"] = "fhir-anchor submission 1"
     issuer: str
     media_type: str
-    received_at: int  # seconds since the epoch
+    received_at: Annotated[int, msgspec.Meta(ge=1)]  # seconds since the epoch
     root: str
     signature: str
     signed_by: Signer

@@ -163,6 +163,19 @@ def test_a_statement_that_its_signature_does_not_cover_is_refused(change):
         statement().verify(primitives.ed25519_public(b"x" * 32))
 
 
+@pytest.mark.parametrize("where", ["header", "payload"])
+def test_a_name_that_stands_twice_is_refused_though_the_last_one_would_do(where):
+    def doubled(fields):
+        text = json.dumps(fields).encode()
+        return b"{" + text[1:-1] + b"," + text[1:]
+
+    header, payload = json.dumps(HEADER).encode(), json.dumps(PAYLOAD).encode()
+    parts = (doubled(HEADER), payload) if where == "header" else (header, doubled(PAYLOAD))
+    signed = ".".join(to_base64url(part) for part in parts)
+    with pytest.raises(SubmissionInvalid, match="shape"):
+        verify(f"{signed}.{to_base64url(primitives.ed25519_sign(SEED, signed.encode()))}", public=PUBLIC, now=NOW, **SIGNED)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -173,6 +186,8 @@ def test_a_statement_that_its_signature_does_not_cover_is_refused(change):
         lambda body: body.replace(b'"count":4', b'"count":4,"more":1'),
         lambda body: body.replace(b'"count":4,', b""),
         lambda body: body.replace(b'"count":4', b'"count":"4"'),
+        lambda body: body.replace(b'"count":4', b'"count":0'),
+        lambda body: body.replace(b'"received_at":', b'"received_at":-'),
         lambda body: body.replace(b'by":"issuer"', b'by":"nobody"'),
         lambda body: body.replace(b"submission 1", b"submission 2"),
         lambda body: msgspec.json.encode([msgspec.json.decode(body)]),
