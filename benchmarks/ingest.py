@@ -45,10 +45,10 @@ def measure(gateway: ServedGateway, workload: Workload, *, rounds: int, singles:
     }
 
 
-def at_many_rows(gateway: ServedGateway, workload: Workload, rows: int) -> dict[str, Any]:
+def at_many_rows(gateway: ServedGateway, workload: Workload, *, rows: int, rounds: int) -> dict[str, Any]:
     """Throughput on a gateway whose index has been filled up to `rows`. The first bundle, which finds cold caches, is not counted."""
     push(gateway, workload.first(1), gateway.new_party())
-    return {"rows": rows, **throughput([push(gateway, workload, gateway.new_party())])}
+    return {"rows": rows, **throughput([push(gateway, workload, gateway.new_party()) for _ in range(rounds)])}
 
 
 def filled(home: Path, rows: int) -> int:

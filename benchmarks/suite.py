@@ -123,7 +123,7 @@ def _more_on_ingest(folder: Path, home: Path, workload: Workload, extent: Extent
         rows = ingest.filled(home, extent.rows)
         with served(_new(folder, "filled"), home) as gateway:
             say(f"ingest: at {rows:,} rows")
-            result["at_rows"] = ingest.at_many_rows(gateway, workload, rows)
+            result["at_rows"] = ingest.at_many_rows(gateway, workload, rows=rows, rounds=max(1, extent.rounds // 2))
     say("ingest: stages")
     return result | stages.measure(folder, workload, max(1, extent.rounds // 2))
 
