@@ -37,7 +37,7 @@ class AccessBatchBody(Struct, frozen=True, gc=False):
             raise TransactionInvalid("ACCESS_BATCH has a root of the wrong size")
         if not (is_count(self.leaves) and is_count(self.first) and is_count(self.last)):
             raise TransactionInvalid("ACCESS_BATCH has an impossible number")
-        if self.last < self.first or self.leaves > self.last - self.first + 1:
+        if self.leaves > self.last - self.first + 1:
             raise TransactionInvalid("ACCESS_BATCH has more leaves than numbers")
         if self.leaves == 1 and self.first != self.last:
             raise TransactionInvalid("ACCESS_BATCH has one leaf with two numbers")

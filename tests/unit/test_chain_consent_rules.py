@@ -138,7 +138,10 @@ def test_numbers_may_be_left_out(execution):
 def test_each_gateway_counts_for_itself(execution):
     do(execution, OTHER_GATEWAY, grant(1, 100))
     do(execution, grant(2, 1, gateway=OTHER_ID), batch(2, 2), signer=OTHER)
-    assert (sequence(execution), sequence(execution, OTHER_ID)) == (SequenceEntry(100, 0), SequenceEntry(2, 1))
+    do(execution, batch(101, 104))
+    assert (sequence(execution), sequence(execution, OTHER_ID)) == (SequenceEntry(104, 1), SequenceEntry(2, 1))
+    entries = [execution.overlay.get(access_batch_key(gateway, 0)) for gateway in (GATEWAY_ID, OTHER_ID)]
+    assert [AccessBatchEntry.from_value(entry).first for entry in entries] == [101, 2]
     assert sequence(execution, "gateway-00000002") is None
 
 
