@@ -81,7 +81,7 @@ def enrol_patient(services: Services, system: str, value: str, base_url: str, ou
         found = archives.of_patient_resources(connection, rows)
         if len(found) != 1:
             raise NotOnePatient(
-                "no patient here has this identifier" if not found else f"{len(found)} archives have this identifier: join them first"
+                "no patient here has this identifier" if not found else f"{len(found)} archives have this identifier; none is guessed"
             )
         credentials.write(out, held)
         return parties.enrol_patient(

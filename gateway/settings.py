@@ -106,6 +106,8 @@ def home_from(flag: Path | None, environ: Mapping[str, str]) -> Path:
 
 def load_settings(home: Path, environ: Mapping[str, str] = os.environ, **flags: object) -> Settings:
     """Settings of the gateway at `home`. Raises BadSetting, also when `home` holds no gateway."""
+    if (home / "keys").is_dir() and not (home / "genesis.json").is_file():
+        raise BadSetting(f"{home / 'genesis.json'} is missing; put back the file that was made with this gateway")
     if not (home / "genesis.json").is_file():
         raise BadSetting(f"there is no gateway at {home}; make one with: fhir-anchor --home {home} init")
     saved = _saved(home / "settings.json")
@@ -136,5 +138,5 @@ def save_settings(home: Path, chosen: Mapping[str, object]) -> None:
     kept = {name: value for name, value in chosen.items() if value not in (None, (), "")}
     for name, value in kept.items():
         if name in _CHECKS:
-            _CHECKS[name][1](f"--{name.replace('_', '-')}", str(value))
+            _CHECKS[name][1]("--bucket" if name == "bucket_url" else f"--{name.replace('_', '-')}", str(value))
     (home / "settings.json").write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")

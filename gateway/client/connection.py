@@ -117,7 +117,9 @@ class Connection:
             except _TRANSIENT as error:
                 never_sent = isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in repr(error)
                 if attempt == MAX_TRIES - 1 or not (repeatable or never_sent):
-                    raise Unreachable(f"{self.credentials.base_url} cannot be reached") from error
+                    raise Unreachable(
+                        f"{self.credentials.base_url} cannot be reached: is the gateway running there, is --url right?"
+                    ) from error
                 broken = broken or not never_sent
                 self._sleep(_pause(attempt))
                 continue
@@ -160,5 +162,7 @@ def _refusal(status: int, told: object) -> str:
     """RFC 6749, 5.2, in words."""
     if isinstance(told, dict) and isinstance(told.get("error"), str):
         more = told.get("error_description")
-        return f"sign-in refused: {told['error']}" + (f" ({more})" if isinstance(more, str) else "")
+        why = f" ({more})" if isinstance(more, str) else ""
+        hint = "; are these credentials of this gateway? check --url" if told["error"] == "invalid_client" else ""
+        return f"sign-in refused: {told['error']}{why}{hint}"
     return f"sign-in refused: the token address answered {status}"

@@ -12,6 +12,7 @@ from gateway.client.connection import Answer, Connection
 from gateway.client.receipt import receipt_link
 from gateway.client.submission import Submission, parse_submission, signed_headers
 
+UNREAD = "no-store"  # of the issue that says that a file could not be read
 _LOCATION = re.compile(r"(?:.*/)?([A-Z][A-Za-z]*/[A-Za-z0-9.-]{1,64})/_history/[A-Za-z0-9.-]{1,64}")
 
 
@@ -40,7 +41,7 @@ def push_file(connection: Connection, path: Path, *, now: Callable[[], float]) -
         sent = parse_submission(path.read_bytes())
     except OSError as error:
         pushed.resources = 1
-        pushed.refuse(1, None, [_issue(Issue("no-store", error.strerror or "the file cannot be read"))])
+        pushed.refuse(1, None, [_issue(Issue(UNREAD, error.strerror or "the file cannot be read"))])
         return pushed
     except InvalidInput as error:
         pushed.resources = 1

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gateway.commands.context import DONE, FINDINGS, CouldNot, json_option, leave, tell
+from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, tell
 
 SHOWN_ERRORS = 20
 
@@ -24,8 +24,11 @@ SHOWN_ERRORS = 20
 def push(*, credentials_path: Path, url: str | None, files: tuple[Path, ...], as_json: bool) -> None:
     """Send FILEs (a FHIR R4 Bundle or a single resource each, JSON) and say what became of each resource.
 
-    Sending the same file again changes nothing. Exit code 1 if something was refused, 2 if the gateway could not be reached.
+    Sending the same file again changes nothing.
+    Exit code 1 if something was refused, 2 if the gateway could not be reached or a file could not be read.
     """
+    from gateway.client.push import UNREAD
+
     for path in files:
         if path.suffix.lower() == ".ndjson":
             raise CouldNot(f"{path}: NDJSON files are not taken yet; send a Bundle or a single resource as .json")
@@ -33,7 +36,8 @@ def push(*, credentials_path: Path, url: str | None, files: tuple[Path, ...], as
     result = _push_all(credentials_path, url, files)
     result["seconds"] = round(time.monotonic() - started, 3)
     tell(result, as_json=as_json, text=lambda: _words(result))
-    leave(FINDINGS if result["failed"] else DONE)
+    unread = any(error["code"] == UNREAD for error in result["errors"])
+    leave(COULD_NOT if unread else FINDINGS if result["failed"] else DONE)
 
 
 def _push_all(credentials_path: Path, url: str | None, files: tuple[Path, ...]) -> dict[str, Any]:
