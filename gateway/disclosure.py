@@ -29,14 +29,30 @@ class StandardRecord:
     updated_ms: int
 
 
+class Deleted(Gone):
+    """The version that was asked for says that the resource was deleted; `location` is where it says so."""
+
+    def __init__(self, location: RecordLocation) -> None:
+        super().__init__("the resource was deleted")
+        self.location = location
+
+
 def read(services: Services, reader: Party, resource_type: str, id_: str, version: int | None = None) -> StandardRecord:
     """The current version of `Type/id`, or the one asked for, checked against its leaf.
 
-    Raises as `locate` does, Gone for a deleted version, Unavailable if the container cannot be read, SealBroken if it was altered.
+    Raises as `locate` and `committed` do, Deleted for a deleted version.
     """
     location = locate(services, reader, resource_type, id_, version)
     if location.deleted:
-        raise Gone("the resource was deleted")
+        raise Deleted(location)
+    return committed(services, location, id_)
+
+
+def committed(services: Services, location: RecordLocation, id_: str) -> StandardRecord:
+    """The bytes at a place that the reader may have, a tombstone's too.
+
+    Unavailable if the container cannot be read, SealBroken if it was altered.
+    """
     try:
         body = _opened(services, location, bytes.fromhex(id_))
     except ObjectMissing as error:
@@ -59,6 +75,20 @@ def locate(services: Services, reader: Party, resource_type: str, id_: str, vers
             if found is None and current is not None and _is_own(connection, reader, current):
                 raise NotFound("the resource has no such version")
     raise Forbidden("no such record, or no permission to read it")
+
+
+def history(
+    services: Services, reader: Party, resource_type: str, id_: str, *, before: int | None, limit: int
+) -> tuple[list[RecordLocation], int | None]:
+    """The newest `limit` versions, below version `before` if one is given, and the `before` of the next page, None after the last.
+
+    Of them those that `reader` may have. Raises as `locate` does for the current version: who may not have that learns of no other.
+    """
+    current = locate(services, reader, resource_type, id_)
+    with services.index.reading() as connection:
+        found = records.versions(connection, current, before, limit)
+        own = [location for location in found if _is_own(connection, reader, location)]
+    return own, found[-1].version if found and found[-1].version > 1 else None
 
 
 def _is_own(connection: Connection, reader: Party, record: RecordLocation) -> bool:

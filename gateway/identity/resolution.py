@@ -104,8 +104,8 @@ class _Resolver:
 
     def _meeting(self, condition: Condition) -> set[int]:
         """What meets the condition once this submission's deletions have taken effect."""
-        deleted = {placed.row for placed in self.resolution.placed if placed.draft.deletes}
-        return self._lookups.rows_meeting(condition) - deleted
+        met = self._lookups.rows_meeting(condition)
+        return {row for row in met if not (row in self._by_row and self._by_row[row].draft.deletes)}
 
     def _fault_of_target(self, draft: Draft, type_: int, found: int | None, row: int | None) -> tuple[str, str] | None:
         """What is wrong with writing to `row`; `found` is what met the condition, if there was one."""
@@ -200,8 +200,8 @@ class _Resolver:
             self._bad[text] = ("not-found", "a reference by urn:uuid names no entry of this Bundle and none that came before")
 
     def _follow_condition(self, text: str, condition: Condition) -> None:
-        rows = self._lookups.rows_meeting(condition)
-        new = [placed for placed in self._by_condition.get(condition, ()) if placed.row not in rows]
+        rows = {row for row in self._lookups.rows_meeting(condition) if row not in self._by_row or self._by_row[row].is_settled}
+        new = [placed for placed in self._by_condition.get(condition, ()) if not placed.is_settled]
         if len(rows) + len(new) == 1:
             self._to[text] = new[0] if new else rows.pop()
         elif new or rows:

@@ -62,6 +62,14 @@ def find(connection: Connection, resource_type: str, row: int, version: int | No
     return None if found is None else _location(found)
 
 
+def versions(connection: Connection, current: RecordLocation, before: int | None, limit: int) -> list[RecordLocation]:
+    """The newest `limit` versions of the resource whose current one is given, `before` a version if there is one; newest first."""
+    found = [current] if before is None else []
+    below = min(before or current.version, current.version)
+    older = _earlier().where(t.history.c.row == current.row, t.history.c.version < below).order_by(t.history.c.version.desc())
+    return found + [_location(row) for row in connection.execute(older.limit(limit - len(found)))]
+
+
 def _current() -> Select[Any]:
     return _placed(t.resource, t.resource)
 

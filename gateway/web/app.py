@@ -9,8 +9,10 @@ from gateway.web.authorization import enforce
 from gateway.web.bundle import bundle
 from gateway.web.consent import consent
 from gateway.web.create import create
+from gateway.web.delete import delete
 from gateway.web.errors import answer_errors
 from gateway.web.health import health
+from gateway.web.history import history
 from gateway.web.ledger import ledger_routes
 from gateway.web.metadata import metadata
 from gateway.web.read import read
@@ -18,8 +20,25 @@ from gateway.web.receipts import receipts
 from gateway.web.request_context import follow_requests
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
+from gateway.web.tombstone import tombstone
+from gateway.web.update import update
 
-_BLUEPRINTS = (token, smart_configuration, metadata, bundle, consent, create, read, receipts, ledger_routes, health)
+_BLUEPRINTS = (
+    token,
+    smart_configuration,
+    metadata,
+    bundle,
+    consent,
+    create,
+    update,
+    delete,
+    read,
+    history,
+    receipts,
+    tombstone,
+    ledger_routes,
+    health,
+)
 
 
 def create_app(services: Services, ledger: Ledger) -> Flask:

@@ -8,9 +8,14 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
+from gateway.disclosure import Deleted
 from gateway.errors import GatewayError, Unauthorized, Unavailable
+from gateway.index.records import RecordLocation
+from gateway.web import addresses
+from gateway.web.links import describe, version_path
 from gateway.web.media_type import FHIR_JSON
 from gateway.web.oauth_error import OAuthError
+from gateway.web.request_context import services
 
 # What the router and the server say by themselves: status -> (issue code, sentence).
 _HTTP = {
@@ -68,9 +73,20 @@ def _with_headers(response: Response, error: GatewayError) -> Response:
         # RFC 6750, 3.1: no error code where no token was sent at all.
         sent = request.headers.get("Authorization") is not None
         response.headers["WWW-Authenticate"] = f'{_REALM}, error="invalid_token"' if sent else _REALM
+    if isinstance(error, Deleted):
+        _name_tombstone(response, error.location)
     if isinstance(error, Unavailable | TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _name_tombstone(response: Response, at: RecordLocation) -> None:
+    """Which version says that the resource was deleted, where its committed bytes are, and where their receipt is."""
+    reference = f"{at.type}/{services().ids.encode((at.row,))[0]}"
+    path = version_path(reference, at.version)
+    response.headers["Location"] = f"{addresses.fhir_base()}/{path}"
+    describe(response, reference, at.version, at.updated_ms)
+    response.headers.add("Link", f'<{addresses.base_url()}/ledger/tombstones/{path}>; rel="describedby"')
 
 
 def _routing(error: HTTPException) -> Response:

@@ -255,7 +255,6 @@ def test_another_version_is_sent(get, patient):
         ("{}/_history/0", 404),
         ("{}/_history/x", 404),
         ("{}/_history/" + "9" * 30, 404),
-        ("{}/_history", 404),
         ("Patient/" + "0" * 32, 403),
         ("Patient/x", 403),
         ("Patient/%F0%9F%92%A9", 403),

@@ -93,12 +93,12 @@ def test_unknown_addresses_are_404_with_an_outcome(path):
     assert answer.json["issue"][0]["code"] == "not-found"
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "OPTIONS", "TRACE", "BREW"])
 def test_another_method_is_405_and_names_those_that_are(method):
     answer = client_raising(None).open("/fhir/test/x", method=method)
     assert answer.status_code == 405
     assert answer.json["issue"][0]["code"] == "not-supported"
-    assert answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, PUT"
 
 
 def test_an_unexpected_error_says_its_request_id_and_nothing_else(log):
