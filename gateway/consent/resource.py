@@ -202,6 +202,6 @@ def _period(permit: Element, now: int) -> tuple[int, int]:
         period.fault("is missing: a consent here ends", ".end", "required")
         return now, now
     starts_at, ends_at = now if start is None else seconds_covered(start)[0], seconds_covered(end)[1] + 1
-    if ends_at <= max(now, starts_at):
-        period.fault("is past, or before the start", ".end")
+    if ends_at <= now:
+        period.fault("is past", ".end")
     return starts_at, ends_at

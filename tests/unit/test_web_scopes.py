@@ -63,6 +63,6 @@ def test_a_scope_for_one_type_does_not_allow_all():
 
 
 def test_a_patient_reads_and_only_a_patient_has_patient_scopes():
-    assert ask("patient/*.cruds", PartyRole.PATIENT) == "patient/*.rs"
+    assert ask("patient/*.cruds", PartyRole.PATIENT) == "patient/*.rs patient/Consent.c"
     assert ask("system/*.cruds patient/Observation.r", PartyRole.PATIENT) == "system/*.rs patient/Observation.r"
     assert ask("patient/*.rs", PartyRole.INSTITUTION) == ask("patient/*.rs", PartyRole.AGENCY) == ""
