@@ -4,6 +4,7 @@ Nothing is asked of a gateway or a ledger: the receipt, genesis.json and, for th
 """
 
 import json
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from chain import merkle
 from chain.block import Header, Vote
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
+from chain.keys import ChainId
 from chain.proof import verify_finality, verify_recorded
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, Transaction, parse_transaction
 from gateway import receipt_format
@@ -48,7 +50,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
         raise ReceiptInvalid(f"no receipt: {error}") from error
     if receipt.chain_id != bytes(genesis.chain_id):
         raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
-    header, anchor = _verified_anchor(receipt, genesis)
+    header, anchor = _verified_anchor(receipt, genesis, genesis_bytes)
     bundle_root = _bundle_root(receipt.record)
     _check_container(receipt.bundle, bundle_root, anchor)
     who = _verified_issuer(receipt, bundle_root, header, genesis)
@@ -61,6 +63,10 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
 
 
+# What follows is pure, and receipts of one batch share its inputs: a container's receipts have header, votes, ANCHOR and statement in common.
+
+
+@lru_cache(maxsize=8)
 def _genesis(genesis_bytes: bytes) -> Genesis:
     try:
         return Genesis.parse(genesis_bytes)
@@ -68,10 +74,30 @@ def _genesis(genesis_bytes: bytes) -> Genesis:
         raise CouldNotCheck(f"the genesis file is none: {error}") from error
 
 
-def _verified_anchor(receipt: Receipt, genesis: Genesis) -> tuple[Header, AnchorBody]:
+@lru_cache(maxsize=1024)
+def _final(header: bytes, votes: tuple[tuple[int, bytes], ...], genesis_bytes: bytes) -> Header:
+    """Raises LedgerError."""
+    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], _genesis(genesis_bytes))
+
+
+@lru_cache(maxsize=1024)
+def _signed_transaction(raw: bytes, chain_id: ChainId) -> Transaction:
+    """Raises LedgerError."""
+    transaction = parse_transaction(raw)
+    transaction.verify_signature(chain_id)
+    return transaction
+
+
+@lru_cache(maxsize=1024)
+def _signed_statement(body: bytes, key: bytes) -> None:
+    """Raises SubmissionInvalid."""
+    submission.Statement.parse(body).verify(key)
+
+
+def _verified_anchor(receipt: Receipt, genesis: Genesis, genesis_bytes: bytes) -> tuple[Header, AnchorBody]:
     """Steps 4 to 6: a quorum of the genesis delegates accepted a log that holds this ANCHOR of the gateway."""
     try:
-        header = verify_finality(receipt.header, [Vote(delegate, signature) for delegate, signature in receipt.votes], genesis)
+        header = _final(receipt.header, tuple((delegate, signature) for delegate, signature in receipt.votes), genesis_bytes)
     except LedgerError as error:
         raise ReceiptInvalid(f"header and votes: {error}") from error
     body = _logged_transaction(receipt.anchor, header, genesis, "anchor").body
@@ -85,8 +111,7 @@ def _logged_transaction(logged: LoggedTransaction, header: Header, genesis: Gene
     gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
     try:
         verify_recorded(logged.transaction, logged.index, logged.path, header)
-        transaction = parse_transaction(logged.transaction)
-        transaction.verify_signature(genesis.chain_id)
+        transaction = _signed_transaction(logged.transaction, genesis.chain_id)
     except LedgerError as error:
         raise ReceiptInvalid(f"{what}: {error}") from error
     if transaction.signer not in gateways:
@@ -136,10 +161,14 @@ def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genes
     if key is None:
         raise ReceiptInvalid(f"the issuer has no key to sign as {statement.signed_by} with")
     try:
-        statement.verify(key)
+        _signed_statement(sealed.bytes, key)
     except submission.SubmissionInvalid as error:
         raise ReceiptInvalid(f"statement: {error}") from error
-    return f"in a submission signed by {party.name}" if statement.signed_by == "issuer" else f"in a submission attested by the gateway for {party.name}"
+    return (
+        f"in a submission signed by {party.name}"
+        if statement.signed_by == "issuer"
+        else f"in a submission attested by the gateway for {party.name}"
+    )
 
 
 def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, genesis: Genesis) -> PartyBody:

@@ -43,6 +43,7 @@ def run_server(
     """Serve on `listener` until SIGTERM, or until process `parent` is gone; running requests then get `grace` seconds."""
     warm()
     gc.collect()
+    gc.set_threshold(100_000, 20, 50)  # a bundle makes hundreds of thousands of objects and no cycles
     gc.freeze()  # what is there now is never collected, so its pages stay shared after the fork
     try:
         _Master(_Server(listener.fileno(), workers, make_app, grace), parent).run()
