@@ -68,7 +68,7 @@ class SealedArchive:
     key_id: bytes  # 16 bytes, as in the wraps of its bundles
     suite: int
     public: bytes
-    sealed_seed: bytes
+    sealed_seed: bytes | None  # None once the patient alone holds the key
     sealed_secret: bytes
 
     @property
@@ -128,7 +128,9 @@ class Keyring:
         )
 
     def private_key(self, archive: SealedArchive) -> WrapPrivateKey:
-        """What opens the wraps of the archive's bundles (`opened_bundle.unwrap_bundle_key`)."""
+        """What opens the wraps of the archive's bundles (`opened_bundle.unwrap_bundle_key`); WrongKey if the keyring does not hold it."""
+        if archive.sealed_seed is None:
+            raise WrongKey("keyring", "the patient alone holds this archive's key")
         return WrapPrivateKey(WrapSuite(archive.suite), self.open(_context("archive-key", archive.key_id), archive.sealed_seed))
 
     def archive_secret(self, archive: SealedArchive) -> ArchiveSecret:

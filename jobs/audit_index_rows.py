@@ -1,0 +1,192 @@
+"""The sealed index rows of a bundle against the database's, in both directions.
+
+A batch of records that is as it should be is compared in bulk. Where anything differs, each record of the batch is judged by itself, in a
+snapshot of its own: that names the record and the columns, and is slow only where there is something to say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+from sqlalchemy import Connection
+
+from gateway.index.database import Index
+from gateway.index.index_row import IndexRow, NotAnIndexRow, parse_index_row
+from gateway.index.resource_types import NAME_OF, NUMBER_OF
+from gateway.submission import instant
+from gateway.vault.opened_class import RecordBatch
+from gateway.vault.record_id import RecordIds
+from jobs.audit_notes import Notes
+from jobs.audit_stored_rows import StoredRows, StoredVersion, stored_versions, tokens_of
+
+_NONE: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The bundle whose records are looked at: its row and its archive's, and who submitted it (client id, row of the party)."""
+
+    bundle: int
+    archive: int
+    issuer: str
+    party: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A sealed record that the bulk comparison did not find as it should be."""
+
+    leaf: int
+    type: str
+    id: bytes
+    version: int
+    body: bytes
+    index_row: bytes
+
+    @property
+    def subject(self) -> str:
+        return f"{self.type}/{self.id.hex()}/_history/{self.version}"
+
+
+class BundleRows:
+    """What the database says points to one bundle, held against its batches one after another."""
+
+    def __init__(self, place: Place, stored: StoredRows, ids: RecordIds) -> None:
+        self.place = place
+        self._stored, self._ids = stored, ids
+        self._unmatched = dict(stored.versions.get(place.bundle, {}))
+        self._doubled = stored.doubled.get(place.bundle, [])
+        self._suspects: list[Suspect] = []
+
+    def compare(self, batch: RecordBatch) -> list[int] | None:
+        """The row numbers of the batch's records if all is as it should be; else None, and it is taken note of."""
+        leaves = range(batch.first_leaf, batch.first_leaf + len(batch.bodies))
+        rows = [self._unmatched.get(leaf) for leaf in leaves]
+        sealed = _decoded(batch.index_rows)
+        if sealed is not None and self._is_same(batch, sealed, rows):
+            for leaf in leaves:
+                del self._unmatched[leaf]
+            return [own[1] for own in sealed]
+        type_ = batch.class_name.partition("/")[0]
+        columns = zip(leaves, batch.ids, batch.versions, batch.bodies, batch.index_rows, strict=True)
+        self._suspects += [Suspect(leaf, type_, id_, version, body, row) for leaf, id_, version, body, row in columns]
+        return None
+
+    def finish(self, index: Index, notes: Notes) -> None:
+        """Judge what was taken note of, and what points to the bundle without a record there. One snapshot, if any is needed."""
+        if not (self._suspects or self._unmatched or self._doubled):
+            return
+        with index.reading() as connection:
+            borne_out = self._judge_all(connection, notes)
+        for stored in (*self._unmatched.values(), *self._doubled):
+            if stored.name not in borne_out:
+                subject = record_name(stored.row, stored.type, stored.version, self._ids)
+                notes.found("index-row-unfounded", subject, f"no leaf of bundle {self.place.bundle} holds it, and it points there")
+
+    def _is_same(self, batch: RecordBatch, sealed: list[list[Any]], rows: Sequence[StoredVersion | None]) -> bool:
+        archive, type_ = self.place.archive, NUMBER_OF.get(batch.class_name.partition("/")[0])
+        codes, identifiers = self._stored.codes, self._stored.identifiers
+        expected = []
+        for row, own in zip(rows, sealed, strict=True):
+            if row is None or row.archive != archive or row.type != type_:
+                return False
+            tokens = [codes.get(row.row, []), identifiers.get(row.row, [])] if row.current else own[10:]
+            expected.append([*row[4:], *tokens])
+        named = [row.row for row in rows if row is not None]
+        return (
+            expected == sealed
+            and "".join(self._ids.encode(named)) == b"".join(batch.ids).hex()
+            and [own[3] for own in sealed] == list(batch.versions)
+            and {own[5] for own in sealed} == {self.place.party}
+            and _say_who_they_are(batch, [own[6] for own in sealed], self.place.issuer)
+        )
+
+    def _judge_all(self, connection: Connection, notes: Notes) -> set[tuple[int, int]]:
+        """Judges every suspect; the names of those that are sealed here."""
+        parsed = [(suspect, _parsed(suspect.index_row)) for suspect in self._suspects]
+        versions = stored_versions(connection, {row.row for _, row in parsed if row})
+        tokens = tokens_of(connection, versions.values())
+        if any(row.issuer != self.place.party for _, row in parsed if row):
+            subject = f"party {self.place.issuer}"
+            notes.found("index-row-altered", subject, "its row is not the one that was sealed with what it issued")
+        for suspect, row in parsed:
+            fault = self._fault(suspect, row, versions, tokens)
+            if fault is not None:
+                notes.found(fault[0], suspect.subject, fault[1])
+        return {(row.row, row.version) for _, row in parsed if row}
+
+    def _fault(
+        self,
+        suspect: Suspect,
+        sealed: IndexRow | None,
+        versions: Mapping[tuple[int, int], StoredVersion],
+        tokens: tuple[Mapping[int, list[int]], Mapping[int, list[bytes]]],
+    ) -> tuple[str, str] | None:
+        if sealed is None:
+            return "record-mismatch", "its sealed index row is none"
+        if not self._belong_together(suspect, sealed):
+            return "record-mismatch", "its bytes, its leaf and its sealed index row are not of one record"
+        stored = versions.get((sealed.row, sealed.version))
+        if stored is None:
+            is_known = any(row == sealed.row for row, _ in versions)
+            return "index-row-missing", "the database has other versions of it only" if is_known else "the database does not have it"
+        differing = _differing(sealed, stored, *tokens)
+        place = (self.place.bundle, suspect.leaf, self.place.archive)
+        differing += [name for name, value, own in zip(stored._fields, stored, place, strict=False) if value != own]
+        return ("index-row-altered", f"differs from what was sealed in: {', '.join(differing)}") if differing else None
+
+    def _belong_together(self, suspect: Suspect, sealed: IndexRow) -> bool:
+        return (
+            self._ids.decode(suspect.id.hex()) == sealed.row
+            and (sealed.version, sealed.type) == (suspect.version, NUMBER_OF.get(suspect.type))
+            and suspect.body.startswith(_head(suspect.type, suspect.id.hex(), sealed.version, sealed.updated_ms, self.place.issuer))
+        )
+
+
+def _decoded(index_rows: Sequence[bytes]) -> list[list[Any]] | None:
+    """The rows, decoded in one go as one array of arrays; None if they are not what `index_row` makes."""
+    try:
+        rows = cbor2.loads(b"\x9a" + len(index_rows).to_bytes(4, "big") + b"".join(index_rows))
+    except (cbor2.CBORDecodeError, ValueError):
+        return None
+    return rows if all(type(row) is list and len(row) == len(IndexRow._fields) for row in rows) else None
+
+
+def _say_who_they_are(batch: RecordBatch, updated_ms: Sequence[int], issuer: str) -> bool:
+    """Whether each record's bytes begin with its own type, id, version, time and source (`fhir_adapters.standard_bytes`)."""
+    type_ = batch.class_name.partition("/")[0]
+    columns = zip(batch.bodies, batch.ids, batch.versions, updated_ms, strict=True)
+    return all(body.startswith(_head(type_, id_.hex(), version, updated, issuer)) for body, id_, version, updated in columns)
+
+
+def _head(type_: str, id_: str, version: int, updated_ms: int, issuer: str) -> bytes:
+    meta = f'"versionId":"{version}","lastUpdated":"{instant(updated_ms)}","source":"urn:fhir-anchor:{issuer}#'
+    return f'{{"resourceType":"{type_}","id":"{id_}","meta":{{{meta}'.encode()
+
+
+def _parsed(index_row: bytes) -> IndexRow | None:
+    try:
+        row = parse_index_row(index_row)
+    except NotAnIndexRow:
+        return None
+    return row if all(type(value) is int for value in row[:7]) else None
+
+
+def _differing(
+    sealed: IndexRow, stored: StoredVersion, codes: Mapping[int, list[int]], identifiers: Mapping[int, list[bytes]]
+) -> list[str]:
+    """The columns in which the database's row is another than the sealed one; an earlier version has no tokens any more."""
+    differing = [name for name, own, value in zip(sealed._fields, sealed, stored[4:], strict=False) if own != value]
+    if stored.current:
+        differing += ["codes"] * (tuple(codes.get(sealed.row, _NONE)) != sealed.codes)
+        differing += ["identifiers"] * (tuple(identifiers.get(sealed.row, _NONE)) != sealed.identifiers)
+    return differing
+
+
+def record_name(row: int, type_: int | None, version: int | None, ids: RecordIds) -> str:
+    """`Type/id` or `Type/id/_history/version` of a database row, whatever stands in it."""
+    if type(row) is not int or not 0 <= row < 1 << 64:
+        return f"resource row {row}"
+    name = f"{NAME_OF.get(type_ or 0, 'resource')}/{ids.encode((row,))[0]}"
+    return name if version is None else f"{name}/_history/{version}"

@@ -1,0 +1,160 @@
+"""What the database says of the records of some bundles, read in bulk and in one snapshot: a few statements, however many the records.
+
+Rows are asked for by the bundle that they point to, so that those come up, too, which point there and should not.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Column, Connection, Dialect, Select, Table, bindparam, literal_column, select
+
+from gateway.index import schema as t
+from gateway.index.index_row import FORMAT, IndexRow
+from gateway.index.rows import KeyedQuery
+
+_VERSIONED = IndexRow._fields[3:-2]  # what `resource` and `history` both have of an index row
+_DENSE = 10  # neighbours from which on a range is read at once, instead of row by row
+
+
+class StoredVersion(NamedTuple):
+    """One version as the tables hold it. From `format` to `content` it is an index row without its tokens."""
+
+    bundle: int
+    leaf: int | None
+    archive: int | None
+    current: int  # 1 in `resource`, 0 in `history`
+    format: int
+    row: int
+    type: int | None  # None: the history of what is not there
+    version: int
+    deleted: int
+    issuer: int
+    updated_ms: int
+    start: int | None
+    end: int | None
+    content: bytes
+
+    @property
+    def name(self) -> tuple[int, int]:
+        return self.row, self.version
+
+
+@dataclass(slots=True)
+class StoredRows:
+    """By bundle and leaf, the version that points there; `doubled` are those that found the place taken, or name none. Tokens ascend."""
+
+    versions: dict[int, dict[int, StoredVersion]] = field(default_factory=lambda: defaultdict(dict))
+    doubled: dict[int, list[StoredVersion]] = field(default_factory=lambda: defaultdict(list))
+    codes: dict[int, list[int]] = field(default_factory=dict)  # of current versions, by row
+    identifiers: dict[int, list[bytes]] = field(default_factory=dict)
+
+    def add(self, stored: StoredVersion) -> None:
+        taken = self.versions[stored.bundle]
+        if stored.leaf is None or stored.leaf in taken:
+            self.doubled[stored.bundle].append(stored)
+        else:
+            taken[stored.leaf] = stored
+
+
+def stored_rows(connection: Connection, bundles: Iterable[int]) -> StoredRows:
+    """All that points to `bundles` (rows), with the tokens of what is current. `connection` is one snapshot."""
+    wanted, found = set(bundles), StoredRows()
+    if wanted:
+        span = (min(wanted), max(wanted))
+        for query in (_CURRENT, _EARLIER):
+            for row in connection.exec_driver_sql(_text(query, connection.dialect), span).fetchall():
+                if row[0] in wanted:
+                    found.add(StoredVersion._make(row))
+    current = _current_archives(version for leaves in found.versions.values() for version in leaves.values())
+    _read_codes(connection, current, found)
+    _read_identifiers(connection, sorted(current), found)
+    return found
+
+
+def stored_versions(connection: Connection, rows: Iterable[int]) -> dict[tuple[int, int], StoredVersion]:
+    """Every version of these resources, by row and version, wherever it points; the current one where the history doubles it."""
+    keys = set(rows)
+    found = [StoredVersion._make(row) for query in (_EARLIER_BY_ROW, _CURRENT_BY_ROW) for row in query.among(connection, keys)]
+    return {version.name: version for version in found}
+
+
+def tokens_of(connection: Connection, versions: Iterable[StoredVersion]) -> tuple[dict[int, list[int]], dict[int, list[bytes]]]:
+    """The codes and identifiers of those versions that are current, by row."""
+    found, current = StoredRows(), _current_archives(versions)
+    _read_codes(connection, current, found)
+    _read_identifiers(connection, sorted(current), found)
+    return found.codes, found.identifiers
+
+
+def _current_archives(versions: Iterable[StoredVersion]) -> dict[int, int]:
+    """The archive of each current version, by row; whatever else may stand in that column has no tokens."""
+    return {v.row: v.archive for v in versions if v.current and type(v.archive) is int}
+
+
+def _columns(table: Table, *, current: int) -> list[Any]:
+    place = [table.c.bundle, table.c.leaf, table.c.archive]
+    numbers: list[Any] = [literal_column(str(current)).label("current"), literal_column(str(FORMAT)).label("format")]
+    return [*place, *numbers, table.c.row, t.resource.c.type, *(table.c[name] for name in _VERSIONED)]
+
+
+_CURRENT_QUERY = select(*_columns(t.resource, current=1)).where(t.resource.c.version > literal_column("0"))
+_EARLIER_QUERY = select(*_columns(t.history, current=0)).select_from(t.history.outerjoin(t.resource, t.resource.c.row == t.history.c.row))
+_CURRENT_BY_ROW = KeyedQuery(_CURRENT_QUERY, t.resource.c.row)
+_EARLIER_BY_ROW = KeyedQuery(_EARLIER_QUERY, t.history.c.row)
+
+
+def _within(query: Select[Any], column: Column[Any]) -> Select[Any]:
+    return query.where(column.between(bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)))
+
+
+_CURRENT = _within(_CURRENT_QUERY, t.resource.c.bundle)
+_EARLIER = _within(_EARLIER_QUERY, t.history.c.bundle)
+_CODED = select(t.code.c.archive, t.code.c.token, t.code.c.resource).order_by(t.code.c.archive, t.code.c.token)
+_CODES = KeyedQuery(_CODED, t.code.c.archive)
+_CODES_WITHIN = _within(_CODED, t.code.c.archive)
+_IDENTIFIED = select(t.identifier.c.token, t.identifier.c.resource).order_by(t.identifier.c.resource, t.identifier.c.token)
+_IDENTIFIERS = KeyedQuery(_IDENTIFIED, t.identifier.c.resource)
+_IDENTIFIERS_WITHIN = _within(_IDENTIFIED, t.identifier.c.resource)
+
+
+@cache
+def _text(query: Select[Any], dialect: Dialect) -> str:
+    """As `gateway.index.rows` does it: built once, so that rows come as the driver gives them."""
+    return str(query.compile(dialect=dialect))
+
+
+def _read_codes(connection: Connection, current: dict[int, int], found: StoredRows) -> None:
+    codes: dict[int, list[int]] = defaultdict(list)
+    for row in _among(connection, _CODES_WITHIN, _CODES, sorted(set(current.values()))):
+        if current.get(row[2]) == row[0]:
+            codes[row[2]].append(row[1])
+    found.codes = dict(codes)
+
+
+def _read_identifiers(connection: Connection, rows: Sequence[int], found: StoredRows) -> None:
+    identifiers: dict[int, list[bytes]] = defaultdict(list)
+    for row in _among(connection, _IDENTIFIERS_WITHIN, _IDENTIFIERS, rows):
+        identifiers[row[1]].append(row[0])
+    found.identifiers = dict(identifiers)
+
+
+def _among(connection: Connection, within: Select[Any], keyed: KeyedQuery, keys: Sequence[int]) -> Iterator[Sequence[Any]]:
+    """The rows for `keys` (ascending): a range where many are neighbours, else key by key."""
+    single: list[int] = []
+    for low, high in _runs(keys):
+        if high - low < _DENSE:
+            single += range(low, high + 1)
+        else:
+            yield from connection.exec_driver_sql(_text(within, connection.dialect), (low, high)).fetchall()
+    yield from keyed.among(connection, single)
+
+
+def _runs(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of neighbours in `keys`, which ascend."""
+    for _, run in groupby(enumerate(keys), key=lambda item: item[1] - item[0]):
+        members = [key for _, key in run]
+        yield members[0], members[-1]
