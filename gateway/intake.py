@@ -16,28 +16,27 @@ number of an archive went to the other, at 5.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from hashlib import sha256
 from threading import Lock
 
 import structlog
 from sqlalchemy import Connection
 
-from fhir_adapters import Issue, check_text, split_bundle, standard_bytes
+from fhir_adapters import Issue, standard_bytes
 from gateway import sealing
 from gateway.errors import Unavailable
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
-from gateway.index import archives, changes, submissions
+from gateway.index import archives, changes
 from gateway.index.archives import Archive, NumberTaken
 from gateway.index.changes import Changes, NewVersion
 from gateway.index.database import LostRace
 from gateway.index.index_row import IndexRow, index_row
 from gateway.index.parties import Party
-from gateway.index.resource_types import NAME_OF
-from gateway.index.submissions import FAILED, Earlier, Result
+from gateway.index.submissions import FAILED, Result
 from gateway.index.tokens import CodeTokens
 from gateway.reading import Reading, read_submission
+from gateway.repetition import Past, look_back, recorded, replayed
 from gateway.sealing import Attested, Sealed, Sealing
 from gateway.services import Services
 from gateway.storage.port import ObjectExists
@@ -56,62 +55,30 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
     Raises InvalidInput with every fault; PreconditionFailed, NotSupported or SubmissionInvalid (all Refused); Unavailable if storage or
     database cannot be reached. Then nothing was written that anyone can see.
     """
-    digest = _digest(submission)
-    earlier = _earlier(services, sender, digest)
-    if earlier is not None and earlier.is_replayable:
-        return _replayed(services, submission, earlier)
+    past = look_back(services, sender, submission)
+    answer = replayed(services, submission, past)
+    if answer is not None:
+        return answer
     reading = read_submission(submission)
     attested = sealing.attest(services, sender, submission, reading.entries)
     for attempt in range(ATTEMPTS):
         try:
             with _contended if attempt else nullcontext():
-                return _Attempt(services, sender, submission, attested, digest, earlier).run(reading)
+                return _Attempt(services, sender, submission, attested, past).run(reading)
         except LostRace:
-            earlier = _earlier(services, sender, digest)
-            if earlier is not None and earlier.is_replayable:
-                return _replayed(services, submission, earlier)
+            past = look_back(services, sender, submission)
+            answer = replayed(services, submission, past)
+            if answer is not None:
+                return answer
     raise Unavailable("too many submissions change the same records at once")
-
-
-def _digest(submission: Submission) -> bytes | None:
-    """What a submission is known again by: the bytes of a Bundle. A single resource is created as often as it is posted, and a conditional
-    one is decided by its condition, an update or deletion by what is there; only the very same signed message creates not twice.
-    """
-    interaction = submission.interaction
-    if interaction is None:
-        return sha256(submission.body).digest()
-    if submission.nonce is None or interaction.method != "POST" or interaction.condition is not None:
-        return None
-    return sha256(sha256(submission.body).digest() + submission.nonce).digest()
-
-
-def _earlier(services: Services, sender: Party, digest: bytes | None) -> Earlier | None:
-    """What the same submission did before."""
-    if digest is None:
-        return None
-    with services.index.reading() as connection:
-        return submissions.find(connection, sender.row, digest)
-
-
-def _replayed(services: Services, submission: Submission, earlier: Earlier) -> Accepted:
-    bundle_type = None if submission.interaction else split_bundle(check_text(submission.body)).type
-    ids = dict(zip(earlier.states, services.ids.encode(earlier.states), strict=True))
-    return Accepted(bundle_type, tuple(_recorded(result, earlier, ids) for result in earlier.results), replayed=True)
-
-
-def _recorded(result: Result, earlier: Earlier, ids: Mapping[int, str]) -> Written:
-    state = earlier.states[result.row]
-    return Written(f"{NAME_OF[state.type]}/{ids[result.row]}", result.version, result.status, instant(state.updated_ms or 0))
 
 
 class _Attempt:
     """Steps 4 to 8, once."""
 
-    def __init__(
-        self, services: Services, sender: Party, submission: Submission, attested: Attested, digest: bytes | None, earlier: Earlier | None
-    ) -> None:
+    def __init__(self, services: Services, sender: Party, submission: Submission, attested: Attested, past: Past) -> None:
         self._services, self._sender, self._submission, self._attested = services, sender, submission, attested
-        self._digest, self._earlier = digest, earlier
+        self._past, self._earlier = past, past.earlier
         self._now_ms = int(submission.received_at * 1000)
 
     def run(self, reading: Reading) -> Accepted:
@@ -127,7 +94,7 @@ class _Attempt:
         new = [version for version in versions if version.is_new]
         if new:
             self._store(new, lookups, resolution, compartments, ids, results)
-        elif self._digest is not None:
+        elif not self._past.is_forgettable:
             with self._services.index.atomic() as connection:
                 self._remember(connection, None, results)
         return self._answer(reading, versions, results, ids)
@@ -234,16 +201,7 @@ class _Attempt:
         )
 
     def _remember(self, connection: Connection, container: int | None, results: Sequence[Result]) -> None:
-        if self._digest is not None:
-            submissions.write(
-                connection,
-                self._sender.row,
-                self._digest,
-                container=container,
-                results=results,
-                now=self._now_ms // 1000,
-                instead_of=self._earlier,
-            )
+        self._past.remember(connection, self._sender.row, container, results, self._now_ms // 1000)
 
     def _discard(self, name: str) -> None:
         """Take back an object that nothing refers to; if that fails, it is an orphan like any other."""
@@ -277,7 +235,7 @@ class _Attempt:
     def _kept(self, result: Result) -> Written:
         """An entry that was written when the same batch came before."""
         assert self._earlier is not None
-        return _recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
+        return recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
 
 
 _STATUS_OF_CODE = {"multiple-matches": 412, "conflict": 412, "not-supported": 501, "forbidden": 403, "invalid": 400}

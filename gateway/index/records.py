@@ -70,6 +70,11 @@ def versions(connection: Connection, current: RecordLocation, before: int | None
     return found + [_location(row) for row in connection.execute(older.limit(limit - len(found)))]
 
 
+def updated_ms(connection: Connection, row: int, version: int) -> int | None:
+    """When an earlier version was written."""
+    return connection.scalar(select(t.history.c.updated_ms).where(t.history.c.row == row, t.history.c.version == version))
+
+
 def _current() -> Select[Any]:
     return _placed(t.resource, t.resource)
 

@@ -182,6 +182,18 @@ submission = Table(
     sqlite_with_rowid=False,
 )
 
+idempotency_key = Table(
+    "idempotency_key",
+    metadata,
+    Column("party", Key, ForeignKey("party.row"), primary_key=True),
+    Column("key", LargeBinary, primary_key=True),  # SHA-256, first 16 bytes
+    Column("request", LargeBinary, nullable=False),  # SHA-256 of the request that came with it
+    Column("written", LargeBinary, nullable=False),  # gateway.index.submissions
+    Column("expires_at", Integer, nullable=False),
+    Index("idempotency_key_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 consent_grant = Table(
     "consent_grant",
     metadata,

@@ -44,7 +44,12 @@ class Earlier:
     @property
     def is_replayable(self) -> bool:
         """Whether the same answer is still true: no entry failed, and all that was written stands."""
-        return self.holds and all(result.status != "failed" for result in self.results)
+        return self.is_whole and self.holds
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no entry failed."""
+        return all(result.status != "failed" for result in self.results)
 
     @property
     def holds(self) -> bool:
@@ -66,13 +71,24 @@ def find(connection: Connection, party: int, digest: bytes) -> Earlier | None:
     return Earlier(written, results, records.states(connection, {result.row for result in results if result.status != "failed"}))
 
 
+def remembered(connection: Connection, written: bytes) -> Earlier:
+    """The same for results that are kept elsewhere, with the times that the versions had which they name."""
+    results = tuple(_expand(written))
+    states = records.states(connection, {result.row for result in results if result.row})
+    for result in results:
+        state = states.get(result.row)
+        if state is not None and state.version != result.version:
+            states[result.row] = state._replace(updated_ms=records.updated_ms(connection, result.row, result.version))
+    return Earlier(written, results, states)
+
+
 def write(
     connection: Connection,
     party: int,
     digest: bytes,
     *,
     container: int | None,
-    results: Iterable[Result],
+    written: bytes,
     now: int,
     instead_of: Earlier | None,
 ) -> None:
@@ -81,10 +97,11 @@ def write(
         is_it = (t.submission.c.party == party, t.submission.c.digest == digest, t.submission.c.written == instead_of.written)
         if connection.execute(delete(t.submission).where(*is_it)).rowcount != 1:
             raise LostRace("the same submission was processed meanwhile")
-    insert_rows(connection, t.submission, [(party, digest, container, _runs(results), now)])
+    insert_rows(connection, t.submission, [(party, digest, container, written, now)])
 
 
-def _runs(results: Iterable[Result]) -> bytes:
+def encoded(results: Iterable[Result]) -> bytes:
+    """Results as they are stored."""
     runs: list[list[int]] = []
     for status, row, version in results:
         number = _STATUSES.index(status)

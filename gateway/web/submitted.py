@@ -14,6 +14,7 @@ from gateway.web.request_body import request_body
 from gateway.web.request_context import request_id, services
 from gateway.web.resource_type import check_body_type, check_type
 
+_MAX_KEY = 255
 _LETTERS = {"POST": "c", "PUT": "u", "DELETE": "d"}  # of SMART's scopes
 
 
@@ -54,6 +55,7 @@ def _submission(body: bytes, interaction: Interaction | None) -> Submission:
         signature=_header("X-Submission-Signature"),
         nonce=_nonce(_header("X-Submission-Nonce")),
         request_id=request_id(),
+        idempotency_key=_idempotency_key(_header("Idempotency-Key")),
         permits=permits,
         received_at=services().clock(),
     )
@@ -74,6 +76,12 @@ def _address(method: Method, resource_type: str, record_id: str | None) -> str:
 
 def _header(name: str) -> str | None:
     return request.headers.get(name)
+
+
+def _idempotency_key(header: str | None) -> str | None:
+    if header is not None and not (0 < len(header) <= _MAX_KEY and header.isascii() and header.isprintable()):
+        raise InvalidInput([Issue("value", f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters")], unreadable=True)
+    return header
 
 
 def _nonce(header: str | None) -> bytes | None:
