@@ -14,6 +14,12 @@ from gateway.web.media_type import FHIR_JSON, check_accept
 _SAID_ON = "2026-11-23"  # changes when the statement does
 _SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_INTERACTIONS = ("create", "read", "vread", "update", "delete", "history-instance")
+_DOCUMENTATION = (
+    "Ids are the gateway's. A PUT by the sender's own id creates or updates what it calls so; Location then has the gateway's id. "
+    "Conditions are identifier=system|value among the sender's own resources. A transaction or batch takes POST, PUT and DELETE. "
+    "PATCH is not offered. A request with an Idempotency-Key is done once."
+)
 
 metadata = Blueprint("metadata", __name__)
 
@@ -42,6 +48,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
                 "security": _security(base_url),
                 "resource": [_resource(kind) for kind in sorted(RESOURCE_TYPES)],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                "documentation": _DOCUMENTATION,
             }
         ],
     }
@@ -50,10 +57,14 @@ def capability_statement(base_url: str) -> dict[str, Any]:
 def _resource(kind: str) -> dict[str, Any]:
     return {
         "type": kind,
-        "interaction": [{"code": "create"}, {"code": "read"}, {"code": "vread"}],
-        "versioning": "versioned",
+        "interaction": [{"code": code} for code in _INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
         "conditionalCreate": True,
         "conditionalRead": "not-match",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
         "referencePolicy": ["literal", "local", "enforced"],
     }
 

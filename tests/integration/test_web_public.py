@@ -77,7 +77,12 @@ def test_the_capability_statement_is_valid_and_names_only_what_exists(gateway):
     methods = {(rule.rule, method) for rule in gateway.app.url_map.iter_rules() for method in rule.methods}
     needs = {"create": ("/fhir/<resource_type>", "POST"), "read": ("/fhir/<resource_type>/<record_id>", "GET")}
     needs["vread"] = ("/fhir/<resource_type>/<record_id>/_history/<version_id>", "GET")
+    needs |= {"update": (needs["read"][0], "PUT"), "delete": (needs["read"][0], "DELETE")}
+    needs["history-instance"] = ("/fhir/<resource_type>/<record_id>/_history", "GET")
     for resource in told["rest"][0]["resource"]:
+        assert {i["code"] for i in resource["interaction"]} == set(needs)
+        assert (resource["versioning"], resource["conditionalDelete"]) == ("versioned-update", "single")
+        assert all(resource[flag] for flag in ("conditionalCreate", "conditionalUpdate", "updateCreate", "readHistory"))
         assert {needs[i["code"]] for i in resource["interaction"]} <= methods
     assert {i["code"] for i in told["rest"][0]["interaction"]} == {"transaction", "batch"}
     assert ("/fhir", "POST") in methods

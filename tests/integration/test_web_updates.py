@@ -3,6 +3,8 @@
 import json
 import time
 import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import web_gateway
@@ -465,6 +467,22 @@ def test_only_what_was_deleted_has_a_tombstone(gateway, token, send, other):
     ask = lambda address, token=token: gateway.client.ask("GET", f"/ledger/tombstones{address}", None, token).status  # noqa: E731
     assert (ask(f"{path}/_history/1"), ask(f"{path}/_history/2"), ask(f"{path}/_history/3")) == (404, 200, 404)
     assert ask(f"{path}/_history/2", other) == 403
+
+
+# --- many at once
+
+
+def test_many_clients_that_update_one_resource_at_once_each_write_a_version(send):
+    name, many = fresh(), 64
+    write = lambda n: send("PUT", f"/Patient/{name}", person(name, multipleBirthInteger=n))  # noqa: E731
+    with ThreadPoolExecutor(many) as pool:
+        answers = list(pool.map(write, range(many)))
+    assert Counter(answer.status for answer in answers) == {201: 1, 200: many - 1}
+    assert sorted(place(answer)[1] for answer in answers) == list(range(1, many + 1))
+    assert len({place(answer)[0] for answer in answers}) == 1
+    for number, answer in enumerate(answers):
+        path, version = place(answer)
+        assert send("GET", f"{path}/_history/{version}").json["multipleBirthInteger"] == number
 
 
 # --- Idempotency-Key
