@@ -63,7 +63,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
 
 
-# What follows is pure, and receipts of one batch share its inputs: a container's receipts have header, votes, ANCHOR and statement in common.
+# Pure, and receipts of one batch share the inputs: those of a container have header, votes, ANCHOR and statement in common.
 
 
 @lru_cache(maxsize=8)
