@@ -110,7 +110,7 @@ def test_push_says_in_one_document_what_became_of_each_file(server, hospital, tm
         (tmp_path / f"{number}.json").write_text(json.dumps({"resourceType": "Patient", "multipleBirthInteger": number}))
     done = run("push", "--as", hospital, *(tmp_path / f"{n}.json" for n in (0, 1, 2)), tmp_path / "missing.json", "--json")
     told = json.loads(done.stdout)
-    assert done.exit_code == 1
+    assert done.exit_code == 2, "a file could not be read"
     assert [told[name] for name in ("bundles", "resources", "created", "unchanged", "failed")] == [4, 4, 1, 1, 2]
     assert told["receipts"] == [{"record": "Patient/0123", "url": "http://gw.example/ledger/r"}] * 2
     assert [(error["file"].rsplit("/")[-1], error["status"]) for error in told["errors"]] == [("1.json", 422), ("missing.json", None)]
