@@ -81,6 +81,9 @@ def test_a_grant_permits_until_its_revoke_and_nobody_elses(gateway):
     granting.revoke(services, anna, given.id)
     assert not may_read(services, anna)
     assert [g.revoked_at_sequence for g in grants_for(services, anna, bert)] == [2]
+    with services.index.reading() as connection:
+        hospital = parties.by_client_id(connection, "hospital-00000001")
+        assert consents.grants_for(connection, hospital.row, [anna.archive]) == []
 
 
 def test_grants_and_revokes_share_one_sequence_in_the_order_of_the_outbox(gateway):
