@@ -105,8 +105,8 @@ def submission(first, count, value=1.5, patients=2):
     for number in range(first, first + patients):
         url = f"https://source.example.org/Patient/p{number}"
         entries.append((url, patient(number)))
-        for item in range(number * count, (number + 1) * count):
-            entries.append((f"https://source.example.org/Observation/o{item}", observation(item, value, url)))
+        items = range(number * count, (number + 1) * count)
+        entries += [(f"https://source.example.org/Observation/o{item}", observation(item, value, url)) for item in items]
     return transaction(*entries, bundle_type="collection")
 
 
