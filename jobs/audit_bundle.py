@@ -84,7 +84,7 @@ class BundleAudit:
         self._notes.count("records", leaves - 1)
         stated = self._stated(where, bundle)
         entries = self._verify_records(bundle, row.row, archive, stated)
-        if stated is not None:
+        if stated is not None and stated.fault is None:
             self._check_submission(where, bundle, stated, entries)
 
     def _verify_records(self, bundle: OpenedBundle, row: int, archive: int, stated: Stated | None) -> dict[int, bytes]:

@@ -112,7 +112,9 @@ def open_verify(settings: Settings) -> Callable[[Shard], Report]:
     return lambda shard: verify_shard(shard, services, ledger)
 
 
-def verify_content(settings: Settings, ledger: Ledger, processes: int | None = None) -> Iterator[tuple[int, Report]]:
+def verify_content(
+    settings: Settings, ledger: Ledger, processes: int | None = None, leaves: int = SHARD_LEAVES
+) -> Iterator[tuple[int, Report]]:
     """The whole level up to the ledger's present head: reports to merge, each with the height that is reached, and at last the tables'.
 
     Raises BadSetting, WrongKey, KeyFileUnusable or Unavailable where the gateway cannot be opened at all.
@@ -122,7 +124,7 @@ def verify_content(settings: Settings, ledger: Ledger, processes: int | None = N
     height = head.height if head else 0
     try:
         try:
-            for shard, report in ShardRunner(settings, open_verify, processes).run(shards(ledger, range(1, height + 1))):
+            for shard, report in ShardRunner(settings, open_verify, processes).run(shards(ledger, range(1, height + 1), leaves)):
                 yield shard.last_height, report
         except BrokenProcessPool:
             yield height, Report(could_not_check=("a process of the audit was killed; the containers from there on",))

@@ -26,6 +26,7 @@ class Stated:
 
     @property
     def root(self) -> bytes:
+        """Of the submission; to be asked for where there is no fault."""
         return bytes.fromhex(self.statement.root)
 
 

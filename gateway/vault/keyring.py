@@ -73,8 +73,15 @@ class SealedArchive:
 
     @property
     def public_key(self) -> WrapPublicKey:
-        """What bundles are sealed to: intake needs no private key."""
-        return WrapPublicKey(WrapSuite(self.suite), self.public)
+        """What bundles are sealed to: intake needs no private key.
+
+        WrongKey if it is not the key that `key_id` names: the secret is sealed for that id, so another's key in the database's row opens
+        nothing and is sealed nothing to.
+        """
+        key = WrapPublicKey(WrapSuite(self.suite), self.public)
+        if key.key_id != self.key_id:
+            raise WrongKey("keyring", "an archive's public key is not the one that its id names")
+        return key
 
 
 class ArchiveSecret:
