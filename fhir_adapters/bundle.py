@@ -45,6 +45,7 @@ class _LenientRequest(msgspec.Struct, rename="camel"):
     url: str | None = None
     if_none_exist: str | None = None
     if_match: str | None = None
+    if_none_match: str | None = None
 
 
 class _LenientEntry(msgspec.Struct, rename="camel"):
@@ -68,6 +69,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     url: str | None
     if_none_exist: str | None
     if_match: str | None
+    if_none_match: str | None
     raw: bytes
     resource: bytes
 
@@ -170,8 +172,9 @@ def _entry(index: int, raw: bytes, issues: list[Issue], *, is_interaction: bool)
     elif not resource:
         issues.append(Issue("required", "the entry has no resource", f"Bundle.entry[{index}].resource"))
     if request is None:
-        return Entry(index, entry.full_url, None, None, None, None, raw, resource)
-    return Entry(index, entry.full_url, request.method, request.url, request.if_none_exist, request.if_match, raw, resource)
+        return Entry(index, entry.full_url, None, None, None, None, None, raw, resource)
+    conditions = (request.if_none_exist, request.if_match, request.if_none_match)
+    return Entry(index, entry.full_url, request.method, request.url, *conditions, raw, resource)
 
 
 def _gives_nothing_twice(entry: _Entry, raw: bytes, resource: bytes) -> bool:

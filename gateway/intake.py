@@ -25,6 +25,7 @@ from fhir_adapters import Issue, standard_bytes
 from gateway import sealing
 from gateway.errors import Unavailable
 from gateway.identity.compartment import Compartments, assign_archives
+from gateway.identity.draft import Draft
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
 from gateway.index import archives, changes
@@ -105,7 +106,9 @@ class _Attempt:
         """Who is who. A batch goes on without the entries that cannot be placed, and then without those that refer to them."""
         services = self._services
         with services.index.reading() as connection:
-            lookups = look_up(connection, services.tokens, services.ids, self._sender.row, reading.drafts, self._earlier_rows())
+            lookups = look_up(
+                connection, services.tokens, services.ids, self._sender.row, reading.drafts, self._earlier_rows(reading.drafts)
+            )
         while True:
             resolution = resolve(reading.drafts, lookups, services.row_numbers.take)
             if not resolution.faults:
@@ -115,10 +118,19 @@ class _Attempt:
                 raise all_of(failed)
             reading = reading.without(failed)
 
-    def _earlier_rows(self) -> dict[int, int]:
-        """Where the same submission put its entries before: what has no name of its own is found again, not doubled."""
-        results = self._earlier.results if self._earlier else ()
-        return {index: result.row for index, result in enumerate(results) if result.row != NOWHERE}
+    def _earlier_rows(self, drafts: Sequence[Draft]) -> dict[int, int]:
+        """Where the same submission put what it creates: what has no name of its own is found again, not doubled.
+
+        What If-None-Exist only met was not put there by it.
+        """
+        if self._earlier is None:
+            return {}
+        creates = ((draft, self._earlier.results[draft.index]) for draft in drafts if draft.interaction.method == "POST")
+        return {
+            draft.index: result.row
+            for draft, result in creates
+            if result.row != NOWHERE and (draft.condition is None or result.status != "unchanged")
+        }
 
     def _open_archive(self, party: int | None) -> Archive:
         return archives.new(self._services.keyring.new_archive(self._services.random), party)

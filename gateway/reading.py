@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fhir_adapters import Entry, InvalidInput, Issue, Resource, check_text, parse_resource, split_bundle, tombstone
-from gateway.errors import Forbidden, GatewayError
+from gateway.errors import Forbidden, GatewayError, NotSupported
 from gateway.identity.draft import Draft, names_of, names_of_update
-from gateway.identity.interaction import Interaction, Method, parse_interaction
+from gateway.identity.interaction import IF_NONE_MATCH, Interaction, Method, parse_interaction
 from gateway.submission import Failed, Submission, all_of
 
 INTERACTIVE = frozenset({"transaction", "batch"})  # their entries are requests; those of other Bundles are what was released
@@ -63,6 +63,8 @@ def _single(submission: Submission, interaction: Interaction, body: bytes) -> Dr
 
 def _draft(entry: Entry, permits: Callable[[Method, str], bool]) -> Draft:
     path = f"Bundle.entry[{entry.index}]"
+    if entry.if_none_match is not None:
+        raise NotSupported(IF_NONE_MATCH)
     try:
         interaction = parse_interaction(entry.method or "", entry.url or "", entry.if_none_exist, entry.if_match)
     except InvalidInput as fault:

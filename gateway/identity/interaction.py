@@ -15,6 +15,7 @@ from gateway.identity.condition import Condition, parse_condition
 Method = Literal["POST", "PUT", "DELETE"]
 ORDER = ("DELETE", "POST", "PUT")  # in which a transaction's entries take effect (http.html#trules)
 ANY_VERSION = 0  # If-Match: *
+IF_NONE_MATCH = "a write on If-None-Match is not known here; a create can be made conditional by If-None-Exist"
 
 _ADDRESS = re.compile(r"(?P<type>[A-Z][A-Za-z]{1,63})(?:/(?P<id>[A-Za-z0-9\-.]{1,64})|\?(?P<query>\S+))?")
 _ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})"', re.ASCII)

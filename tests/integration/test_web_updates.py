@@ -14,6 +14,7 @@ from web_gateway import new_key
 
 from chain.engine import EmbeddedEngine
 from chain.store import LedgerStore
+from gateway.independent import receipt as independent
 from gateway.index import schema as t
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.verification import ReceiptInvalid, verify_receipt
@@ -174,8 +175,10 @@ def test_an_id_that_was_referred_to_before_it_came_is_kept(send):
     flag = {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": f"Patient/{name}"}}
     path, _ = place(send("POST", "/Flag", flag))
     subject = send("GET", path).json["subject"]["reference"]
-    came = send("PUT", f"/{subject}", person(subject.partition("/")[2]))  # by the gateway's id, that only the reference has told
-    assert (came.status, place(came)) == (201, (f"/{subject}", 1))
+    entry = ("PUT", subject, person(subject.partition("/")[2]))  # by the gateway's id, that only the reference has told
+    came = send("POST", "", bundle("transaction", ("POST", "Flag", flag | {"subject": {"reference": subject}}), entry))
+    assert statuses(came) == ["201", "201"]
+    assert came.json["entry"][1]["response"]["location"] == f"{subject}/_history/1"
     assert place(send("PUT", f"/Patient/{name}", person(name, gender="male"))) == (f"/{subject}", 2)
 
 
@@ -361,6 +364,25 @@ def test_a_repeated_bundle_brings_back_what_was_changed_or_deleted(send):
     assert send("POST", "", sent).headers["idempotent-replay"] == "true"
 
 
+def test_a_repeated_bundle_does_not_overwrite_what_it_only_met(send):
+    value = fresh()
+    met, _ = place(send("POST", "/Patient", person(**of(value))))
+    entry = ("POST", "Patient", person(gender="male", **of(value)), {"ifNoneExist": f"identifier=urn:x|{value}"})
+    sent = bundle("transaction", entry)
+    assert statuses(send("POST", "", sent)) == ["200"]
+    send("PUT", met, person(met.rpartition("/")[2], gender="female"))  # has the identifier no more
+    assert statuses(send("POST", "", sent)) == ["201"]
+    assert send("GET", met).headers["etag"] == 'W/"2"'
+
+
+def test_a_condition_that_is_not_understood_is_not_ignored(send):
+    name = fresh()
+    assert send("PUT", f"/Patient/{name}", person(name), If_None_Match="*").status == 501
+    entry = ("PUT", f"Patient/{name}", person(name), {"ifNoneMatch": "*"})
+    assert send("POST", "", bundle("transaction", entry)).status == 422
+    assert statuses(send("POST", "", bundle("batch", entry))) == ["501"]
+
+
 def test_a_repeated_deletion_in_a_bundle_acts_on_what_is_there(send):
     name = fresh()
     sent = bundle("transaction", ("DELETE", f"Patient/{name}", None), ("POST", "Patient", person(language=f"x-{name}")))
@@ -456,6 +478,7 @@ def test_receipts_of_updates_and_of_deletions_verify(gateway, token, send, make_
         receipt = get(f"/ledger/receipts{path}/_history/{version}")
         assert receipt.status == 200, receipt.body
         assert verify_receipt(receipt.body, genesis, record).reference == f"{path[1:]}/_history/{version}"
+        assert independent.verify_receipt(receipt.body, genesis, record).reference == f"{path[1:]}/_history/{version}"
         for another in (records[version % 3], record.replace(b'"versionId":"', b'"versionId":"1')):
             with pytest.raises(ReceiptInvalid):
                 verify_receipt(receipt.body, genesis, another)
