@@ -2,12 +2,12 @@
 Those of parties go to the ledger, too; it names no patient.
 """
 
-import re
 from pathlib import Path
 from typing import cast
 
 from chain.transactions import PartyAction, PartyBody, Role
 from gateway.client import credentials
+from gateway.consent.purpose import CODES
 from gateway.index import archives, parties, sources
 from gateway.index.parties import Party, Signing
 from gateway.sealing import attestation_context
@@ -17,11 +17,10 @@ from gateway.vault.submission import from_base64url
 
 _ROLES = {"institution": Role.INSTITUTION, "agency": Role.AGENCY}
 _SCOPES = {"institution": credentials.INSTITUTION_SCOPE, "agency": credentials.AGENCY_SCOPE}
-_PURPOSE = re.compile(r"[A-Z][A-Z0-9]{1,19}", re.ASCII)
 
 
 class PurposeUnknown(ValueError):
-    """A purpose is no code of the v3 value set PurposeOfUse by its form."""
+    """A purpose is no code of the v3 value set PurposeOfUse."""
 
 
 def register_party(
@@ -96,6 +95,6 @@ def enrol_patient(services: Services, system: str, value: str, base_url: str, ou
 
 def _checked(purposes: tuple[str, ...]) -> tuple[str, ...]:
     for purpose in purposes:
-        if not _PURPOSE.fullmatch(purpose):
+        if purpose not in CODES:
             raise PurposeUnknown(f"--purpose {purpose!r} is no v3 ActReason code, such as TREAT, HPAYMT or HRESCH")
     return purposes

@@ -22,7 +22,7 @@ def configuration() -> Response:
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "grant_types_supported": ["client_credentials"],
-        "scopes_supported": ["system/*.cruds", "system/*.rs"],
+        "scopes_supported": ["system/*.cruds", "system/*.rs", "patient/*.rs", "patient/Consent.c"],
         "response_types_supported": [],
         "capabilities": ["client-confidential-asymmetric", "permission-v2"],
     }

@@ -110,6 +110,12 @@ def test_a_consent_of_a_hospital_is_a_record_and_permits_nothing(gateway):
     assert not any(one["status"] == "active" for one in listed(gateway).values())
 
 
+def test_a_party_is_registered_for_purposes_that_exist(gateway):
+    command = ("party", "register", "agency", "Study", "--purpose", "HRESEARCH", "--out", gateway.folder / "study.json")
+    assert "--purpose 'HRESEARCH' is no v3 ActReason code" in refusal(gateway, *command, code=2)
+    assert not (gateway.folder / "study.json").exists()
+
+
 def test_over_http(gateway):
     anna, bert = gateway.connect(gateway.anna), gateway.connect(gateway.bert)
     body = json.dumps(optin(gateway.to, types=("Encounter",))).encode()
