@@ -69,10 +69,15 @@ class Ledger:
         with self._store.engine.connect() as connection:
             return queries.block_at(connection, height)
 
+    def anchor(self, container_digest: bytes) -> AnchorEntry | None:
+        """Where a container was anchored, and its root."""
+        value = self._state_value(anchor_key(container_digest))
+        return None if value is None else AnchorEntry.from_value(value)
+
     def anchor_of(self, container_digest: bytes) -> int | None:
         """The log index of the ANCHOR of a container."""
-        value = self._state_value(anchor_key(container_digest))
-        return None if value is None else AnchorEntry.from_value(value).log_index
+        entry = self.anchor(container_digest)
+        return None if entry is None else entry.log_index
 
     def party(self, client_id: str) -> PartyEntry | None:
         """A party with the keys it has now."""

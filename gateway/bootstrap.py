@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from chain.genesis import Genesis
 from chain.keys import ChainId
+from chain.ledger import Ledger
 from chain.transactions import Role
 from gateway.index import secrets
 from gateway.index.database import Index, open_index
@@ -46,6 +47,7 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
         token_key=token_key,
         clock=time.time,
         random=random,
+        ledger=Ledger.open(settings.effective_ledger_url, genesis),
     )
 
 

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from gateway.errors import Forbidden, Gone, NotFound, Unavailable
+from gateway.errors import Forbidden, Gone, NotFound
 from gateway.index import archives, records
 from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
-from gateway.storage.port import ObjectMissing
-from gateway.vault.container import narrowed
-from gateway.vault.errors import SealBroken
-from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
-from gateway.vault.sealed_bundle import read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +40,15 @@ def read(services: Services, reader: Party, resource_type: str, id_: str, versio
     location = locate(services, reader, resource_type, id_, version)
     if location.deleted:
         raise Deleted(location)
-    return committed(services, location, id_)
+    return committed(services, location)
 
 
-def committed(services: Services, location: RecordLocation, id_: str) -> StandardRecord:
+def committed(services: Services, location: RecordLocation) -> StandardRecord:
     """The bytes at a place that the reader may have, a tombstone's too.
 
     Unavailable if the container cannot be read, SealBroken if it was altered.
     """
-    try:
-        body = _opened(services, location, bytes.fromhex(id_))
-    except ObjectMissing as error:
-        raise Unavailable("the record's container cannot be read for now") from error
-    return StandardRecord(body, location.version, location.updated_ms)
+    return StandardRecord(services.anchored.record(location).body, location.version, location.updated_ms)
 
 
 def locate(services: Services, reader: Party, resource_type: str, id_: str, version: int | None = None) -> RecordLocation:
@@ -99,19 +90,3 @@ def _is_own(connection: Connection, reader: Party, record: RecordLocation) -> bo
     if reader.role is PartyRole.PATIENT:
         return record.archive == reader.archive and not archives.is_shared(connection, record.row, record.version)
     return record.issuer == reader.row
-
-
-def _opened(services: Services, location: RecordLocation, id_: bytes) -> bytes:
-    with services.index.reading() as connection:
-        keys = archives.by_rows(connection, [location.archive])[location.archive].keys
-    read_range = narrowed(
-        lambda offset, length: services.store.get_range(location.container_name, offset, length),
-        location.bundle_offset,
-        location.bundle_length,
-    )
-    header = read_header(read_range)
-    opened = OpenedBundle(read_range, header, unwrap_bundle_key(header, services.keyring.private_key(keys)))
-    record = opened.record(location.leaf)
-    if (record.id, record.version) != (id_, location.version):
-        raise SealBroken(f"leaf {location.leaf}", "it holds another record than the index says")
-    return record.body

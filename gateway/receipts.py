@@ -14,7 +14,6 @@ from chain.block import Header
 from chain.ledger import Ledger
 from chain.proof import LogProof
 from chain.transactions import AnchorBody, PartyBody, parse_transaction
-from gateway.index import archives
 from gateway.index.records import RecordLocation
 from gateway.receipt_format import FORMAT, Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
 from gateway.services import Services
@@ -22,8 +21,8 @@ from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
 from gateway.vault.cover import CoverNode, path_of
 from gateway.vault.errors import LeafMismatch, SealBroken
-from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
-from gateway.vault.sealed_bundle import Read, read_header
+from gateway.vault.opened_bundle import OpenedBundle
+from gateway.vault.sealed_bundle import Read
 
 KEPT_BUNDLES = 64  # one of 6,000 records keeps about 100 kB
 
@@ -70,15 +69,9 @@ class ReceiptAssembler:
             if isinstance(made, NotYetFinal):
                 return made
             shared = made
-        return self._receipt(shared, self._open(shared.slot, location), location.leaf)
-
-    def _open(self, slot: BundleSlot, location: RecordLocation) -> OpenedBundle:
-        """The bundle, by its archive's key, which nothing keeps longer than the caller."""
-        read = slot.reader(self._reader(location))
-        header = read_header(read)
-        with self._services.index.reading() as connection:
-            keys = archives.by_rows(connection, [location.archive])[location.archive].keys
-        return OpenedBundle(read, header, unwrap_bundle_key(header, self._services.keyring.private_key(keys)))
+        opened = self._services.anchored.bundle(location)
+        self._services.anchored.record(location, opened)
+        return self._receipt(shared, opened, location.leaf)
 
     def _reader(self, location: RecordLocation) -> Read:
         return lambda offset, length: self._services.store.get_range(location.container_name, offset, length)
@@ -98,7 +91,7 @@ class ReceiptAssembler:
 
     def _put_together(self, location: RecordLocation, anchor: LogProof) -> _Shared | NotYetFinal:
         slots, ordinal = _anchored_slots(self._reader(location), anchor), location.bundle_ordinal
-        opened = self._open(slots[ordinal], location)
+        opened = self._services.anchored.bundle(location)
         opened.check_root(slots[ordinal].root)
         stated = opened.statement()
         issuer = self._issuer(submission.Statement.parse(stated.body), anchor)

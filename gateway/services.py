@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chain.keys import ChainId
+from chain.ledger import Ledger
+from gateway.anchored import AnchoredBundles
 from gateway.index.database import Index
 from gateway.index.parties import Parties
 from gateway.index.row_numbers import RowNumbers
@@ -31,9 +33,12 @@ class Services:
     token_key: bytes = field(repr=False)  # 32 bytes: access tokens
     clock: Callable[[], float]  # seconds since the epoch
     random: Random
+    ledger: Ledger | None = None  # to read what is final; None where a flow runs without a chain
     tokens: BlindTokens = field(init=False)
     row_numbers: RowNumbers = field(init=False)  # of resources
+    anchored: AnchoredBundles = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", BlindTokens(self.index_key))
         object.__setattr__(self, "row_numbers", RowNumbers(self.index))
+        object.__setattr__(self, "anchored", AnchoredBundles(self.index, self.store, self.keyring, self.ids, self.ledger))

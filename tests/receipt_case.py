@@ -9,6 +9,8 @@ from chain.block import Header, block_hash, sign_vote
 from chain.genesis import Delegate, Genesis, make_genesis
 from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
+from gateway.index.index_row import FORMAT, IndexRow, index_row
+from gateway.index.resource_types import NUMBER_OF
 from gateway.receipt_format import Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
 from gateway.vault import primitives, submission
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
@@ -80,7 +82,7 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random,
                 i.to_bytes(16, "big"),
                 1,
                 (body_of or record_body)(i),
-                b"",
+                index_row(IndexRow(FORMAT, i, NUMBER_OF["Observation"], 1, 0, 1, 0, None, None, bytes(8), (), ())),
                 EntryRow(i, tree.salts[i], raw_entries[i]),
             )
             for i in own

@@ -52,7 +52,7 @@ def _links(reference: str, count: int, before: int | None, following: int | None
 
 def _entry(reference: str, at: RecordLocation) -> dict[str, object]:
     base = addresses.base_url()
-    body = {} if at.deleted else {"resource": msgspec.Raw(disclosure.committed(services(), at, reference.partition("/")[2]).body)}
+    body = {} if at.deleted else {"resource": msgspec.Raw(disclosure.committed(services(), at).body)}
     method, address = ("DELETE", reference) if at.deleted else ("POST", at.type) if at.version == 1 else ("PUT", reference)
     status = "204 No Content" if at.deleted else "201 Created" if at.version == 1 else "200 OK"
     told = {"status": status, "location": version_path(reference, at.version), "etag": etag(at.version)}

@@ -23,6 +23,6 @@ def read_tombstone(resource_type: str, record_id: str, version_id: str) -> Respo
     at = disclosure.locate(services(), caller().party, resource_type, record_id, version_number(version_id))
     if not at.deleted:
         raise NotFound("this version says nothing of a deletion")
-    record = disclosure.committed(services(), at, record_id)
+    record = disclosure.committed(services(), at)
     answer = Response(record.body, content_type="application/json")
     return describe(answer, f"{resource_type}/{record_id}", record.version, record.updated_ms)

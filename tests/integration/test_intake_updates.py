@@ -74,7 +74,7 @@ def test_a_tombstone_is_sealed_in_its_records_archive_and_indexed_as_nothing(ser
     assert (at.deleted, at.version, at.archive) == (True, 2, before.archive)
     record, entry = opened(services, at)
     assert record.class_name == "Observation"
-    assert record.body == disclosure.committed(services, at, id_).body
+    assert record.body == disclosure.committed(services, at).body
     assert (
         entry.raw == deletion_entry(observation.reference, None) == b'{"request":{"method":"DELETE","url":"%s"}}' % gone.reference.encode()
     )
@@ -112,6 +112,13 @@ def test_one_container_holds_what_a_transaction_deletes_and_writes(services, hos
     results = post(services, hospital, body).results
     assert [result.status for result in results] == ["created", "deleted"]
     assert count(services, t.container) == before + 1
+
+
+def test_deleting_what_never_came_opens_no_archive(services, hospital):
+    body = transaction((None, PATIENT))
+    body["entry"] += [{"request": {"method": "DELETE", "url": f"{kind}/never-came"}} for kind in ("Patient", "Organization")]
+    assert [result.status for result in post(services, hospital, body).results] == ["created", "absent", "absent"]
+    assert count(services, t.archive) == 1
 
 
 def test_a_party_that_signs_itself_signs_the_entry_of_a_deletion(services):

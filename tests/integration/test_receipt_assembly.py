@@ -1,6 +1,7 @@
 """Receipts from what a gateway stores: made over a real ledger, bucket and container, verified by both verifiers."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from receipt_case import CLIENT_ID, RECORDS, party_body, random_from, record_body, sealed_bundles, statement_bytes
@@ -13,7 +14,7 @@ from chain.transactions import AnchorBody, PartyAction, sign_transaction
 from gateway import independent, verification
 from gateway.bootstrap import open_services
 from gateway.founding import found
-from gateway.index import archives
+from gateway.index import archives, containers
 from gateway.index.records import RecordLocation
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.receipt_format import to_json
@@ -26,6 +27,13 @@ from gateway.vault.submission import SubmissionTree
 STARTED = 1_790_000_000
 
 
+class PlainIds:
+    """Ids that are row numbers in clear, as the records of the case have them."""
+
+    def encode(self, rows):
+        return [f"{row:032x}" for row in rows]
+
+
 class Chain:
     """A gateway's home with a ledger that makes a block when told to."""
 
@@ -35,7 +43,8 @@ class Chain:
         self.genesis_bytes = (home / "genesis.json").read_bytes()
         self.genesis = Genesis.parse(self.genesis_bytes)
         settings = load_settings(home, {})
-        self.services = open_services(settings, random)
+        opened = open_services(settings, random)
+        self.services = replace(opened, ids=PlainIds())
         self._key = read_key(home / "keys" / "gateway.json")
         url = settings.effective_ledger_url
         self._store = LedgerStore.open(url, self.genesis)
@@ -69,6 +78,12 @@ class Chain:
         )
         container = build_container(bundles)
         self.services.store.put_if_absent(container.name, container.body)
+        with self.services.index.atomic() as connection:
+            row, _ = containers.next_rows(connection)
+            size, leaves = len(container.body), container.leaf_count
+            containers.write(
+                connection, containers.ContainerRow(row, container.digest, size, container.root, len(bundles), leaves, STARTED), []
+            )
         anchor = AnchorBody(container.digest, len(container.body), container.root, len(bundles), container.leaf_count)
         return container, [bundle.placements for bundle in bundles], anchor
 
@@ -78,7 +93,7 @@ class Chain:
     def locate(self, container, placements, bundle, record):
         slot = container.slots[bundle]
         return RecordLocation(
-            row=1, type="Observation", version=1, deleted=False, issuer=1, updated_ms=0, archive=self.archive.row, container=1,
+            row=sum(RECORDS[:bundle]) + record, type="Observation", version=1, deleted=False, issuer=1, updated_ms=0, archive=self.archive.row, container=1,
             container_name=container.name, container_digest=container.digest, bundle_ordinal=bundle, bundle_offset=slot.offset,
             bundle_length=slot.length, leaf=placements[bundle][record],
         )  # fmt: skip
@@ -104,7 +119,9 @@ def verify_both(chain, receipt, number):
     return first
 
 
-@pytest.mark.parametrize(("signed_by", "who"), [("issuer", "in a submission signed by"), ("gateway", "in a submission attested by the gateway for")])
+@pytest.mark.parametrize(
+    ("signed_by", "who"), [("issuer", "in a submission signed by"), ("gateway", "in a submission attested by the gateway for")]
+)
 def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_by, who):
     container, placements, anchor = chain.put(signed_by)
     chain.record(party_body())
