@@ -40,7 +40,7 @@ class Lookups:
     states: dict[int, ResourceState]  # of all those rows
     archives: dict[int, Archive]  # of all those states
     directory: Archive | None  # the sender's, once it has one
-    addressed: dict[str, int]  # rows of the gateway ids that PUT and DELETE name, whoever's they are
+    addressed: dict[str, int]  # rows of the gateway ids that PUT and DELETE name, whoever's they are, if anyone's
     earlier_rows: Mapping[int, int]  # by draft's index, where the same submission put it before
 
     def row_named(self, name: str, type_: int) -> int | None:
@@ -81,7 +81,7 @@ def look_up(
     source_rows = sources.rows_by_source(connection, source_tokens.values())
     identifier_rows = sources.rows_by_identifier(connection, identifier_tokens.values())
     rows = {row for by_type in source_rows.values() for row in by_type.values()}
-    targets = (draft.interaction.id for draft in drafts)
+    targets = (draft.interaction.id or draft.resource.source_id for draft in drafts if draft.interaction.method != "POST")
     addressed = {target: row for target in targets if target is not None and (row := ids.decode(target)) is not None}
     rows = rows.union(*identifier_rows.values(), (r.row for r in references.values() if r.row is not None))
     rows |= {*addressed.values(), *earlier_rows.values()}

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from fhir_adapters import Issue
 from gateway.identity.condition import Condition
 from gateway.identity.draft import Draft
-from gateway.identity.interaction import ANY_VERSION, ORDER
+from gateway.identity.interaction import ORDER
 from gateway.identity.lookups import Lookups, Reference
+from gateway.identity.target import fault_of_target, is_live, row_of
 from gateway.index.records import ResourceState
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
 
@@ -73,7 +74,8 @@ class _Resolver:
         self._by_name: dict[tuple[int, str], Placed] = {}
         self._by_row: dict[int, Placed] = {}
         self._by_condition: dict[Condition, list[Placed]] = {}
-        self._deleted: dict[tuple[int, str], Placed] = {}  # by name
+        self._conditions: set[Condition] = set()
+        self._deleted: set[tuple[int, str]] = set()  # by name
         self._to: dict[str, Placed | tuple[int, str] | int] = {}  # text -> draft, name to reserve, or row
         self._bad: dict[str, tuple[str, str]] = {}  # text -> issue code, words
 
@@ -86,15 +88,15 @@ class _Resolver:
             self._fault(draft, "multiple-matches", "the condition matches several resources")
             return
         found = next(iter(met), None)
-        row = self._row_of(draft, type_) if found is None else found
-        fault = self._fault_of_target(draft, type_, found, row)
+        row = row_of(draft, type_, self._lookups) if found is None else found
+        fault = fault_of_target(draft, type_, found, row, self._lookups)
         if fault is not None:
             self._fault(draft, *fault)
             return
         placed = Placed(draft, type_, _UNNUMBERED, None, is_settled=found is not None and draft.interaction.method == "POST")
         if row is not None:
             placed.row, placed.state = row, self._lookups.states[row]
-        if draft.deletes and not _is_live(placed.state):
+        if draft.deletes and not is_live(placed.state):
             placed.is_settled = True
             placed.row = NOWHERE if placed.state is None else placed.row
         if self._is_taken(placed):
@@ -107,43 +109,20 @@ class _Resolver:
         met = self._lookups.rows_meeting(condition)
         return {row for row in met if not (row in self._by_row and self._by_row[row].draft.deletes)}
 
-    def _fault_of_target(self, draft: Draft, type_: int, found: int | None, row: int | None) -> tuple[str, str] | None:
-        """What is wrong with writing to `row`; `found` is what met the condition, if there was one."""
-        aim = draft.interaction
-        if aim.id in self._lookups.addressed and (row is None or not self._lookups.may_write(row, type_)):
-            return "forbidden", "no such record, or no permission to write it"
-        if aim.method == "PUT" and aim.condition is not None and draft.resource.source_id is not None:
-            named = self._lookups.row_named(draft.resource.source_id, type_)
-            if named not in (None, found) and (found is not None or _is_live(self._lookups.states[named or NOWHERE])):
-                return "invalid", "the id in the resource is that of another one than the search in the address finds"
-        if aim.if_match is not None and not _matches(None if row is None else self._lookups.states[row], aim.if_match):
-            return "conflict", "If-Match names another version than the current one"
-        return None
-
-    def _row_of(self, draft: Draft, type_: int) -> int | None:
-        if draft.interaction.id in self._lookups.addressed:
-            return self._lookups.addressed[draft.interaction.id]
-        for name in draft.names:
-            row = self._lookups.row_named(name, type_)
-            if row is not None:
-                return row
-        for alias in draft.aliases:
-            row = self._lookups.row_named(alias, type_)
-            if row is not None and not self._lookups.states[row].version:
-                return row
-        return self._lookups.earlier_rows.get(draft.index)
-
     def _is_taken(self, placed: Placed) -> bool:
         draft = placed.draft
         return (
             (draft.full_url is not None and draft.full_url in self._by_url)
             or any((placed.type, name) in self._by_name or (placed.type, name) in self._deleted for name in draft.names)
             or (placed.row in self._by_row and placed.row != NOWHERE)
-            or (
-                draft.condition is not None
-                and any(p.draft.condition == draft.condition for p in self._by_condition.get(draft.condition, ()))
-            )
+            or (draft.condition is not None and not draft.deletes and self._is_met_here(draft, draft.condition))
         )
+
+    def _is_met_here(self, draft: Draft, condition: Condition) -> bool:
+        """Whether another entry is what the condition is about: it has the same one, or an update's search would find what it writes."""
+        if condition in self._conditions:
+            return True
+        return draft.interaction.method == "PUT" and any(not p.is_settled for p in self._by_condition.get(condition, ()))
 
     def _remember(self, placed: Placed) -> None:
         draft = placed.draft
@@ -151,8 +130,10 @@ class _Resolver:
         if placed.row != _UNNUMBERED:
             self._by_row[placed.row] = placed
         if draft.deletes:
-            self._deleted.update({(placed.type, name): placed for name in draft.names})
+            self._deleted.update((placed.type, name) for name in draft.names)
             return
+        if draft.condition is not None:
+            self._conditions.add(draft.condition)
         if draft.full_url:
             self._by_url[draft.full_url] = placed
         for name in (*draft.names, *draft.aliases):
@@ -237,17 +218,6 @@ class _Resolver:
 
     def _fault(self, draft: Draft, code: str, words: str) -> None:
         self.resolution.faults.setdefault(draft.index, []).append(Issue(code, words, draft.path))
-
-
-def _is_live(state: ResourceState | None) -> bool:
-    return state is not None and state.version > 0 and not state.deleted
-
-
-def _matches(state: ResourceState | None, if_match: int) -> bool:
-    """A tombstone can be matched as a version, but not as something that is there."""
-    if if_match == ANY_VERSION:
-        return _is_live(state)
-    return state is not None and state.version == if_match
 
 
 def rewritten(resolution: Resolution, lookups: Lookups, id_of: dict[int, str]) -> dict[str, str]:

@@ -206,6 +206,40 @@ def test_a_conditional_update_does_not_take_over_what_the_id_names(send):
     assert place(send("PUT", f"/Patient/own-{name}", person("own-" + name))) == (place(created)[0], 2)  # its id leads to it now
 
 
+def test_the_gateways_id_in_a_conditional_update_must_be_of_what_is_found(gateway, send, other):
+    value = fresh()
+    search = f"/Patient?identifier=urn:x|{value}"
+    path, _ = place(send("POST", "/Patient", person(**of(value))))
+    theirs, _ = place(send("POST", "/Patient", person(), token=other))
+    id_ = path.rpartition("/")[2]
+    assert send("PUT", search, person(id_, gender="male", **of(value))).headers["etag"] == 'W/"2"'
+    answers = [
+        send("PUT", f"/Patient?identifier=urn:x|{wanted}", person(id_, **of(wanted)))
+        for id_ in (theirs.rpartition("/")[2], gateway.services.ids.encode((10**9,))[0])
+        for wanted in (value, fresh())
+    ]
+    assert {answer.status for answer in answers} == {400}
+    assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [("POST", "Patient", {}), ("POST", "Patient", {"ifNoneExist": "identifier=urn:x|{}"}), ("PUT", "Patient?identifier=urn:x|{}", {})],
+)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_search_that_another_entry_meets_is_refused(send, first, is_there):
+    value = fresh()
+    if is_there:
+        send("POST", "/Patient", person(**of(value)))
+    method, url, more = first
+    entries = (
+        (method, url.format(value), person(gender="male", **of(value)), {name: text.format(value) for name, text in more.items()}),
+        ("PUT", f"Patient?identifier=urn:x|{value}", person(gender="female", **of(value))),
+    )
+    answer = send("POST", "", bundle("transaction", *entries))
+    assert (answer.status, {issue["code"] for issue in answer.outcome}) == (422, {"duplicate"})
+
+
 def test_scopes_say_what_may_be_done(gateway):
     path = "/fhir/Patient/" + fresh()
     body = json.dumps(person(path.rpartition("/")[2])).encode()
