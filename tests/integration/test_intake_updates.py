@@ -166,6 +166,9 @@ def test_a_key_is_forgotten_after_its_time(services, hospital):
         assert submit(services, hospital, PATIENT, create, idempotency_key="k", received_at=now + later).replayed
         with pytest.raises(InvalidInput):
             submit(services, hospital, PATIENT | {"active": True}, create, idempotency_key="k", received_at=now + later)
+    late = now + idempotency_keys.LIFETIME + 1
+    assert not submit(services, hospital, PATIENT, create, idempotency_key="k", received_at=late).replayed
+    now = late
     after = submit(services, hospital, PATIENT, create, idempotency_key="other", received_at=now + idempotency_keys.LIFETIME + 1)
     assert count(services, t.idempotency_key) == 1
     assert not after.replayed
