@@ -14,6 +14,7 @@ _CODES = """
     POPHLTH PRECLINTRCH PUBHLTH PWATRNY RECORDMGT REMITADV SUPNWK SYSDEV THREAT TRAIN TRANSRCH TREAT
 """
 CODES = frozenset(_CODES.split())
+GRANTABLE = CODES - EMERGENCIES
 
 
 class Registered(Protocol):
@@ -21,11 +22,6 @@ class Registered(Protocol):
 
     @property
     def purposes(self) -> tuple[str, ...]: ...
-
-
-def is_grantable(code: str) -> bool:
-    """Whether a patient can permit this purpose ahead."""
-    return code in CODES - EMERGENCIES
 
 
 def purpose_of(party: Registered, header: str | None) -> str:

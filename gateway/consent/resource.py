@@ -121,8 +121,8 @@ def _terms(permit: Element | None, now: int) -> Terms | None:
     if permit is None:
         return None
     grantee = _grantee(permit)
-    types = _codings(permit, "class", TYPE_SYSTEM, RESOURCE_TYPES, "a resource type of FHIR R4")
-    purposes = _codings(permit, "purpose", purpose.SYSTEM, purpose.CODES - purpose.EMERGENCIES, "a purpose that can be permitted ahead")
+    types = _codings(permit, "class", TYPE_SYSTEM, RESOURCE_TYPES, "is not a resource type of FHIR R4")
+    purposes = _codings(permit, "purpose", purpose.SYSTEM, purpose.GRANTABLE, "is not a purpose that can be permitted ahead")
     actions = [_code(permit, action, ".action", ACTION_SYSTEM, set(_RIGHTS)) for action in permit.each("action")]
     if not actions:
         permit.fault("is missing", ".action", "required")
@@ -155,11 +155,11 @@ def _grantee(permit: Element) -> str:
     return found or ""
 
 
-def _codings(permit: Element, name: str, system: str, known: frozenset[str], what: str) -> frozenset[str]:
+def _codings(permit: Element, name: str, system: str, known: frozenset[str], words: str) -> frozenset[str]:
     codings = permit.each(name)
     if not codings:
         permit.fault("is missing", f".{name}", "required")
-    return frozenset(code for code in (_coding(coding, system, known, what) for coding in codings) if code)
+    return frozenset(code for code in (_coding(coding, system, known, words) for coding in codings) if code)
 
 
 def _code(parent: Element, concept: Element | None, name: str, system: str, known: set[str] | frozenset[str]) -> str | None:
@@ -177,14 +177,14 @@ def _code(parent: Element, concept: Element | None, name: str, system: str, know
     return _coding(codings[0], system, known, words)
 
 
-def _coding(coding: Element, system: str, known: set[str] | frozenset[str], what: str) -> str | None:
+def _coding(coding: Element, system: str, known: set[str] | frozenset[str], words: str) -> str | None:
     coding.skip("display")
     found, code = coding.text("system"), coding.text("code")
     coding.done()
     if found != system:
         coding.fault(f"must be {system}", ".system", "code-invalid")
     elif code not in known:
-        coding.fault(what if what.startswith("must") else f"is not {what}", ".code", "code-invalid")
+        coding.fault(words, ".code", "code-invalid")
     else:
         return code
     return None

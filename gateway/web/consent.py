@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from gateway import granting
+from gateway.errors import NotSupported
 from gateway.granting import StoredConsent
 from gateway.index.parties import PartyRole
 from gateway.web import addresses
@@ -35,6 +36,8 @@ def create_consent(resource_type: str) -> Response:
         return create_resource(resource_type)
     check_accept(request.accept_mimetypes, request.args.get("_format"))
     check_content_type(request.content_type)
+    if "If-None-Exist" in request.headers:
+        raise NotSupported("a consent is not granted on a condition; sent twice it is granted once anyway")
     stored = granting.grant(services(), caller().party, request_body())
     wanted = preferred_return(request.headers.get("Prefer"))
     answer = _described(Response(stored.body if wanted == "representation" else b"", 201 if stored.is_new else 200), stored)

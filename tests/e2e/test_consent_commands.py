@@ -150,5 +150,9 @@ def test_what_is_not_understood_is_422_and_named(gateway):
     assert (issue["code"], issue["expression"]) == ("not-supported", ["Consent.provision.securityLabel"])
     assert anna.ask("POST", "/fhir/Consent", b"{", JSON).status == 400
     assert anna.ask("POST", "/fhir/Consent", b"{}", {"Content-Type": "text/plain"}).status == 415
+    conditional = anna.ask("POST", "/fhir/Consent", json.dumps(optin(gateway.to)).encode(), JSON | {"If-None-Exist": "identifier=x|1"})
+    assert conditional.status == 501
     assert anna.ask("POST", "/fhir/Observation", b"{}", JSON).status == 403
+    for method in ("PUT", "DELETE"):
+        assert anna.ask(method, f"/fhir/Consent/{UNKNOWN}", b"{}", JSON).status == 403
     anna.close()
