@@ -62,6 +62,11 @@ def find(connection: Connection, resource_type: str, row: int, version: int | No
     return None if found is None else _location(found)
 
 
+def current(connection: Connection, rows: Collection[int]) -> list[RecordLocation]:
+    """The current versions of `rows`, those only reserved left out; ascending by row."""
+    return sorted((_location(found) for found in _CURRENT.among(connection, rows)), key=lambda location: location.row)
+
+
 def versions(connection: Connection, current: RecordLocation, before: int | None, limit: int) -> list[RecordLocation]:
     """The newest `limit` versions of the resource whose current one is given, `before` a version if there is one; newest first."""
     found = [current] if before is None else []
@@ -88,6 +93,9 @@ def _placed(version: Table, origin: FromClause) -> Select[Any]:
     place = [t.bundle.c[name] for name in ("archive", "container", "ordinal", "offset", "length")]
     joined = origin.join(t.bundle, t.bundle.c.row == version.c.bundle).join(t.container, t.container.c.row == t.bundle.c.container)
     return select(t.resource.c.type, *columns, *place, t.container.c.digest).select_from(joined)
+
+
+_CURRENT = KeyedQuery(_current(), t.resource.c.row)
 
 
 def _location(found: Any) -> RecordLocation:

@@ -110,6 +110,7 @@ Index(
     sqlite_where=resource.c.archive.is_not(None),
     postgresql_where=resource.c.archive.is_not(None),
 )
+Index("resource_issuer_type", resource.c.issuer, resource.c.type, resource.c.row)
 Index(
     "resource_reserved",
     resource.c.issuer,

@@ -18,6 +18,7 @@ from gateway.web.metadata import metadata
 from gateway.web.read import read
 from gateway.web.receipts import receipts
 from gateway.web.request_context import follow_requests
+from gateway.web.search import search
 from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 from gateway.web.tombstone import tombstone
@@ -34,6 +35,7 @@ _BLUEPRINTS = (
     delete,
     read,
     history,
+    search,
     receipts,
     tombstone,
     ledger_routes,

@@ -13,6 +13,7 @@ from gateway.web import addresses
 from gateway.web.authorization import caller, require
 from gateway.web.links import describe
 from gateway.web.media_type import FHIR_JSON, check_accept
+from gateway.web.purpose import stated_purpose
 from gateway.web.request_context import services
 from gateway.web.resource_type import check_type
 
@@ -44,13 +45,15 @@ def version_number(version_id: str) -> int:
 def _answer(resource_type: str, record_id: str, version: int | None) -> Response:
     check_type(resource_type)
     check_accept(request.accept_mimetypes, request.args.get("_format"))
+    reader = caller().party
+    purpose = stated_purpose(reader)
     reference = f"{resource_type}/{record_id}"
     if request.if_none_match:
         # The place says the version, so a record that the client has is not opened.
-        at = disclosure.locate(services(), caller().party, resource_type, record_id, version)
+        at = disclosure.locate(services(), reader, resource_type, record_id, version, purpose=purpose)
         if not at.deleted and request.if_none_match.contains_weak(str(at.version)):
             return _described(Response(status=304), reference, at.version, at.updated_ms)
-    record = disclosure.read(services(), caller().party, resource_type, record_id, version)
+    record = disclosure.read(services(), reader, resource_type, record_id, version, purpose=purpose)
     return _described(Response(record.body, 200, content_type=FHIR_JSON), reference, record.version, record.updated_ms)
 
 
