@@ -10,16 +10,14 @@ from chain.keys import ChainId
 from chain.ledger import Ledger
 from chain.transactions import Role
 from gateway.index import secrets
-from gateway.index.database import Index, open_index
+from gateway.index.database import open_index
 from gateway.index.parties import Parties
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings
 from gateway.storage.opening import open_object_store
 from gateway.vault.keyring import Keyring, load_kek
-from gateway.vault.primitives import KEY_BYTES, Random
+from gateway.vault.primitives import Random
 from gateway.vault.record_id import RecordIds
-
-_ID_KEY_BYTES = 16
 
 
 def open_services(settings: Settings, random: Random = os.urandom) -> Services:
@@ -28,7 +26,8 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
     if not index.is_current():
         raise BadSetting(f"the database of {settings.home} was made by another version of fhir-anchor; bring it up to date first")
     keyring = Keyring(load_kek(_kek_path(settings)))
-    id_key, index_key, token_key = _own_keys(index, keyring, random)
+    with index.reading() as connection:
+        own = secrets.load(connection, keyring)
     try:
         store = open_object_store(settings.effective_bucket_url)
     except ValueError as error:
@@ -42,9 +41,9 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
         store=store,
         parties=Parties(index),
         keyring=keyring,
-        ids=RecordIds(id_key),
-        index_key=index_key,
-        token_key=token_key,
+        ids=RecordIds(own["record-ids"]),
+        index_key=own["index"],
+        token_key=own["access-tokens"],
         clock=time.time,
         random=random,
         ledger=Ledger.open(settings.effective_ledger_url, genesis),
@@ -54,15 +53,6 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
 def read_genesis(settings: Settings) -> Genesis:
     """The genesis of the gateway's chain. Raises chain.genesis.GenesisInvalid."""
     return Genesis.parse(settings.genesis_path.read_bytes())
-
-
-def _own_keys(index: Index, keyring: Keyring, random: Random) -> tuple[bytes, bytes, bytes]:
-    with index.atomic() as connection:
-        return (
-            secrets.load_or_create(connection, keyring, "record-ids", _ID_KEY_BYTES, random),
-            secrets.load_or_create(connection, keyring, "index", KEY_BYTES, random),
-            secrets.load_or_create(connection, keyring, "access-tokens", KEY_BYTES, random),
-        )
 
 
 def _kek_path(settings: Settings) -> Path:

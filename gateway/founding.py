@@ -11,11 +11,12 @@ from chain.keys import ChainId
 from chain.store import LedgerStore
 from chain.transactions import PartyAction, PartyBody, Role
 from chain.watermark import create_watermark
-from gateway.index.database import create_index
+from gateway.index import secrets
+from gateway.index.database import create_index, open_index
 from gateway.key_files import write_key
 from gateway.settings import Settings, save_settings
 from gateway.storage.opening import open_object_store
-from gateway.vault.keyring import create_kek
+from gateway.vault.keyring import Keyring, create_kek, load_kek
 from gateway.vault.primitives import Random
 
 EPOCH_BLOCKS = 1000
@@ -77,6 +78,10 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     settings = Settings(home=folder)
     LedgerStore.create(settings.effective_ledger_url, genesis).close()
     create_index(settings.effective_database_url)
+    index = open_index(settings.effective_database_url)
+    with index.atomic() as connection:
+        secrets.create(connection, Keyring(load_kek(keys / "kek.json")), random)
+    index.close()
     (folder / "genesis.json").write_bytes(body)
     return genesis
 

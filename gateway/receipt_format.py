@@ -109,8 +109,8 @@ def from_json(body: bytes) -> Receipt:
         raise NoReceipt(f"it is not JSON as receipts have it: {error}") from error
     try:
         receipt = msgspec.convert(found, Receipt, strict=True, dec_hook=_read)
-    except msgspec.ValidationError as error:
-        raise NoReceipt(str(error)) from error
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate passes JSON, but is no text
+        raise NoReceipt(str(error) if isinstance(error, msgspec.ValidationError) else "it holds half a surrogate pair") from error
     if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
         raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
     return receipt

@@ -48,6 +48,7 @@ def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Call
     """
     make_app = partial(_in_words, "web", partial(_make_app, settings))
     jobs = partial(_in_words, "jobs", partial(run_jobs, settings))
+    _refuse_older_copy(settings)
     serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm)
 
 
@@ -94,6 +95,20 @@ def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
     except (BadSetting, GatewayError, KeyFileUnusable, LedgerError) as error:
         structlog.get_logger().error(str(error), process=process)
         sys.exit(_DID_NOT_START)
+
+
+def _refuse_older_copy(settings: Settings) -> None:
+    """Before anything can be written: raises CouldNotServe."""
+    from chain.errors import LedgerError
+    from gateway.errors import GatewayError
+    from jobs.older_copy import refuse_older_copy
+    from jobs.registry import opened_for
+
+    try:
+        with opened_for(settings) as opened:
+            refuse_older_copy(opened.ledger, opened.index)
+    except (GatewayError, LedgerError, ValueError, OSError) as error:
+        raise CouldNotServe(str(error)) from error
 
 
 def _make_app(settings: Settings) -> "Flask":

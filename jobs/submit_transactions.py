@@ -4,6 +4,8 @@ Taken at least once: a crash after the ledger took a row and before the outbox f
 the ledger counts a row (its source) once. Signing happens here, so that nothing expires while it waits in the outbox.
 """
 
+from hashlib import sha256
+
 from chain.encoding import decode
 from chain.keys import ChainId, SigningKey
 from chain.ports import Engine as LedgerEngine
@@ -19,7 +21,7 @@ def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, cha
     """Offer every row of the outbox, in its order, to the ledger; `height` is the last final one. Returns how many were taken."""
     taken = 0
     while rows := _pending(index):
-        ledger.submit_all([(_signed(row, key, chain_id, height), row.id) for row in rows])
+        ledger.submit_all([(_signed(row, key, chain_id, height), _source(row)) for row in rows])
         with index.atomic() as connection:
             outbox.done(connection, [row.id for row in rows])
         taken += len(rows)
@@ -29,6 +31,14 @@ def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, cha
 def _pending(index: Index) -> list[outbox.OutboxRow]:
     with index.reading() as connection:
         return outbox.pending(connection, limit=BATCH)
+
+
+def _source(row: outbox.OutboxRow) -> int:
+    """What the ledger knows the row by, 63 bits: its number and content. A database restored from an older copy gives numbers out again,
+    and what then has a number of old must not be taken for what the ledger already has.
+    """
+    content = row.id.to_bytes(8, "big") + row.kind.to_bytes(2, "big") + row.body
+    return int.from_bytes(sha256(content).digest()[:8], "big") >> 1
 
 
 def _signed(row: outbox.OutboxRow, key: SigningKey, chain_id: ChainId, height: int) -> bytes:

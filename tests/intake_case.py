@@ -5,6 +5,7 @@ import time
 from itertools import count
 
 import msgspec
+from sqlalchemy import func, select
 
 from chain.keys import ChainId
 from chain.transactions import Role
@@ -13,6 +14,7 @@ from gateway.identity.interaction import parse_interaction
 from gateway.index import parties, secrets
 from gateway.index.database import create_index, open_index
 from gateway.index.parties import Parties
+from gateway.index.schema import secret
 from gateway.intake import receive
 from gateway.services import Services
 from gateway.settings import Settings
@@ -36,10 +38,9 @@ def open_services(folder, store=None) -> Services:
     keyring = Keyring(KEK)
     (folder / "bucket").mkdir(exist_ok=True)
     with index.atomic() as connection:
-        keys = {
-            name: secrets.load_or_create(connection, keyring, name, size, os.urandom)
-            for name, size in (("id", 16), ("index", 32), ("token", 32))
-        }
+        if not connection.scalar(select(func.count()).select_from(secret)):
+            secrets.create(connection, keyring, os.urandom)
+        keys = secrets.load(connection, keyring)
     return Services(
         settings=Settings(home=folder),
         chain_id=CHAIN_ID,
@@ -48,9 +49,9 @@ def open_services(folder, store=None) -> Services:
         store=store or FileObjectStore(folder / "bucket"),
         parties=Parties(index),
         keyring=keyring,
-        ids=RecordIds(keys["id"]),
+        ids=RecordIds(keys["record-ids"]),
         index_key=keys["index"],
-        token_key=keys["token"],
+        token_key=keys["access-tokens"],
         clock=time.time,
         random=os.urandom,
     )

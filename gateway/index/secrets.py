@@ -1,17 +1,36 @@
-"""The gateway's own keys, as the keyring sealed them: one row a name."""
+"""The gateway's own keys, as the keyring sealed them: one row a name, made once with the gateway and never again.
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+A key that is missing later is not made anew: all ids and tokens that were made with the old one would be lost without a word.
+"""
 
+from sqlalchemy import Connection, insert, select
+
+from gateway.errors import GatewayError
 from gateway.index import schema as t
 from gateway.vault.keyring import Keyring
-from gateway.vault.primitives import Random
+from gateway.vault.primitives import KEY_BYTES, Random
+
+SIZES = {"record-ids": 16, "index": KEY_BYTES, "access-tokens": KEY_BYTES}  # name -> bytes
 
 
-def load_or_create(connection: Connection, keyring: Keyring, name: str, size: int, random: Random) -> bytes:
-    """The key `name`, made with `size` random bytes where there is none; `connection` must be able to write. WrongKey under another KEK."""
-    context = f"gateway-key/{name}"
-    fresh = keyring.seal(context, random(size), random)
-    connection.execute(insert(t.secret).values(name=name, sealed=fresh).on_conflict_do_nothing())
-    sealed: bytes = connection.scalars(select(t.secret.c.sealed).where(t.secret.c.name == name)).one()
-    return keyring.open(context, sealed)
+class SecretMissing(GatewayError):
+    """One of the gateway's own keys is not in the database."""
+
+
+def create(connection: Connection, keyring: Keyring, random: Random) -> None:
+    """Make every key, for a new gateway."""
+    for name, size in SIZES.items():
+        connection.execute(insert(t.secret).values(name=name, sealed=keyring.seal(_context(name), random(size), random)))
+
+
+def load(connection: Connection, keyring: Keyring) -> dict[str, bytes]:
+    """All keys by name. SecretMissing, WrongKey under another key-encryption key."""
+    sealed = {row.name: row.sealed for row in connection.execute(select(t.secret))}
+    missing = sorted(set(SIZES) - set(sealed))
+    if missing:
+        raise SecretMissing(f"the database lacks the gateway's own key {missing[0]!r}: put back a copy of gateway.db that has it")
+    return {name: keyring.open(_context(name), sealed[name]) for name in SIZES}
+
+
+def _context(name: str) -> str:
+    return f"gateway-key/{name}"

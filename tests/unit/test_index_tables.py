@@ -102,13 +102,19 @@ def test_resource_types_keep_their_numbers():
 def test_the_gateways_keys_are_made_once_and_need_their_kek(index):
     keyring, fresh = Keyring(bytes(32)), itertools.count(1)
     with index.atomic() as connection:
-        made = [secrets.load_or_create(connection, keyring, name, 32, lambda n: bytes([next(fresh)]) * n) for name in ("a", "a", "b")]
-        assert made == [bytes([n]) * 32 for n in (1, 1, 5)]
+        with pytest.raises(secrets.SecretMissing):
+            secrets.load(connection, keyring)
+        secrets.create(connection, keyring, lambda n: bytes([next(fresh)]) * n)
+        made = secrets.load(connection, keyring)
+        assert {name: len(key) for name, key in made.items()} == secrets.SIZES
+        assert len(set(made.values())) == len(made)
         with pytest.raises(WrongKey):
-            secrets.load_or_create(connection, Keyring(bytes(31) + b"\x01"), "a", 32, bytes)
+            secrets.load(connection, Keyring(bytes(31) + b"\x01"))
         sealed = dict(connection.execute(t.secret.select()).all())
-    assert set(sealed) == {"a", "b"}
-    assert not any(key in value for key in made for value in sealed.values())
+        assert not any(key in value for key in made.values() for value in sealed.values())
+        connection.execute(t.secret.delete().where(t.secret.c.name == "index"))
+        with pytest.raises(secrets.SecretMissing, match="index"):
+            secrets.load(connection, keyring)
 
 
 def test_tokens_tell_apart_what_differs_and_only_under_one_key():
@@ -169,7 +175,9 @@ def test_what_is_no_index_row_is_refused(body):
         st.one_of(
             st.just(FAILED),
             st.just(Result("absent", 0, 0)),
-            st.builds(Result, st.sampled_from(["created", "updated", "unchanged", "deleted", "absent"]), st.integers(1, 9), st.integers(1, 2)),
+            st.builds(
+                Result, st.sampled_from(["created", "updated", "unchanged", "deleted", "absent"]), st.integers(1, 9), st.integers(1, 2)
+            ),
         ),
         max_size=12,
     )

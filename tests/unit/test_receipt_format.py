@@ -45,6 +45,8 @@ def test_white_space_and_the_order_of_fields_are_free():
         RECEIPT.replace(b'"index":1', b'"index":-1'),
         RECEIPT.replace(b'"index":1', b'"index":9007199254740992'),
         RECEIPT.replace(b'"left"', b'"Left"'),
+        RECEIPT.replace(b'"left"', b'"\\ud800"', 1),
+        RECEIPT.replace(b"fhir-anchor receipt 1", b"\\ud800"),
         RECEIPT.replace(b"Observation/", b"Observation\\u001b/"),
         b"[" * 100_000,
         RECEIPT + b" " * receipt_format.MAX_BYTES,
