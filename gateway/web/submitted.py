@@ -3,9 +3,8 @@
 from flask import request
 
 from fhir_adapters.issue import InvalidInput, Issue
-from gateway.errors import Forbidden, NotSupported
+from gateway.errors import NotSupported
 from gateway.identity.interaction import IF_NONE_MATCH, Interaction, Method, parse_interaction
-from gateway.index.parties import PartyRole
 from gateway.submission import Submission, deletion_entry
 from gateway.vault.submission import NONCE_BYTES, from_base64url
 from gateway.web.authorization import caller
@@ -48,8 +47,6 @@ def deletion(resource_type: str, record_id: str | None = None) -> Submission:
 def _submission(body: bytes, interaction: Interaction | None) -> Submission:
     if _header("If-None-Match") is not None:
         raise NotSupported(IF_NONE_MATCH)
-    if caller().party.role is PartyRole.PATIENT:  # whatever its scopes: those are for what it grants
-        raise Forbidden("a patient's own records are not taken yet")
     return Submission(
         body=body,
         media_type=request.mimetype or FHIR_JSON,

@@ -11,7 +11,7 @@ from fhir_adapters import InvalidInput
 from gateway import disclosure
 from gateway.errors import Forbidden
 from gateway.identity.interaction import parse_interaction
-from gateway.index import archives, idempotency_keys
+from gateway.index import archives, idempotency_keys, parties
 from gateway.index import schema as t
 from gateway.index.index_row import parse_index_row, stored_index_rows
 from gateway.submission import deletion_entry
@@ -174,6 +174,36 @@ def test_a_key_is_forgotten_after_its_time(services, hospital):
     assert not after.replayed
     again = submit(services, hospital, PATIENT, create, idempotency_key="k", received_at=now + idempotency_keys.LIFETIME + 1)
     assert again.results[0].reference != first.reference
+
+
+def test_a_key_brings_back_the_time_of_its_version(services, hospital):
+    aim, now = parse_interaction("PUT", "Patient/p"), time.time()
+    write = lambda body, later, **key: submit(services, hospital, PATIENT | {"id": "p"} | body, aim, received_at=now + later, **key)  # noqa: E731
+    first = write({}, 0, idempotency_key="k").results
+    write({"active": True}, 60)
+    assert write({}, 120, idempotency_key="k").results == first
+
+
+def test_a_patient_has_the_history_since_the_record_is_theirs(services, hospital):
+    anna, bert, observation = (
+        post(services, hospital, transaction((f"{URN}1", PATIENT), (f"{URN}2", PATIENT), (f"{URN}3", weight(f"{URN}1"))))
+    ).results
+    id_ = observation.reference.partition("/")[2]
+    put(services, hospital, observation.reference, weight(bert.reference, id=id_))
+    delete(services, hospital, observation.reference)
+    with services.index.reading() as connection:
+        rows = [services.ids.decode(written.reference.partition("/")[2]) for written in (anna, bert)]
+        own = [archives.of_patient_resources(connection, [row]).pop() for row in rows]
+    with services.index.atomic() as connection:
+        patients = [
+            parties.enrol_patient(connection, client_id=f"patient-{n}", archive=archive, jwks={"keys": []}, signing_key=bytes(32), now=1)
+            for n, archive in enumerate(own)
+        ]
+    history = lambda reader: disclosure.history(services, reader, "Observation", id_, before=None, limit=9)  # noqa: E731
+    assert [at.version for at in history(hospital)[0]] == [3, 2, 1]
+    assert [at.version for at in history(patients[1])[0]] == [3, 2]
+    with pytest.raises(Forbidden):
+        history(patients[0])
 
 
 def test_a_key_is_not_stored_in_clear(services, hospital, tmp_path):

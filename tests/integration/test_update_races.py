@@ -11,6 +11,7 @@ from gateway import disclosure
 from gateway.errors import PreconditionFailed
 from gateway.identity.interaction import parse_interaction
 from gateway.index import schema as t
+from gateway.storage.file_store import FileObjectStore
 
 PATIENT = {"resourceType": "Patient"}
 MANY = 64
@@ -44,6 +45,23 @@ def test_many_updates_of_one_resource_are_as_many_versions(services):
         body = disclosure.read(services, hospital, *answer.reference.split("/"), answer.version).body
         assert b'"multipleBirthInteger":%d}' % number in body
     check(services)
+
+
+def test_who_lost_a_race_waits_instead_of_racing_on(tmp_path):
+    """Without waiting, the last of many seals and stores its container some twenty times."""
+
+    class CountingStore(FileObjectStore):
+        puts = 0
+
+        def put_if_absent(self, name, body):
+            CountingStore.puts += 1
+            super().put_if_absent(name, body)
+
+    services = open_services(tmp_path, CountingStore(tmp_path / "bucket"))
+    hospital = add_party(services)
+    at_once(lambda n: put(services, hospital, "Patient/p", PATIENT | {"id": "p", "multipleBirthInteger": n}), MANY)
+    assert CountingStore.puts < 4 * MANY
+    services.index.close()
 
 
 def test_of_many_who_replace_one_version_one_does(services):

@@ -15,6 +15,7 @@ from web_gateway import new_key
 from chain.engine import EmbeddedEngine
 from chain.store import LedgerStore
 from gateway.independent import receipt as independent
+from gateway.index import archives, parties
 from gateway.index import schema as t
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.verification import ReceiptInvalid, verify_receipt
@@ -259,6 +260,19 @@ def test_an_agency_may_not_write(gateway):
     token = gateway.client.token(KEY, gateway.agency)
     assert gateway.client.ask("PUT", "/fhir/Patient/1", b"{}", token, Content_Type=FHIR).status == 403
     assert gateway.client.ask("DELETE", "/fhir/Patient/1", None, token).status == 403
+
+
+def test_a_patient_has_no_scope_to_update_or_delete(gateway, send):
+    path, _ = place(send("POST", "/Patient", person()))
+    with gateway.services.index.atomic() as connection:
+        archive = archives.of_patient_resources(connection, [gateway.services.ids.decode(path.rpartition("/")[2])]).pop()
+        jwks = {"keys": [KEY.as_dict(private=False)]}
+        parties.enrol_patient(connection, client_id="patient-1", archive=archive, jwks=jwks, signing_key=bytes(32), now=1)
+    token = gateway.client.token(KEY, "patient-1", "patient/Consent.cud patient/*.cruds system/*.cruds")
+    for place_ in (path, "/Consent/c"):
+        kind, _, id_ = place_[1:].partition("/")
+        assert send("PUT", place_, {"resourceType": kind, "id": id_}, token=token).status == 403
+        assert send("DELETE", place_, token=token).status == 403
 
 
 # --- delete
