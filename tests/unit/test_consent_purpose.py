@@ -47,5 +47,5 @@ def test_any_other_is_forbidden(party, header):
 
 
 def test_emergencies_cannot_be_granted_ahead():
-    assert CODES == GRANTABLE | {"BTG", "ETREAT"}
+    assert GRANTABLE | {"BTG", "ETREAT"} == CODES
     assert not GRANTABLE & {"BTG", "ETREAT"}
