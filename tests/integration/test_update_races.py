@@ -14,6 +14,7 @@ from gateway.index import schema as t
 from gateway.storage.file_store import FileObjectStore
 
 PATIENT = {"resourceType": "Patient"}
+NAMED = PATIENT | {"identifier": [{"system": "urn:x", "value": "1"}]}
 MANY = 64
 
 
@@ -74,8 +75,7 @@ def test_of_many_who_replace_one_version_one_does(services):
 
 def test_of_many_conditional_updates_one_creates(services):
     hospital = add_party(services)
-    named = PATIENT | {"identifier": [{"system": "urn:x", "value": "1"}]}
-    answers = at_once(lambda n: put(services, hospital, "Patient?identifier=urn:x|1", named | {"multipleBirthInteger": n}), 16)
+    answers = at_once(lambda n: put(services, hospital, "Patient?identifier=urn:x|1", NAMED | {"multipleBirthInteger": n}), 16)
     assert Counter(answer.status for answer in answers) == {"created": 1, "updated": 15}
     assert len({answer.reference for answer in answers}) == 1
     assert sorted(answer.version for answer in answers) == list(range(1, 17))
@@ -103,24 +103,47 @@ def test_deletions_and_updates_take_turns(services):
     check(services)
 
 
-def test_a_condition_is_asked_again_when_it_is_written(services):
+class MeddlingStore(FileObjectStore):
+    """Lets something else happen once, after the decision and before the commit."""
+
+    meddle = None
+
+    def put_if_absent(self, name, body):
+        meddle, self.meddle = self.meddle, None
+        if meddle:
+            meddle()
+        super().put_if_absent(name, body)
+
+
+@pytest.mark.parametrize("write", [lambda *to: put(*to, NAMED | {"active": True}), delete])
+def test_a_condition_is_asked_again_when_it_is_written(tmp_path, write):
     """A second resource gets the identifier after the search was answered."""
+    store = MeddlingStore(tmp_path / "bucket")
+    services = open_services(tmp_path, store)
     hospital = add_party(services)
-    named = PATIENT | {"identifier": [{"system": "urn:x", "value": "1"}]}
-    put(services, hospital, "Patient?identifier=urn:x|1", named)
-    answers = at_once(
-        lambda n: (
-            post(services, hospital, named, "Patient").results[0].status
-            if n == 0
-            else version_of(lambda _: put(services, hospital, "Patient?identifier=urn:x|1", named | {"multipleBirthInteger": n}))(n)
-        ),
-        8,
-    )
-    updated = [answer for answer in answers[1:] if answer != 412]
-    assert sorted(updated) == list(range(2, len(updated) + 2))
+    put(services, hospital, "Patient?identifier=urn:x|1", NAMED)
+    store.meddle = lambda: post(services, hospital, NAMED, "Patient")
     with pytest.raises(PreconditionFailed):
-        put(services, hospital, "Patient?identifier=urn:x|1", named | {"active": True})
+        write(services, hospital, "Patient?identifier=urn:x|1")
     check(services)
+    services.index.close()
+
+
+def test_a_version_that_another_took_is_decided_anew(tmp_path):
+    store = MeddlingStore(tmp_path / "bucket")
+    services = open_services(tmp_path, store)
+    hospital = add_party(services)
+    put(services, hospital, "Patient/p", PATIENT | {"id": "p"})
+    store.meddle = lambda: put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
+    assert delete(services, hospital, "Patient/p").version == 3
+    store.meddle = lambda: put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
+    same = put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
+    assert (same.status, same.version) == ("unchanged", 4)
+    store.meddle = lambda: delete(services, hospital, "Patient/p")
+    with pytest.raises(PreconditionFailed):
+        put(services, hospital, "Patient/p", PATIENT | {"id": "p"}, 'W/"4"')
+    check(services)
+    services.index.close()
 
 
 @pytest.mark.parametrize("kind", ["a resource", "a Bundle"])

@@ -7,6 +7,7 @@ from gateway.errors import NotSupported
 from gateway.identity.condition import Condition
 from gateway.identity.draft import names_of_update
 from gateway.identity.interaction import ANY_VERSION, Interaction, parse_interaction
+from gateway.submission import deletion_entry
 
 ONE = Condition("Patient", "urn:x", "1")
 
@@ -72,3 +73,9 @@ def test_what_this_server_does_not_do(given):
 )
 def test_only_the_address_of_an_update_identifies(target, full_url, source_id, names, aliases):
     assert names_of_update(target, full_url, source_id) == (names, aliases)
+
+
+def test_a_deletion_is_signed_as_the_entry_that_asks_for_it():
+    assert deletion_entry("Patient/1", None) == b'{"request":{"method":"DELETE","url":"Patient/1"}}'
+    with_version = b'{"request":{"method":"DELETE","url":"Patient?identifier=urn:x|1","ifMatch":"W/\\"1\\""}}'
+    assert deletion_entry("Patient?identifier=urn:x|1", 'W/"1"') == with_version
