@@ -18,9 +18,9 @@ from gateway.submission import instant
 from gateway.vault.opened_class import RecordBatch
 from gateway.vault.record_id import RecordIds
 from jobs.audit_notes import Notes
-from jobs.audit_stored_rows import StoredRows, StoredVersion, stored_versions, tokens_of
+from jobs.audit_stored_rows import Stored, StoredRows, StoredVersion, stored_versions, tokens_of
 
-_NONE: tuple[Any, ...] = ()
+_NONE: list[Any] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class BundleRows:
     def compare(self, batch: RecordBatch) -> list[int] | None:
         """The row numbers of the batch's records if all is as it should be; else None, and it is taken note of."""
         leaves = range(batch.first_leaf, batch.first_leaf + len(batch.bodies))
-        rows = [self._unmatched.get(leaf) for leaf in leaves]
+        rows = list(map(self._unmatched.get, leaves))
         sealed = _decoded(batch.index_rows)
         if sealed is not None and self._is_same(batch, sealed, rows):
             for leaf in leaves:
                 del self._unmatched[leaf]
             return [own[1] for own in sealed]
-        type_ = batch.class_name.partition("/")[0]
+        type_ = _type_of(batch)
         columns = zip(leaves, batch.ids, batch.versions, batch.bodies, batch.index_rows, strict=True)
         self._suspects += [Suspect(leaf, type_, id_, version, body, row) for leaf, id_, version, body, row in columns]
         return None
@@ -79,27 +79,29 @@ class BundleRows:
             return
         with index.reading() as connection:
             borne_out = self._judge_all(connection, notes)
-        for stored in (*self._unmatched.values(), *self._doubled):
+        for stored in map(StoredVersion._make, (*self._unmatched.values(), *self._doubled)):
             if stored.name not in borne_out:
                 subject = record_name(stored.row, stored.type, stored.version, self._ids)
                 notes.found("index-row-unfounded", subject, f"no leaf of bundle {self.place.bundle} holds it, and it points there")
 
-    def _is_same(self, batch: RecordBatch, sealed: list[list[Any]], rows: Sequence[StoredVersion | None]) -> bool:
-        archive, type_ = self.place.archive, NUMBER_OF.get(batch.class_name.partition("/")[0])
+    def _is_same(self, batch: RecordBatch, sealed: list[list[Any]], rows: Sequence[Stored | None]) -> bool:
+        """Whether database, sealed rows, ids, versions and the records' own bytes agree, each with all the others."""
         codes, identifiers = self._stored.codes, self._stored.identifiers
         expected = []
-        for row, own in zip(rows, sealed, strict=True):
-            if row is None or row.archive != archive or row.type != type_:
+        for stored, own in zip(rows, sealed, strict=True):
+            if stored is None or stored[2] != self.place.archive:
                 return False
-            tokens = [codes.get(row.row, []), identifiers.get(row.row, [])] if row.current else own[10:]
-            expected.append([*row[4:], *tokens])
-        named = [row.row for row in rows if row is not None]
+            row = stored[5]
+            expected.append([*stored[4:], *([codes.get(row, _NONE), identifiers.get(row, _NONE)] if stored[3] else own[10:])])
+        if expected != sealed:
+            return False
+        _, named, types, versions, _, issuers, updated_ms, *_ = zip(*sealed, strict=True)
         return (
-            expected == sealed
-            and "".join(self._ids.encode(named)) == b"".join(batch.ids).hex()
-            and [own[3] for own in sealed] == list(batch.versions)
-            and {own[5] for own in sealed} == {self.place.party}
-            and _say_who_they_are(batch, [own[6] for own in sealed], self.place.issuer)
+            named == tuple(self._ids.rows(batch.ids))
+            and versions == tuple(batch.versions)
+            and {*types} == {NUMBER_OF.get(_type_of(batch))}
+            and {*issuers} == {self.place.party}
+            and _say_who_they_are(batch, updated_ms, self.place.issuer)
         )
 
     def _judge_all(self, connection: Connection, notes: Notes) -> set[tuple[int, int]]:
@@ -150,14 +152,25 @@ def _decoded(index_rows: Sequence[bytes]) -> list[list[Any]] | None:
         rows = cbor2.loads(b"\x9a" + len(index_rows).to_bytes(4, "big") + b"".join(index_rows))
     except (cbor2.CBORDecodeError, ValueError):
         return None
-    return rows if all(type(row) is list and len(row) == len(IndexRow._fields) for row in rows) else None
+    return rows if {*map(type, rows)} == {list} and {*map(len, rows)} == {len(IndexRow._fields)} else None
 
 
 def _say_who_they_are(batch: RecordBatch, updated_ms: Sequence[int], issuer: str) -> bool:
     """Whether each record's bytes begin with its own type, id, version, time and source (`fhir_adapters.standard_bytes`)."""
-    type_ = batch.class_name.partition("/")[0]
-    columns = zip(batch.bodies, batch.ids, batch.versions, updated_ms, strict=True)
-    return all(body.startswith(_head(type_, id_.hex(), version, updated, issuer)) for body, id_, version, updated in columns)
+    hexes = b"".join(batch.ids).hex()
+    ids = [hexes[at : at + 32] for at in range(0, len(hexes), 32)]
+    type_ = _type_of(batch)
+    if len({*batch.versions}) == len({*updated_ms}) == 1:  # as nearly always: then only the id is another
+        before, after = _head(type_, "\x00", batch.versions[0], updated_ms[0], issuer).split(b"\x00")
+        size = len(before) + 32 + len(after)
+        begins = b"".join([body[:size] for body in batch.bodies])
+        return begins == before + (after + before).join([id_.encode() for id_ in ids]) + after
+    columns = zip(batch.bodies, ids, batch.versions, updated_ms, strict=True)
+    return all(body.startswith(_head(type_, id_, version, updated, issuer)) for body, id_, version, updated in columns)
+
+
+def _type_of(batch: RecordBatch) -> str:
+    return batch.class_name.partition("/")[0]
 
 
 def _head(type_: str, id_: str, version: int, updated_ms: int, issuer: str) -> bytes:

@@ -5,15 +5,17 @@ Only the fullUrl is looked at. It names a record for good (docs/adr/0009-identit
 """
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
+from sqlalchemy import select
 
 from gateway.identity.literal import parse_literal
-from gateway.index import sources
+from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.resource_types import NUMBER_OF
+from gateway.index.rows import KeyedQuery
 from gateway.index.tokens import BlindTokens
 from gateway.vault.record_id import RecordIds
 from gateway.vault.segments import EntryRow
@@ -21,7 +23,10 @@ from jobs.audit_index_rows import record_name
 from jobs.audit_notes import Notes
 
 _AT_ONCE = 5000  # names in one snapshot
+_UUID = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"urn:uuid:([^"\\]+)"')
 _FULL_URL = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"([^"\\]+)"')
+
+_SOURCES = KeyedQuery(select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource), t.source_map.c.token)
 
 
 class _Entry(msgspec.Struct, rename="camel"):
@@ -31,40 +36,45 @@ class _Entry(msgspec.Struct, rename="camel"):
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
-class _Named(NamedTuple):
-    token: bytes
-    type: int
-    row: int
-
-
 class SourceNames:
     """Collects names and asks for many at once."""
 
     def __init__(self, index: Index, tokens: BlindTokens, ids: RecordIds, notes: Notes) -> None:
         self._index, self._tokens, self._ids, self._notes = index, tokens, ids, notes
-        self._waiting: list[_Named] = []
+        self._waiting: list[tuple[bytes, int, int]] = []  # token, type, row
 
     def add(self, party: int, resource_type: str, rows: Sequence[int], entries: Sequence[EntryRow | None]) -> None:
         """The entries that records `rows`, all of this type, were made of; `party` is the sender's row."""
-        urls = [(row, url) for row, entry in zip(rows, entries, strict=True) if entry and (url := _full_url(entry.raw))]
-        tokens = self._tokens.sources(party, [parse_literal(url).id for _, url in urls])
+        named = [(row, name) for row, entry in zip(rows, entries, strict=True) if entry and (name := _name(entry.raw))]
+        tokens = self._tokens.sources(party, [name for _, name in named])
         type_ = NUMBER_OF[resource_type]
-        self._waiting += [_Named(token, type_, row) for token, (row, _) in zip(tokens, urls, strict=True)]
+        self._waiting += [(token, type_, row) for token, (row, _) in zip(tokens, named, strict=True)]
         if len(self._waiting) >= _AT_ONCE:
             self.finish()
 
     def finish(self) -> None:
         """Look up what waits. Unavailable if the database cannot be read."""
         with self._index.reading() as connection:
-            known = sources.rows_by_source(connection, {named.token for named in self._waiting})
-        for named in self._waiting:
-            row = known.get(named.token, {}).get(named.type)
-            if row != named.row:
-                code = "index-row-missing" if row is None else "index-row-altered"
-                subject = record_name(named.row, named.type, None, self._ids)
-                self._notes.found(code, subject, "its sender's name for it does not lead to it (source_map)")
+            rows: Iterable[Sequence[Any]] = _SOURCES.among(connection, {token for token, _, _ in self._waiting})
+            known = {(token, type_): row for token, type_, row in rows}
+        for token, type_, row in self._waiting:
+            found = known.get((token, type_))
+            if found != row:
+                code = "index-row-missing" if found is None else "index-row-altered"
+                self._notes.found(
+                    code, record_name(row, type_, None, self._ids), "its sender's name for it does not lead to it (source_map)"
+                )
         self._notes.count("source names", len(self._waiting))
         self._waiting = []
+
+
+def _name(entry: bytes) -> str | None:
+    """What Bundle.entry.fullUrl calls the record."""
+    found = _UUID.match(entry)
+    if found is not None:
+        return found[1].decode()  # as `parse_literal` reads it; nearly all are such
+    url = _full_url(entry)
+    return parse_literal(url).id if url else None
 
 
 def _full_url(entry: bytes) -> str | None:

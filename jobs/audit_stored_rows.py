@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Dialect, Select, Table, bindparam, literal_column, select
 
+from gateway.errors import Unavailable
 from gateway.index import schema as t
 from gateway.index.index_row import FORMAT, IndexRow
 from gateway.index.rows import KeyedQuery
@@ -43,35 +44,35 @@ class StoredVersion(NamedTuple):
         return self.row, self.version
 
 
+# The values of a StoredVersion as the driver gave them: to name the fields of each takes longer than to read it.
+Stored = tuple[Any, ...]
+
+
 @dataclass(slots=True)
 class StoredRows:
     """By bundle and leaf, the version that points there; `doubled` are those that found the place taken, or name none. Tokens ascend."""
 
-    versions: dict[int, dict[int, StoredVersion]] = field(default_factory=lambda: defaultdict(dict))
-    doubled: dict[int, list[StoredVersion]] = field(default_factory=lambda: defaultdict(list))
+    versions: dict[int, dict[int, Stored]] = field(default_factory=dict)
+    doubled: dict[int, list[Stored]] = field(default_factory=lambda: defaultdict(list))
     codes: dict[int, list[int]] = field(default_factory=dict)  # of current versions, by row
     identifiers: dict[int, list[bytes]] = field(default_factory=dict)
 
-    def add(self, stored: StoredVersion) -> None:
-        taken = self.versions[stored.bundle]
-        if stored.leaf is None or stored.leaf in taken:
-            self.doubled[stored.bundle].append(stored)
-        else:
-            taken[stored.leaf] = stored
+    def add(self, rows: Iterable[Stored]) -> None:
+        """Take those that point to one of the bundles in `versions`."""
+        for row in rows:
+            leaves, leaf = self.versions.get(row[0]), row[1]
+            if leaves is not None and (leaf is None or leaves.setdefault(leaf, row) is not row):
+                self.doubled[row[0]].append(row)
 
 
 def stored_rows(connection: Connection, bundles: Iterable[int]) -> StoredRows:
     """All that points to `bundles` (rows), with the tokens of what is current. `connection` is one snapshot."""
-    wanted, found = set(bundles), StoredRows()
-    if wanted:
-        span = (min(wanted), max(wanted))
+    found = StoredRows({bundle: {} for bundle in bundles})
+    if found.versions:
+        span = (min(found.versions), max(found.versions))
         for query in (_CURRENT, _EARLIER):
-            for row in connection.exec_driver_sql(_text(query, connection.dialect), span).fetchall():
-                if row[0] in wanted:
-                    found.add(StoredVersion._make(row))
-    current = _current_archives(version for leaves in found.versions.values() for version in leaves.values())
-    _read_codes(connection, current, found)
-    _read_identifiers(connection, sorted(current), found)
+            found.add(_fetched(connection, query, span))
+    _read_tokens(connection, (row for leaves in found.versions.values() for row in leaves.values()), found)
     return found
 
 
@@ -84,15 +85,16 @@ def stored_versions(connection: Connection, rows: Iterable[int]) -> dict[tuple[i
 
 def tokens_of(connection: Connection, versions: Iterable[StoredVersion]) -> tuple[dict[int, list[int]], dict[int, list[bytes]]]:
     """The codes and identifiers of those versions that are current, by row."""
-    found, current = StoredRows(), _current_archives(versions)
-    _read_codes(connection, current, found)
-    _read_identifiers(connection, sorted(current), found)
+    found = StoredRows()
+    _read_tokens(connection, versions, found)
     return found.codes, found.identifiers
 
 
-def _current_archives(versions: Iterable[StoredVersion]) -> dict[int, int]:
-    """The archive of each current version, by row; whatever else may stand in that column has no tokens."""
-    return {v.row: v.archive for v in versions if v.current and type(v.archive) is int}
+def _read_tokens(connection: Connection, versions: Iterable[Stored], found: StoredRows) -> None:
+    """Whatever else than a row may stand for an archive, it has no tokens."""
+    current = {row: archive for _, _, archive, is_current, _, row, *_ in versions if is_current and type(archive) is int}
+    _read_codes(connection, current, found)
+    _read_identifiers(connection, sorted(current), found)
 
 
 def _columns(table: Table, *, current: int) -> list[Any]:
@@ -127,6 +129,19 @@ def _text(query: Select[Any], dialect: Dialect) -> str:
     return str(query.compile(dialect=dialect))
 
 
+def _fetched(connection: Connection, query: Select[Any], span: tuple[int, int]) -> Iterable[Stored]:
+    """The rows of `_within`, as the driver's own tuples: a third of the time. Unavailable if they cannot be read."""
+    result = connection.exec_driver_sql(_text(query, connection.dialect), span)
+    assert result.cursor is not None
+    try:
+        rows: list[Any] = list(result.cursor.fetchall())
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise Unavailable("the database cannot be read for now") from error
+    finally:
+        result.close()
+    return rows
+
+
 def _read_codes(connection: Connection, current: dict[int, int], found: StoredRows) -> None:
     codes: dict[int, list[int]] = defaultdict(list)
     for row in _among(connection, _CODES_WITHIN, _CODES, sorted(set(current.values()))):
@@ -149,7 +164,7 @@ def _among(connection: Connection, within: Select[Any], keyed: KeyedQuery, keys:
         if high - low < _DENSE:
             single += range(low, high + 1)
         else:
-            yield from connection.exec_driver_sql(_text(within, connection.dialect), (low, high)).fetchall()
+            yield from _fetched(connection, within, (low, high))
     yield from keyed.among(connection, single)
 
 

@@ -7,6 +7,7 @@ node or a few for each segment of records, and of a submission's tree one node f
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from chain import merkle
@@ -85,7 +86,23 @@ def root_of(cover: Sequence[CoverNode]) -> bytes:
     """The root of the tree; ValueError if the sizes are not those of a cover."""
     if all(node.size == 1 for node in cover):
         return merkle.root([node.hash for node in cover])
-    return _Replay(cover, -1).root
+    return _Replay(_joined(cover), -1).root
+
+
+def _joined(cover: Sequence[CoverNode]) -> list[CoverNode]:
+    """The same tree with each run of single leaves in as few nodes as there are: a run is hashed at once, where a node is walked to."""
+    joined: list[CoverNode] = []
+    low = 0
+    for is_single, group in groupby(cover, key=lambda node: node.size == 1):
+        nodes = list(group)
+        high = low + sum(node.size for node in nodes)
+        if is_single:
+            hashes = iter([node.hash for node in nodes])
+            joined += [CoverNode(size, merkle.root(list(islice(hashes, size)))) for size in range_sizes(low, high)]
+        else:
+            joined += nodes
+        low = high
+    return joined
 
 
 def path_of(cover: Sequence[CoverNode], index: int) -> list[bytes]:

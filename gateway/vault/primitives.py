@@ -93,13 +93,15 @@ def segment_tag(key: bytes, number: int) -> bytes:
 # --- hashing
 
 
+_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))  # RFC 2104, as tables
+
+
 class Prf:
     """HMAC-SHA-256 under one key for many short messages: the two padded states are hashed once and copied (twice as fast)."""
 
     def __init__(self, key: bytes) -> None:
         block = (hashlib.sha256(key).digest() if len(key) > _SHA256_BLOCK else key).ljust(_SHA256_BLOCK, b"\x00")
-        self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in block))
-        self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in block))
+        self._inner, self._outer = hashlib.sha256(block.translate(_INNER_PAD)), hashlib.sha256(block.translate(_OUTER_PAD))
 
     def digests(self, messages: Iterable[bytes]) -> list[bytes]:
         """The 32-byte HMAC of each message."""

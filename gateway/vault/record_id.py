@@ -5,7 +5,8 @@ half of the decrypted block must be zero, which a guess hits once in 2^64.
 """
 
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 
 from gateway.vault.primitives import IdCipher
 
@@ -24,6 +25,11 @@ class RecordIds:
         """The id of each row, in order."""
         text = self._cipher.encrypt(b"".join(row.to_bytes(8, "big") + _ZEROS for row in rows)).hex()
         return [text[at : at + 2 * _BLOCK] for at in range(0, len(text), 2 * _BLOCK)]
+
+    def rows(self, ids: Sequence[bytes]) -> list[int | None]:
+        """The row of each of these 16-byte ids, None for one that no row has."""
+        halves = struct.unpack(f">{2 * len(ids)}Q", self._cipher.decrypt(b"".join(ids)))
+        return [None if zeros else row for row, zeros in zip(halves[::2], halves[1::2], strict=True)]
 
     def decode(self, text: str) -> int | None:
         """The row, or None if no row has this id."""

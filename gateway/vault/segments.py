@@ -4,6 +4,7 @@ Columns, because rows of one kind side by side compress better and a whole colum
 Compressed and original bytes of other patients or classes never share a frame, so lengths tell nothing across them.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -58,13 +59,28 @@ def unpack(plaintext: bytes, part: str, dictionary: bytes = b"") -> bytes:
     if len(plaintext) != padded_length(end) or plaintext.count(0, end) != len(plaintext) - end:
         raise SealBroken(part, "its padding is not the one prescribed")
     frame = plaintext[_LENGTH_BYTES:end]
-    raw = zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if dictionary else None
     try:
         if not 0 <= zstandard.frame_content_size(frame) <= MAX_PLAINTEXT:  # before memory is set aside for it
             raise SealBroken(part, "its frame states no acceptable size")
-        return zstandard.ZstdDecompressor(dict_data=raw).decompress(frame, allow_extra_data=False)
+        return _decompressor(dictionary).decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError:
         raise SealBroken(part, "it cannot be decompressed") from None
+
+
+class _Decompressors(threading.local):
+    """One for each thread, for frames without a dictionary: making it takes longer than a small frame does."""
+
+    def __init__(self) -> None:
+        self.plain = zstandard.ZstdDecompressor()
+
+
+_DECOMPRESSORS = _Decompressors()
+
+
+def _decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
+    if not dictionary:
+        return _DECOMPRESSORS.plain
+    return zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +116,13 @@ class RecordRows:
     @classmethod
     def parse(cls, content: bytes, ids: Sequence[bytes], part: str) -> "RecordRows":
         shape, count = Shape(part), len(ids)
-        seed, sizes, cuts, row_sizes, bodies, rows = shape.fields(content, 6)
-        stored = _sliced(shape.octets(bodies), shape.u32s(sizes, count), part)
+        seed, sizes, cuts, row_sizes, bodies, rows = shape.columns(content, 6)
+        stored = _sliced(bodies, shape.u32s(sizes, count), part)
         whole = [
             body[: cut - 1] + record_id.hex().encode() + body[cut - 1 :] if cut else body
             for body, cut, record_id in zip(stored, shape.u32s(cuts, count), ids, strict=True)
         ]
-        return cls(shape.octets(seed), whole, _sliced(shape.octets(rows), shape.u32s(row_sizes, count), part))
+        return cls(seed, whole, _sliced(rows, shape.u32s(row_sizes, count), part))
 
 
 class EntryRow(msgspec.Struct, frozen=True, gc=False):
@@ -133,12 +149,12 @@ def encode_entries(rows: Sequence[EntryRow | None]) -> bytes:
 def parse_entries(content: bytes, count: int, part: str) -> list[EntryRow | None]:
     """Inverse of `encode_entries` for the segment of `count` records."""
     shape = Shape(part)
-    numbers, sizes, salts, raw = shape.fields(content, 4)
+    numbers, sizes, salts, raw = shape.columns(content, 4)
     indices = shape.u32s(numbers, count)
     present = [index - 1 for index in indices if index]
-    slices = _sliced(shape.octets(raw), shape.u32s(sizes, len(present)), part)
+    slices = _sliced(raw, shape.u32s(sizes, len(present)), part)
     entries = map(EntryRow, present, shape.chunks(salts, SALT_BYTES, len(present)), slices)
-    return [next(entries) if index else None for index in indices]
+    return list(entries) if 0 not in indices else [next(entries) if index else None for index in indices]
 
 
 def _sliced(column: bytes, sizes: Sequence[int], part: str) -> list[bytes]:

@@ -27,6 +27,22 @@ class Shape:
             raise SealBroken(self._part, f"not deterministic CBOR ({error})") from None
         return self.fields_of(value, count)
 
+    def columns(self, content: bytes, count: int) -> list[bytes]:
+        """The byte strings of a map that holds nothing else, under exactly the keys 0..count-1.
+
+        Read here, since each then is copied once; `fields` would encode all of it again to see that it has its one form.
+        """
+        columns, at = [], 1
+        for key in range(count):
+            start, end = _byte_string(content, at + 1)
+            if content[at : at + 1] != bytes((key,)) or not start:
+                raise SealBroken(self._part, "not deterministic CBOR, or not of byte strings only")
+            columns.append(content[start:end])
+            at = end
+        if content[:1] != bytes((_MAP | count,)) or at != len(content):
+            raise SealBroken(self._part, f"expected a map of exactly {count} fields")
+        return columns
+
     def fields_of(self, value: object, count: int) -> list[Any]:
         if not isinstance(value, dict) or list(value) != list(range(count)):
             raise SealBroken(self._part, f"expected a map of exactly {count} fields")
@@ -70,3 +86,22 @@ class Shape:
         if type(value) is not str or not value:
             raise SealBroken(self._part, "a text is missing")
         return value
+
+
+_MAP, _BYTES, _DIRECT = 0xA0, 0x40, 24  # RFC 8949, 3: major types in the upper three bits; below 24 the length itself stands in the lower
+_SMALLEST = (_DIRECT, 1 << 8, 1 << 16, 1 << 32)  # lengths for which 1, 2, 4, 8 more bytes are the shortest form
+
+
+def _byte_string(content: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the byte string at `at` starts and ends; (0, 0) if there is none in its shortest form."""
+    short = (content[at] if at < len(content) else 0) - _BYTES
+    if 0 <= short < _DIRECT:
+        start, length = at + 1, short
+    elif _DIRECT <= short < _DIRECT + len(_SMALLEST):
+        start = at + 1 + (1 << (short - _DIRECT))
+        length = int.from_bytes(content[at + 1 : start], "big")
+        if length < _SMALLEST[short - _DIRECT]:
+            return 0, 0
+    else:
+        return 0, 0
+    return (start, start + length) if start + length <= len(content) else (0, 0)

@@ -44,3 +44,12 @@ def test_every_changed_digit_makes_it_none():
 
 def test_ids_of_another_key_are_none():
     assert RecordIds(b"another 16 bytes").decode(IDS.encode([7])[0]) is None
+
+
+def test_many_ids_are_decoded_as_one_by_one():
+    ids = RecordIds(bytes(range(16)))
+    rows = [0, 1, 2**40, 2**64 - 1]
+    blocks = [bytes.fromhex(text) for text in ids.encode(rows)]
+    assert ids.rows(blocks) == rows
+    assert ids.rows([blocks[1], bytes(16), blocks[2]]) == [1, None, 2**40]
+    assert ids.rows([]) == []
