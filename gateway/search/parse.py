@@ -69,7 +69,7 @@ def parse_search(resource_type: str, given: Sequence[Parameter], *, strict: bool
             count = parse_count(value)
         elif plain in _ELSEWHERE:
             continue
-        elif (read := _readers(resource_type).get(plain)) is not None:
+        elif (read := search_parameters(resource_type).get(plain)) is not None:
             field, parse = read
             groups.setdefault(field, []).append(tuple(parse(part) for part in _parts(name, value)))
         elif strict:
@@ -150,7 +150,8 @@ def _plain(name: str) -> str:
     return name
 
 
-def _readers(resource_type: str) -> dict[str, tuple[str, Callable[[str], object]]]:
+def search_parameters(resource_type: str) -> dict[str, tuple[str, Callable[[str], object]]]:
+    """By the name of a parameter: the field of `Search` that it fills, and what reads one value of it."""
     date = "birthdate" if resource_type == "Patient" else "date"  # the one time that the index knows of a type
     return {
         "_id": ("ids", _unescaped),

@@ -11,6 +11,7 @@ from gateway.web.consent import consent
 from gateway.web.create import create
 from gateway.web.delete import delete
 from gateway.web.errors import answer_errors
+from gateway.web.everything import everything
 from gateway.web.health import health
 from gateway.web.history import history
 from gateway.web.ledger import ledger_routes
@@ -36,6 +37,7 @@ _BLUEPRINTS = (
     read,
     history,
     search,
+    everything,
     receipts,
     tombstone,
     ledger_routes,

@@ -7,14 +7,16 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from fhir_adapters.definitions import RESOURCE_TYPES
+from gateway.search.parse import search_parameters
 from gateway.web import addresses
 from gateway.web.authorization import public
 from gateway.web.media_type import FHIR_JSON, check_accept
 
 _SAID_ON = "2026-11-23"  # changes when the statement does
+_EVERYTHING = "http://hl7.org/fhir/OperationDefinition/Patient-everything"
 _SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
-_INTERACTIONS = ("create", "read", "vread", "update", "delete", "history-instance")
+_INTERACTIONS = ("create", "read", "vread", "update", "delete", "history-instance", "search-type")
 _DOCUMENTATION = (
     "Ids are the gateway's. A PUT by the sender's own id creates or updates what it calls so; Location then has the gateway's id. "
     "Conditions are identifier=system|value among the sender's own resources. A transaction or batch takes POST, PUT and DELETE. "
@@ -54,10 +56,14 @@ def capability_statement(base_url: str) -> dict[str, Any]:
     }
 
 
+_SEARCH_TYPES = {"ids": "token", "identifiers": "token", "codes": "token", "categories": "token", "patients": "reference", "dates": "date"}
+
+
 def _resource(kind: str) -> dict[str, Any]:
     return {
         "type": kind,
         "interaction": [{"code": code} for code in _INTERACTIONS],
+        "searchParam": [{"name": name, "type": _SEARCH_TYPES[field]} for name, (field, _) in sorted(search_parameters(kind).items())],
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
@@ -66,6 +72,7 @@ def _resource(kind: str) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "local", "enforced"],
+        **({"operation": [{"name": "everything", "definition": _EVERYTHING}]} if kind == "Patient" else {}),
     }
 
 

@@ -79,6 +79,8 @@ def test_the_capability_statement_is_valid_and_names_only_what_exists(gateway):
     needs["vread"] = ("/fhir/<resource_type>/<record_id>/_history/<version_id>", "GET")
     needs |= {"update": (needs["read"][0], "PUT"), "delete": (needs["read"][0], "DELETE")}
     needs["history-instance"] = ("/fhir/<resource_type>/<record_id>/_history", "GET")
+    needs["search-type"] = ("/fhir/<resource_type>", "GET")
+    assert ("/fhir/Patient/<record_id>/$everything", "GET") in methods
     for resource in told["rest"][0]["resource"]:
         assert {i["code"] for i in resource["interaction"]} == set(needs)
         assert (resource["versioning"], resource["conditionalDelete"]) == ("versioned-update", "single")

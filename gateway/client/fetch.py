@@ -1,0 +1,82 @@
+"""Following a search to its end (http://hl7.org/fhir/R4/http.html#paging). Resources are handed on as the bytes that were served."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.client.connection import Answer, Connection, Unreachable
+from gateway.consent.purpose import HEADER
+
+FHIR_JSON = "application/fhir+json"
+
+
+class FetchRefused(Exception):
+    """The gateway does not give it; the message is its reason."""
+
+
+class _Link(msgspec.Struct):
+    relation: str
+    url: str
+
+
+class _Entry(msgspec.Struct):
+    resource: msgspec.Raw = msgspec.Raw()
+
+
+class _Page(msgspec.Struct):
+    resourceType: str  # noqa: N815 - FHIR's name
+    link: list[_Link] = []
+    entry: list[_Entry] = []
+
+
+class _Typed(msgspec.Struct):
+    resourceType: str  # noqa: N815 - FHIR's name
+
+
+def fetch_pages(connection: Connection, query: str, *, purpose: str | None) -> Iterator[list[bytes]]:
+    """The resources of each page of `query`, such as `Observation?patient=ID`; one page with one resource for `Type/id`.
+
+    Raises FetchRefused for any answer that says no, also on a later page, and what the connection raises.
+    """
+    headers = {"Accept": FHIR_JSON} | ({HEADER: purpose} if purpose else {})
+    seen: set[str] = set()
+    path: str | None = "/fhir/" + query.removeprefix("/").removeprefix("fhir/")
+    while path is not None:
+        if path in seen:
+            raise Unreachable("the gateway's next links go round in a circle")
+        seen.add(path)
+        resources, path = _read(connection.ask("GET", path, headers=headers))
+        yield resources
+
+
+def _read(answer: Answer) -> tuple[list[bytes], str | None]:
+    if answer.status >= 500:
+        raise Unreachable(_reason(answer))
+    if answer.status != 200:
+        raise FetchRefused(_reason(answer))
+    try:
+        if msgspec.json.decode(answer.body, type=_Typed).resourceType != "Bundle":
+            return [answer.body], None
+        page = msgspec.json.decode(answer.body, type=_Page)
+    except msgspec.DecodeError as error:
+        raise Unreachable("what answers there is no FHIR server") from error
+    following = next((link.url for link in page.link if link.relation == "next"), None)
+    resources = [bytes(entry.resource) for entry in page.entry if bytes(entry.resource)]
+    return resources, None if following is None else _path(following)
+
+
+def _path(url: str) -> str:
+    """What the gateway calls itself may differ from how it was reached; the token goes nowhere else than there."""
+    parts = urlsplit(url)
+    path = parts.path[max(parts.path.find("/fhir/"), 0) :]
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+def _reason(answer: Answer) -> str:
+    try:
+        issues = json.loads(answer.body)["issue"]
+        return f"{'; '.join(issue['diagnostics'] for issue in issues)} (HTTP status {answer.status})"
+    except (ValueError, KeyError, IndexError, TypeError):
+        return f"the gateway answered with HTTP status {answer.status}"
