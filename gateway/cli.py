@@ -13,6 +13,7 @@ _COMMANDS = {
     "party": ("gateway.commands.party", "party", "Register institutions and agencies."),
     "patient": ("gateway.commands.patient", "patient", "Enrol patients, so that they can sign in."),
     "consent": ("gateway.commands.consent", "consent", "Grant and revoke, as a patient, who may read what."),
+    "fetch": ("gateway.commands.fetch", "fetch", "Read what you may read, as NDJSON."),
     "push": ("gateway.commands.push", "push", "Send FHIR files, signed, and list their receipts."),
     "receipt": ("gateway.commands.receipt", "receipt", "Get receipts, and verify them offline."),
     "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, and verify it from genesis."),
