@@ -8,13 +8,15 @@ from typing import Any
 from flask import request
 
 from gateway.web.body import MAX_BODY, read_body
+from gateway.web.deadlines import DEADLINES
 
 SILENCE = 30.0  # seconds without a byte; a client that is gone without a word would hold a thread for ever
+SLOWEST = 64 * 1024  # bytes a second that a body must come with on the whole, beside `SILENCE`
 
 
 def request_body(limit: int = MAX_BODY) -> bytes:
     """All of it, unpacked; raises as `read_body`."""
-    with _patience(request.environ):
+    with _patience(request.environ, SILENCE + limit / SLOWEST):
         return read_body(
             request.stream,
             content_length=request.content_length,
@@ -24,14 +26,15 @@ def request_body(limit: int = MAX_BODY) -> bytes:
 
 
 @contextmanager
-def _patience(environ: dict[str, Any]) -> Iterator[None]:
-    """While inside, reading from gunicorn's socket times out; another server has its own rules."""
+def _patience(environ: dict[str, Any], seconds: float) -> Iterator[None]:
+    """While inside, reading from gunicorn's socket ends after a silence, and in all after `seconds`; another server has its own rules."""
     connection = environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
         yield
         return
     connection.settimeout(SILENCE)
     try:
-        yield
+        with DEADLINES.within(connection, seconds):
+            yield
     finally:
         connection.settimeout(None)

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,12 +20,14 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from fhir_adapters.issue import Issue, operation_outcome
 from gateway.logs import GunicornLog
+from gateway.web.deadlines import DEADLINES
 from gateway.web.media_type import FHIR_JSON
 
 if TYPE_CHECKING:
     from flask import Flask
 
-THREADS = 4  # a worker's requests at a time; they share one interpreter lock, so more would only queue inside
+THREADS = 16  # a worker's requests at a time; they share one interpreter lock, but most of a slow client's time is waiting
+HEAD_WITHIN = 10.0  # seconds for the request line and headers
 _STUCK_AFTER = 120  # seconds without a sign of life of a worker's main loop
 _KEEP_ALIVE = 15  # seconds
 
@@ -93,6 +96,23 @@ class _Master(Arbiter):  # type: ignore[misc]
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._heads: dict[Any, ExitStack] = {}  # by connection: the deadline of the head that is being read
+
+    def handle(self, conn: Any) -> object:
+        """Reads one request and answers it. What follows the head has deadlines of its own (`gateway.web.request_body`)."""
+        self._heads[conn] = ExitStack()
+        self._heads[conn].enter_context(DEADLINES.within(conn.sock, HEAD_WITHIN))
+        try:
+            return super().handle(conn)
+        finally:
+            self._heads.pop(conn).close()
+
+    def handle_request(self, req: object, conn: Any) -> object:
+        self._heads[conn].close()
+        return super().handle_request(req, conn)
+
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's
         """A request that is not HTTP, or an answer that broke. gunicorn would log and echo the address with its query string."""
         known = isinstance(exc, http_errors.ParseException | OSError)
