@@ -15,10 +15,11 @@ _COMMANDS = {
     "consent": ("gateway.commands.consent", "consent", "Grant and revoke, as a patient, who may read what."),
     "fetch": ("gateway.commands.fetch", "fetch", "Read what you may read, as NDJSON."),
     "push": ("gateway.commands.push", "push", "Send FHIR files, signed, and list their receipts."),
+    "token": ("gateway.commands.token", "token", "Sign in and print an access token, for curl and other clients."),
     "receipt": ("gateway.commands.receipt", "receipt", "Get receipts, and verify them offline."),
     "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, and verify it from genesis."),
     "audit": ("gateway.commands.audit", "audit", "Re-verify the chain and the storage."),
-    "jobs": ("gateway.commands.jobs", "jobs", "The jobs process, on its own."),
+    "jobs": ("gateway.commands.jobs", "jobs", "What runs by itself in the background, and running it now."),
     "bench": ("gateway.commands.bench", "bench", "Measure this machine and this gateway."),
 }
 

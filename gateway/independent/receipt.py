@@ -173,7 +173,11 @@ def _check_statement(receipt: dict[str, Any], bundle_root: bytes, head: Header, 
     told = statement.parse(raw)
     party = _issuer(receipt["issuer"], told.issuer, head, genesis)
     statement.check_signature(told, party)
-    return f"in a submission signed by {party.name}" if told.signed_by == "issuer" else f"in a submission attested by the gateway for {party.name}"
+    return (
+        f"in a submission signed by {party.name}"
+        if told.signed_by == "issuer"
+        else f"in a submission attested by the gateway for {party.name}"
+    )
 
 
 def _issuer(value: Any, client_id: str, head: Header, genesis: Genesis) -> Party:
