@@ -56,22 +56,22 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
     Raises InvalidInput with every fault; PreconditionFailed, NotSupported or SubmissionInvalid (all Refused); Unavailable if storage or
     database cannot be reached. Then nothing was written that anyone can see.
     """
-    past = look_back(services, sender, submission)
-    answer = replayed(services, submission, past)
-    if answer is not None:
-        return answer
-    reading = read_submission(submission)
-    attested = sealing.attest(services, sender, submission, reading.entries)
+    read: tuple[Reading, Attested] | None = None
     for attempt in range(ATTEMPTS):
-        try:
-            with _contended if attempt else nullcontext():
-                return _Attempt(services, sender, submission, attested, past).run(reading)
-        except LostRace:
+        with _contended if attempt else nullcontext(), suppress(LostRace):
             past = look_back(services, sender, submission)
-            answer = replayed(services, submission, past)
+            answer = replayed(services, sender, submission, past)
             if answer is not None:
                 return answer
+            read = read or _read(services, sender, submission)
+            return _Attempt(services, sender, submission, read[1], past).run(read[0])
     raise Unavailable("too many submissions change the same records at once")
+
+
+def _read(services: Services, sender: Party, submission: Submission) -> tuple[Reading, Attested]:
+    """Steps 2 and 3: the entries, checked, and whose signature covers them."""
+    reading = read_submission(submission)
+    return reading, sealing.attest(services, sender, submission, reading.entries)
 
 
 class _Attempt:

@@ -39,8 +39,7 @@ class Past:
         """Write what became of the submission, in the unit that writes it. LostRace if the same one came first."""
         written = submissions.encoded(results)
         if self.digest is not None:
-            earlier = None if self.is_named_before else self.earlier
-            submissions.write(connection, party, self.digest, container=container, written=written, now=now, instead_of=earlier)
+            submissions.write(connection, party, self.digest, container=container, written=written, now=now, instead_of=self.earlier)
         if self.named is not None:
             idempotency_keys.write(connection, party, self.named, written, now, self.remembered)
 
@@ -63,11 +62,18 @@ def look_back(services: Services, sender: Party, submission: Submission) -> Past
         return Past(digest, earlier, named, remembered, is_named_before=False)
 
 
-def replayed(services: Services, submission: Submission, past: Past) -> Accepted | None:
-    """The answer that was given before, if it is to be given again."""
+def replayed(services: Services, sender: Party, submission: Submission, past: Past) -> Accepted | None:
+    """The answer that was given before, if it is to be given again; a key that came with it for the first time is remembered.
+
+    LostRace if the key was taken meanwhile.
+    """
     earlier = past.earlier
     if earlier is None or not (past.is_named_before or earlier.is_replayable):
         return None
+    if past.named is not None and not past.is_named_before:
+        with services.index.atomic() as connection:
+            now = int(submission.received_at)
+            idempotency_keys.write(connection, sender.row, past.named, earlier.written, now, past.remembered)
     bundle_type = None if submission.interaction else split_bundle(check_text(submission.body)).type
     ids = dict(zip(earlier.states, services.ids.encode(earlier.states), strict=True))
     return Accepted(bundle_type, tuple(recorded(result, earlier, ids) for result in earlier.results), replayed=True)

@@ -604,6 +604,25 @@ def test_a_named_request_is_not_done_again_though_others_came_between(send):
     assert send("GET", path).headers["etag"] == 'W/"4"'
 
 
+def test_a_key_that_comes_with_a_repeated_bundle_is_taken(send):
+    key, sent = fresh(), bundle("transaction", ("POST", "Patient", person(language=f"x-{fresh()}")))
+    first = send("POST", "", sent)
+    assert send("POST", "", sent, Idempotency_Key=key).headers["idempotent-replay"] == "true"
+    assert send("POST", "", bundle("transaction", ("POST", "Patient", person())), Idempotency_Key=key).status == 422
+    send("DELETE", "/" + first.json["entry"][0]["response"]["location"].partition("/_history")[0])
+    assert send("POST", "", sent, Idempotency_Key=key).json == first.json
+    assert statuses(send("POST", "", sent)) == ["201"]
+
+
+def test_a_condition_is_part_of_a_named_request_though_nothing_is_written(send):
+    key, value = fresh(), fresh()
+    send("POST", "/Patient", person(**of(value)))
+    condition = {"If_None_Exist": f"identifier=urn:x|{value}", "Idempotency_Key": key}
+    assert send("POST", "/Patient", person(**of(value)), **condition).status == 200
+    assert send("POST", "/Patient", person(**of(value)), **condition).headers["idempotent-replay"] == "true"
+    assert send("POST", "/Patient", person(**of(value)), Idempotency_Key=key).status == 422
+
+
 def test_a_named_batch_takes_up_what_failed(send):
     key = fresh()
     sent = bundle("batch", ("POST", "Patient", person(language=f"x-{key}")), ("PUT", f"Patient/{key}", person(key), {"ifMatch": 'W/"1"'}))
