@@ -241,6 +241,14 @@ def test_a_search_that_another_entry_meets_is_refused(send, first, is_there):
     assert (answer.status, {issue["code"] for issue in answer.outcome}) == (422, {"duplicate"})
 
 
+@pytest.mark.parametrize(("method", "url", "more"), [("PUT", "Patient?{}", {}), ("POST", "Patient", {"ifNoneExist": "{}"})])
+def test_one_condition_twice_is_one_identity(send, method, url, more):
+    search = f"identifier=urn:x|{fresh()}"  # which neither resource has, so only the condition tells
+    entry = (method, url.format(search), person(gender="male"), {name: text.format(search) for name, text in more.items()})
+    answer = send("POST", "", bundle("transaction", entry, entry))
+    assert (answer.status, {issue["code"] for issue in answer.outcome}) == (422, {"duplicate"})
+
+
 def test_scopes_say_what_may_be_done(gateway):
     path = "/fhir/Patient/" + fresh()
     body = json.dumps(person(path.rpartition("/")[2])).encode()
