@@ -13,7 +13,7 @@ from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery
 
-MAX_LOOKED_AT = 20_000  # rows of one's own for a page
+MAX_LOOKED_AT = 10_000  # rows of one's own for a page
 MAX_ROWS = 10_000  # by which a search may be narrowed; each is a parameter of the statement
 
 

@@ -57,6 +57,8 @@ def find_page(services: Services, reader: Party, purpose: str | None, search: Se
                 size += len(body)
         looked_at += len(rows)
         going_on = following
+        if len(rows) < limit:  # the end, or as far as the index looks in one go
+            break
     return _released(services, reader, purpose, kept, going_on)
 
 

@@ -47,13 +47,17 @@ def _named_archives(services: Services, connection: Connection, reader: Party, s
 
 
 def _archive(services: Services, connection: Connection, reader: Party, name: str) -> int | None:
-    """By the gateway's id of the Patient, or by what the reader calls it; either alone or as a reference."""
+    """By the gateway's id of the Patient, or by what the reader calls it; either alone or as a reference.
+
+    An absolute URL is a name of its own: two servers may both have a `Patient/5`.
+    """
     literal = parse_literal(name)
     if literal.type not in (None, "Patient"):
         return None
     row = services.ids.decode(literal.id)
     if row is None:
-        [token] = services.tokens.sources(reader.row, [literal.id])
+        called = literal.id if literal.base is None else f"{literal.base}/{literal.type}/{literal.id}"
+        [token] = services.tokens.sources(reader.row, [called])
         row = sources.rows_by_source(connection, [token]).get(token, {}).get(PATIENT)
     return None if row is None else index_search.archive_of_patient(connection, row)
 

@@ -51,6 +51,16 @@ def test_a_patient_is_named_by_any_of_its_names(world):
     assert sorted(world.search("hospital", f"Observation?patient:Patient={id_}")) == expected
 
 
+def test_another_servers_patient_is_another(world):
+    five = world.create("hospital", {"resourceType": "Patient", "id": "five"})
+    record = world.create("hospital", observation(five))
+    assert world.search("hospital", "Observation?patient=five") == [record]
+    theirs = world.create("hospital", observation("https://elsewhere.example.org/fhir/Patient/five"))
+    url = quote("https://elsewhere.example.org/fhir/Patient/five")
+    assert world.search("hospital", f"Observation?patient={url}") == [theirs]
+    assert world.ask("hospital", f"Observation?patient={quote('https://nowhere.example.org/Patient/five')}").status == 403
+
+
 def test_by_identifier_and_by_id(world):
     anna = world.patients["anna"]
     identifier = quote("https://ids.example.org/person|DEMO-4471")
@@ -93,6 +103,17 @@ def test_by_code_category_and_date(world):
     assert found("date=le2024-06-01T10:00:00Z") == [may, june, period]
     assert found("date=ge2024-05-01&date=lt2024-06-01") == [may, period]
     assert undated in found("_count=50")
+
+
+def test_one_looks_through_all_that_is_ones_own_a_part_at_a_time(world, monkeypatch):
+    monkeypatch.setattr("gateway.index.search.MAX_LOOKED_AT", 3)
+    dates = [f"19{year}-01-01" for year in (70, 80, 80, 90, 80, 70, 70, 90, 80)]
+    made = {name: world.create("other", {"resourceType": "Observation", **observation("Patient/o1", when=name)}) for name in dates}
+    assert made["1990-01-01"] in world.search("other", "Observation?date=1990")
+    assert len(world.search("other", "Observation?date=1980")) == 4
+    first = world.ask("other", "Observation?date=2030")
+    assert (references(first), link(first, "next") is None) == ([], False)
+    assert world.search("other", "Observation?date=2030") == []
 
 
 def test_codes_need_a_patient(world):
@@ -174,6 +195,7 @@ def test_a_grantee_finds_what_was_granted_for_its_purpose_until_the_revoke(world
         assert (refusal.status, refusal.body) == (403, refused[0].body)
     for stated in ({}, {"X_Purpose_Of_Use": "BTG"}, {"X_Purpose_Of_Use": "fun"}):
         assert world.ask("insurer", query, **stated).status == 403
+    assert "state what for" in world.ask("insurer", query).outcome[0]["diagnostics"]
     page = world.ask("insurer", f"{query}&_count=1", **paid)
     world.revoke("anna", consent)
     assert world.ask("insurer", link(page, "next"), **paid).status == 403
@@ -205,6 +227,28 @@ def test_nothing_that_was_revoked_while_a_page_was_opened_leaves(world, monkeypa
     record = of_type(world.records["bert"], "Observation")[0]
     assert world.ask("insurer", record, X_Purpose_Of_Use="TREAT").status == 403
     assert revoking
+
+
+def test_nothing_is_disclosed_once_a_revoke_was_answered(world):
+    consent = world.grant("anna")
+    query = f"Observation?patient={world.patients['anna']}&_count=2"
+    page = link(world.ask("insurer", query, X_Purpose_Of_Use="HPAYMT"), "next")
+    answered, answers = threading.Event(), []
+
+    def read(path):
+        for _ in range(12):
+            revoked_before = answered.is_set()
+            answers.append((revoked_before, world.ask("insurer", path, X_Purpose_Of_Use="HPAYMT").status))
+
+    readers = [threading.Thread(target=read, args=(path,)) for path in (query, page) * 8]
+    for reader in readers:
+        reader.start()
+    world.revoke("anna", consent)
+    answered.set()
+    for reader in readers:
+        reader.join()
+    assert {status for _, status in answers} <= {200, 403}
+    assert {status for revoked, status in answers if revoked} == {403}
 
 
 def test_every_record_once_while_others_push(world):
