@@ -7,6 +7,7 @@ from audit_case import make_home
 from resealing import Resealing
 
 from gateway.index.index_row import index_row, parse_index_row
+from gateway.sealing import attestation_context
 from gateway.vault import submission
 from gateway.vault.submission import Statement
 
@@ -80,6 +81,23 @@ def test_an_index_row_of_another_record(resealing, column):
     resealing.change(bundle, 0, index_row=index_row(row._replace(**{column: getattr(row, column) + 1})))
     findings = resealing.audit()
     assert "record-mismatch" in codes(findings)
+
+
+@pytest.mark.parametrize("what", ["id", "version", "type"])
+def test_a_record_that_is_throughout_another_than_its_index_row(resealing, what):
+    """Bytes and leaf agree, index row and database agree, and the two are not of one record."""
+    bundle = fullest(resealing)
+    record = resealing.parts[bundle].records[0]
+    other = resealing.services.ids.encode((999_999,))[0]
+    changes = {
+        "id": {"id": bytes.fromhex(other), "body": record.body.replace(record.id.hex().encode(), other.encode())},
+        "version": {"version": 2, "body": record.body.replace(b'"versionId":"1"', b'"versionId":"2"')},
+        "type": {"class_name": "Condition", "body": record.body.replace(b'"Observation"', b'"Condition"', 1)},
+    }
+    resealing.change(bundle, 0, **changes[what])
+    findings = [finding for finding in resealing.audit() if finding.code == "record-mismatch"]
+    assert len(findings) == 1
+    assert findings[0].subject.startswith("Condition" if what == "type" else "Observation")
 
 
 @pytest.mark.parametrize("row", [b"", b"\x00", b"\x80", b"no index row", b"\x8c" + b"\xf6" * 12])
@@ -160,11 +178,35 @@ def test_a_statement_by_who_is_not_on_the_ledger(resealing):
     assert set(codes(resealing.audit())) == {"statement-invalid", "index-row-missing"}
 
 
-def test_a_statement_signed_by_another_key(resealing):
-    given = stated(resealing)
+def signed(resealing, seed, **changes):
+    """The statement, changed, with a signature over that."""
+    given = stated(resealing, **changes)
     root = bytes.fromhex(given.root)
-    signature = submission.sign(os.urandom(32), client_id=given.issuer, iat=given.received_at, count=given.count, root=root)
-    state(resealing, stated(resealing, signature=signature))
+    signature = submission.sign(seed, client_id=given.issuer, iat=given.received_at, count=given.count, root=root)
+    return stated(resealing, signature=signature, **changes)
+
+
+@pytest.fixture
+def attestation_seed(resealing):
+    """The key with which the gateway signs for the hospital."""
+    issuer = stated(resealing).issuer
+    party = resealing.services.parties.by_client_id(issuer)
+    return resealing.services.keyring.open(attestation_context(issuer), party.attestation_sealed)
+
+
+def test_a_statement_signed_again_by_the_right_key_is_as_good(resealing, attestation_seed):
+    state(resealing, signed(resealing, attestation_seed))
+    assert resealing.audit() == ()
+
+
+@pytest.mark.parametrize("changes", [{"count": 12}, {"count": 14}, {"root": "00" * 32}])
+def test_a_statement_of_another_submission_signed_by_the_right_key(resealing, attestation_seed, changes):
+    state(resealing, signed(resealing, attestation_seed, **changes))
+    assert codes(resealing.audit()) == ["statement-invalid"]
+
+
+def test_a_statement_signed_by_another_key(resealing):
+    state(resealing, signed(resealing, os.urandom(32)))
     assert codes(resealing.audit()) == ["statement-invalid"]
 
 
