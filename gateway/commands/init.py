@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.commands.context import CouldNot, home_of, json_option, tell
+from gateway.errors import GatewayError
 from gateway.founding import FoundingRefused, found
 from gateway.settings import BadSetting
 
@@ -47,6 +48,8 @@ def init(
         )
     except (FoundingRefused, BadSetting) as error:
         raise CouldNot(str(error)) from error
+    except (GatewayError, OSError) as error:
+        raise CouldNot(f"no gateway was made: {error}") from error
     told = {"home": str(home), "genesis": str(home / "genesis.json"), "chain_id": genesis.chain_id.hex(), "delegates": delegates}
     tell(told, as_json=as_json, text=lambda: _words(home, genesis.chain_id))
 
