@@ -182,11 +182,17 @@ class _Attempt:
         container = written.container
         with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._services.store.put_if_absent(container.name, container.body)
+        is_begun = False
         try:
             with self._services.index.atomic() as connection:
+                is_begun = True
                 self._remember(connection, changes.write(connection, written), results)
         except LostRace:
             self._discard(container.name)
+            raise
+        except Unavailable:
+            if not is_begun:  # a busy database: nothing can have been committed, and each retry of the client would leave one more orphan
+                self._discard(container.name)
             raise
 
     def _changes(

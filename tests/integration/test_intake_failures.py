@@ -53,6 +53,19 @@ def test_a_put_that_fails_writes_nothing_that_counts(services, hospital, store, 
     assert len(list(store.list())) == (2 if fault == "kept" else 1)
 
 
+def test_a_database_that_is_busy_for_long_leaves_no_object_behind(services, hospital, store):
+    def busy(connection):
+        if connection.get_execution_options().get("writes"):
+            raise OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))
+
+    event.listen(services.index.engine, "begin", busy)
+    with pytest.raises(Unavailable):
+        post(services, hospital, BODY)
+    event.remove(services.index.engine, "begin", busy)
+    assert list(store.list()) == []
+    assert [r.status for r in post(services, hospital, BODY).results] == ["created", "created"]
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_commit_that_fails_before_or_after_it_happened(services, hospital, store, moment):
     failing = [True]
