@@ -1,7 +1,8 @@
 """What a sender calls its records: the name in each original entry must lead to the record that was made of it, or a later push would
 write into another's.
 
-Only the fullUrl is looked at. It names a record for good (docs/adr/0009-identity.md); an id in a resource does so in some kinds of Bundle.
+What names a record for good is looked at (docs/adr/0009-identity.md): the address of a PUT in a Bundle, else the fullUrl. The address of a
+request that brought a resource by itself is not sealed, and an id in a resource names it in some kinds of Bundle only.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from gateway.identity.interaction import parse_interaction
 from gateway.identity.literal import parse_literal
 from gateway.index import schema as t
 from gateway.index.database import Index
@@ -23,14 +25,21 @@ from jobs.audit_index_rows import record_name
 from jobs.audit_notes import Notes
 
 _AT_ONCE = 5000  # names in one snapshot
+_PUT = b'"PUT"'
 _UUID = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"urn:uuid:([^"\\]+)"')
 _FULL_URL = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"([^"\\]+)"')
 
 _SOURCES = KeyedQuery(select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource), t.source_map.c.token)
 
 
+class _Request(msgspec.Struct):
+    method: str = ""
+    url: str = ""
+
+
 class _Entry(msgspec.Struct, rename="camel"):
     full_url: str | None = None
+    request: _Request | None = None
 
 
 _ENTRY = msgspec.json.Decoder(_Entry)
@@ -45,7 +54,7 @@ class SourceNames:
 
     def add(self, party: int, resource_type: str, rows: Sequence[int], entries: Sequence[EntryRow | None]) -> None:
         """The entries that records `rows`, all of this type, were made of; `party` is the sender's row."""
-        named = [(row, name) for row, entry in zip(rows, entries, strict=True) if entry and (name := _name(entry.raw))]
+        named = [(row, name) for row, entry in zip(rows, entries, strict=True) if entry and (name := _name(entry.raw, self._ids))]
         tokens = self._tokens.sources(party, [name for _, name in named])
         type_ = NUMBER_OF[resource_type]
         self._waiting += [(token, type_, row) for token, (row, _) in zip(tokens, named, strict=True)]
@@ -68,8 +77,13 @@ class SourceNames:
         self._waiting = []
 
 
-def _name(entry: bytes) -> str | None:
-    """What Bundle.entry.fullUrl calls the record."""
+def _name(entry: bytes, ids: RecordIds) -> str | None:
+    """What the sender calls the record: in the address of a PUT, else in Bundle.entry.fullUrl; None where neither says."""
+    if _PUT in entry:
+        request = _ENTRY.decode(entry).request
+        if request is not None and request.method == "PUT":
+            target = parse_interaction("PUT", request.url).id
+            return None if target is None or ids.decode(target) is not None else target  # the gateway's own id is no sender's name
     found = _UUID.match(entry)
     if found is not None:
         return found[1].decode()  # as `parse_literal` reads it; nearly all are such
@@ -78,7 +92,7 @@ def _name(entry: bytes) -> str | None:
 
 
 def _full_url(entry: bytes) -> str | None:
-    """Bundle.entry.fullUrl. Most stand first; the rest, and those with an escape, are decoded."""
+    """Most stand first; the rest, and those with an escape, are decoded."""
     found = _FULL_URL.match(entry)
     if found is not None:
         return found[1].decode()

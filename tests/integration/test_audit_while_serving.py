@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from audit_case import AuditedHome, audit, patient, shards_of, submission
-from intake_case import post
+from intake_case import delete, post, put, transaction
 
 from jobs.audit_report import Report
 
@@ -61,6 +61,38 @@ def test_several_processes_find_what_one_finds_in_the_same_order(busy):
 
 def test_a_ledger_without_blocks_is_clean(busy):
     assert audit(busy.home) == Report({}, (), (), ())
+
+
+def test_every_kind_of_write_leaves_it_clean(busy):
+    hospital = busy.party()
+    post(busy.services, hospital, submission(0, 5))
+    put(busy.services, hospital, "Patient/p0", patient(0, active=True))
+    put(busy.services, hospital, "Patient/by-put", patient(5) | {"id": "by-put"})
+    delete(busy.services, hospital, "Observation/o1")
+    delete(busy.services, hospital, "Patient/p1")
+    busy.block()
+    post(busy.services, hospital, submission(0, 5, value=7))  # what was deleted lives again
+    elsewhere = "https://source.example.org/Patient/p0"
+    update = transaction((elsewhere, patient(9) | {"id": "other"}), request={"method": "PUT", "url": "Patient/other"})
+    post(busy.services, hospital, update)  # its fullUrl leads to another patient, and its address decides
+    post(busy.services, hospital, transaction((None, patient(10)), request={"method": "POST", "url": "Patient"}))
+    gone = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "DELETE", "url": "Observation/o2"}}]}
+    post(busy.services, hospital, gone)
+    busy.block()
+    report = audit(busy.home)
+    assert (report.findings, report.could_not_check) == ((), ())
+    assert report.checked["records"] > report.checked["source names"] > 20
+
+
+def test_an_updates_address_must_lead_to_its_record(busy):
+    hospital = busy.party()
+    request = {"method": "PUT", "url": "Patient/by-put"}
+    post(busy.services, hospital, transaction(("urn:uuid:x", patient(1) | {"id": "by-put"}), request=request))
+    busy.block()
+    token = busy.services.tokens.sources(hospital.row, ["by-put"])[0]
+    with busy.services.index.atomic() as connection:
+        connection.exec_driver_sql("DELETE FROM source_map WHERE token = ?", (token,))
+    assert [finding.code for finding in audit(busy.home).findings] == ["index-row-missing"]
 
 
 def test_shards_hold_every_container_once_in_order(busy):
