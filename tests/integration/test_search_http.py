@@ -68,6 +68,9 @@ def test_by_identifier_and_by_id(world):
     assert world.search("hospital", f"Patient?identifier={quote('|DEMO-4471')}") == []
     assert world.search("hospital", f"Patient?_id={anna.partition('/')[2]},{UNKNOWN}") == [anna]
     assert world.search("hospital", f"Patient?_id={UNKNOWN}") == []
+    bert = world.patients["bert"].partition("/")[2]
+    assert world.search("hospital", f"Patient?_id={bert}&identifier={identifier}") == []
+    assert world.ask("hospital", f"Observation?patient={bert}&patient={anna}").status == 403
     assert world.search("hospital", f"Observation?_id={anna.partition('/')[2]}") == []
     refused = world.ask("hospital", "Patient?identifier=DEMO-4471")
     assert (refused.status, refused.outcome[0]["code"]) == (400, "not-supported")
