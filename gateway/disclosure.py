@@ -1,16 +1,17 @@
 """What leaves, and to whom: one door for every read (DESIGN 1, table of permissions; DESIGN 2, sharing).
 
 It opens for what is the reader's own, and for what a grant in force permits for the purpose that the reader states. Whoever else asks, and
-whoever asks for what does not exist, gets one and the same answer.
+whoever asks for what does not exist, gets one and the same answer. What leaves by a grant is in the access log before it leaves.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from sqlalchemy import Connection
 
-from gateway.consent.decision import AccessRequest, Role, decide
+from gateway.access_log import LoggedAccess, log_accesses
+from gateway.consent.decision import AccessRequest, Decision, Role, decide
 from gateway.errors import Forbidden, Gone, NotFound
 from gateway.index import consents, records, search
 from gateway.index.parties import Party
@@ -22,11 +23,12 @@ REFUSAL = "no such record, or no permission to read it"  # the same words for wh
 
 @dataclass(frozen=True, slots=True)
 class StandardRecord:
-    """The committed bytes of one version; `updated_ms` in milliseconds since the epoch."""
+    """The committed bytes of one version; `updated_ms` in milliseconds since the epoch; `accesses`: how its reading was logged."""
 
     body: bytes
     version: int
     updated_ms: int
+    accesses: Sequence[LoggedAccess] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class Disclosed:
     location: RecordLocation
     id: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What may leave, and the entries of the access log that stand for it: one for each grant, none for what is the reader's own."""
+
+    records: list[Disclosed]
+    accesses: Sequence[LoggedAccess]
 
 
 class Deleted(Gone):
@@ -57,9 +67,8 @@ def read(
     if location.deleted:
         raise Deleted(location)
     record = committed(services, location)
-    if not release_page(services, reader, purpose, [Disclosed(location, id_, record.body)]):
-        raise Forbidden(REFUSAL)
-    return record
+    released = release_page(services, reader, purpose, [Disclosed(location, id_, record.body)])
+    return replace(record, accesses=released.accesses)
 
 
 def committed(services: Services, location: RecordLocation) -> StandardRecord:
@@ -91,17 +100,20 @@ def locate(
 
 
 def history(
-    services: Services, reader: Party, resource_type: str, id_: str, *, before: int | None, limit: int
-) -> tuple[list[RecordLocation], int | None]:
+    services: Services, reader: Party, resource_type: str, id_: str, *, before: int | None, limit: int, purpose: str | None = None
+) -> tuple[Released, int | None]:
     """The newest `limit` versions, below version `before` if one is given, and the `before` of the next page, None after the last.
 
-    Of them those that are the reader's own. Raises as `locate` does for the current version: who may not have that learns of no other.
+    Of them those that the reader may have; a deletion has an empty body. Raises as `locate` does for the current version: who may not have
+    that learns of no other; else as `committed` and `release_page`.
     """
-    current = locate(services, reader, resource_type, id_)
+    current = locate(services, reader, resource_type, id_, purpose=purpose)
     with services.index.reading() as connection:
         found = records.versions(connection, current, before, limit)
-        own = permitted(connection, reader, None, found, services.clock())
-    return own, found[-1].version if found and found[-1].version > 1 else None
+        allowed = permitted(connection, reader, purpose, found, services.clock())
+    page = [Disclosed(at, id_, b"" if at.deleted else committed(services, at).body) for at in allowed]
+    following = found[-1].version if found and found[-1].version > 1 else None
+    return release_page(services, reader, purpose, page), following
 
 
 def permitted(
@@ -111,21 +123,38 @@ def permitted(
 
     Each version is judged by itself: a correction may have moved the resource from one patient to another.
     """
+    judged = _judged(connection, reader, purpose, found, now)
+    return [at for at, decision in zip(found, judged, strict=True) if decision.permitted]
+
+
+def _judged(connection: Connection, reader: Party, purpose: str | None, found: Sequence[RecordLocation], now: float) -> list[Decision]:
     also = search.also_archives(connection, {at.row for at in found})
     concerned = {at.archive for at in found}.union(*also.values())
     grants = consents.grants_for(connection, reader.row, concerned) if purpose else []
-    return [at for at in found if decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now).permitted]
+    return [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now) for at in found]
 
 
-def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> list[Disclosed]:
+def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> Released:
     """What of `page` may leave. Every page leaves through here, and a single record as a page of one.
 
-    Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. This unit of the database is the moment
-    that counts.
+    Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. What rests on a grant is looked at in the
+    unit of the database that logs it. That commit is the moment that counts: no revoke that was answered lies before it. Forbidden where
+    nothing of the page is left; Unavailable where it cannot be logged.
     """
+    found = [record.location for record in page]
     with services.index.reading() as connection:
-        kept = set(permitted(connection, reader, purpose, [record.location for record in page], services.clock()))
-    return [record for record in page if record.location in kept]
+        judged = _judged(connection, reader, purpose, found, services.clock())
+    accesses: Sequence[LoggedAccess] = ()
+    if purpose is not None and any(decision.grants for decision in judged):
+        with services.index.atomic() as connection:
+            now = services.clock()
+            judged = _judged(connection, reader, purpose, found, now)
+            relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
+            accesses = log_accesses(services, connection, reader, purpose, relied_on, int(now * 1000))
+    kept = [record for record, decision in zip(page, judged, strict=True) if decision.permitted]
+    if page and not kept:
+        raise Forbidden(REFUSAL)
+    return Released(kept, accesses)
 
 
 def _asked(reader: Party, purpose: str | None, at: RecordLocation, also: Collection[int]) -> AccessRequest:

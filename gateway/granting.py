@@ -16,7 +16,7 @@ from gateway.consent.resource import ProposedConsent, read_consent, write_consen
 from gateway.consent.terms import Terms
 from gateway.errors import Forbidden, NotFound
 from gateway.identity.literal import parse_literal
-from gateway.index import archives, consents, outbox, parties, records
+from gateway.index import accesses, archives, consents, outbox, parties, records
 from gateway.index.archives import Archive
 from gateway.index.consents import ConsentRow
 from gateway.index.parties import Party, PartyRole
@@ -69,7 +69,7 @@ def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
         if found.revoked_ms is None:
             now_ms = max(int(services.clock() * 1000), found.granted_ms + 1)
             key = _one_time_key(services, archive, bytes.fromhex(id_))
-            sequence = consents.next_sequence(connection)
+            sequence = _next_sequence(connection, now_ms)
             signature = sign_revoke(key, services.chain_id, services.gateway)
             consents.revoke(connection, found.grant.row, sequence, now_ms)
             outbox.add(connection, ConsentRevokeBody(found.grant.id, sequence, signature), now_ms // 1000)
@@ -142,7 +142,7 @@ def _commit(
     key = SigningKey.from_seed(secret.grant_seed(consent_id))
     terms = proposed.terms.to_bytes(consent_id, archive.keys.key_id)
     commitment = commit_terms(services.chain_id, secret.grant_salt(consent_id), terms)
-    sequence = consents.next_sequence(connection)
+    sequence = _next_sequence(connection, now_ms)
     signature = sign_grant(key, services.chain_id, services.gateway, commitment)
     written = consents.write(
         connection,
@@ -158,6 +158,12 @@ def _commit(
     )
     outbox.add(connection, ConsentGrantBody(key.public, commitment, sequence, signature), now_ms // 1000)
     return written
+
+
+def _next_sequence(connection: Connection, now_ms: int) -> int:
+    """The number of a grant or revoke. The accesses before it go into their batch first: the ledger takes no lower number later."""
+    accesses.close_batch(connection, now_ms // 1000)
+    return consents.next_sequence(connection)
 
 
 def _context(id_: str) -> str:

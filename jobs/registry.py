@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
-from gateway.index import parties
+from gateway.index import accesses, parties
 from gateway.index.database import Index, open_index
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
@@ -51,9 +51,19 @@ def _prune(opened: Opened) -> Result:
     return {"tokens": pruned}
 
 
+def _close_access_batch(opened: Opened) -> Result:
+    """Looked at without the write lock first: most of the time nobody has read anything."""
+    with opened.index.reading() as connection:
+        if not accesses.is_batch_open(connection):
+            return {"accesses": 0}
+    with opened.index.atomic() as connection:
+        return {"accesses": accesses.close_batch(connection, int(time.time()))}
+
+
 JOBS = (
     Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", 3600, _sweep),
     Job("prune", "Forget expired one-time tokens and unfinished temporary files.", 600, _prune),
+    Job("close-access-batch", "Put what was read by consent since the last batch in line for the ledger.", 10, _close_access_batch),
 )
 
 

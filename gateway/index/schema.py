@@ -217,6 +217,25 @@ consent_grant = Table(
 Index("consent_grant_grantee", consent_grant.c.grantee, consent_grant.c.archive)
 Index("consent_grant_archive", consent_grant.c.archive, consent_grant.c.content)
 
+access = Table(
+    "access",
+    metadata,
+    Column("sequence", Key, primary_key=True, autoincrement=False),  # in the commit sequence
+    Column("party", Key, ForeignKey("party.row"), nullable=False),  # who read
+    Column("purpose", Text, nullable=False),  # v3 ActReason code, as it was stated
+    Column("consent", Key, ForeignKey("consent_grant.row"), nullable=False),  # the grant it rests on
+    Column("accessed_ms", BigInteger, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),  # docs/design/access.md
+    Column("records", LargeBinary, nullable=False),  # gateway.index.accesses
+    Column("batch", Key),  # last number of the ACCESS_BATCH that holds it; null while that is open
+)
+Index(
+    "access_open",
+    access.c.sequence,
+    sqlite_where=access.c.batch.is_(None),
+    postgresql_where=access.c.batch.is_(None),
+)
+
 outbox = Table(
     "outbox",
     metadata,

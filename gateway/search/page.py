@@ -1,11 +1,13 @@
 """One page of a search: found by the index, opened, compared where tokens cannot tell, released."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from fhir_adapters import parse_resource
 from gateway import disclosure
+from gateway.access_log import LoggedAccess
 from gateway.disclosure import Disclosed
 from gateway.index import records
 from gateway.index import search as index_search
@@ -22,16 +24,20 @@ _SPARE = 11  # looked up beyond what a page still lacks: one tells that there is
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`next_after`: the row to go on after; None if nothing is left. A page may have fewer records than asked for, and yet a next one."""
+    """`next_after`: the row to go on after; None if nothing is left. A page may have fewer records than asked for, and yet a next one.
+
+    `accesses`: how it was logged.
+    """
 
     records: list[Disclosed]
     next_after: int | None
+    accesses: Sequence[LoggedAccess] = ()
 
 
 def find_page(services: Services, reader: Party, purpose: str | None, search: Search, after: int = 0) -> Page:
     """The first `search.count` records above row `after` that `reader` may have for `purpose`.
 
-    Raises as `resolve` and `RecordOpener.body`.
+    Raises as `resolve`, `RecordOpener.body` and `release_page`.
     """
     with services.index.reading() as connection:
         reaches, filters = resolve(services, connection, reader, purpose, search)
@@ -63,7 +69,8 @@ def find_page(services: Services, reader: Party, purpose: str | None, search: Se
 
 
 def _released(services: Services, reader: Party, purpose: str | None, kept: list[Disclosed], next_after: int | None) -> Page:
-    return Page(disclosure.release_page(services, reader, purpose, kept), next_after)
+    released = disclosure.release_page(services, reader, purpose, kept)
+    return Page(released.records, next_after, released.accesses)
 
 
 def _holds(search: Search, body: bytes) -> bool:

@@ -104,6 +104,13 @@ class ArchiveSecret:
         """32 bytes: the salt of the ledger's commitment to that Consent's terms."""
         return primitives.derive(self._secret, primitives.GRANT_SALT, consent_id)
 
+    def access_salt(self, grant_id: bytes, sequence: int, accessed_ms: int) -> bytes:
+        """32 bytes: the salt of the leaf of one access by that grant. The time is in it, so that a number which a database restored from an
+        older copy gives out again comes with another salt.
+        """
+        context = grant_id + sequence.to_bytes(8, "big") + accessed_ms.to_bytes(8, "big")
+        return primitives.derive(self._secret, primitives.ACCESS_SALT, context)
+
 
 class Keyring:
     """Seals and opens secrets under the KEK."""

@@ -11,7 +11,8 @@
 - bundle-id-key, token-key: HMAC keys from an archive's secret; no encryption.
 - grant-seed, grant-salt: from an archive's secret and the id of a Consent: a signing key used for that grant alone, and the salt of the
   commitment to its terms. Who knows the secret finds both again; to all others two grants of one patient have nothing in common.
-- record-commitment, recipient-key-id: hashes.
+- access-salt: from an archive's secret and what numbers an access: the salt of that access's leaf.
+- record-commitment, access-entry, recipient-key-id: hashes.
 
 The plain AES of record ids (`IdCipher`) is a permutation of row numbers, not an encryption of content: equal rows must give equal ids.
 HKDF is RFC 5869's expand step alone, as its section 3.3 allows where the input is a uniform key, and every input here is.
@@ -46,6 +47,8 @@ BUNDLE_ID_KEY = b"fhir-anchor/bundle-id-key/v1"
 TOKEN_KEY = b"fhir-anchor/token-key/v1"
 GRANT_SEED = b"fhir-anchor/grant-seed/v1"
 GRANT_SALT = b"fhir-anchor/grant-salt/v1"
+ACCESS_SALT = b"fhir-anchor/access-salt/v1"
+ACCESS_ENTRY = b"fhir-anchor/access-entry/v1"
 RECIPIENT_KEY_ID = b"fhir-anchor/recipient-key-id/v1"
 RECORD_COMMITMENT = b"fhir-anchor/record-commitment/v1"
 
@@ -134,6 +137,11 @@ def commitments(salts: Sequence[bytes], records: Sequence[bytes]) -> list[bytes]
     """`commitment` for many."""
     sha256, prefix, join = hashlib.sha256, _COMMITMENT_PREFIX, b"".join
     return [sha256(join((prefix, salt, record))).digest() for salt, record in zip(salts, records, strict=True)]
+
+
+def access_commitment(chain_id: bytes, salt: bytes, entry: bytes) -> bytes:
+    """What the leaf of an access commits to: SHA-256(label, 0, 32-byte chain id, 32-byte salt, entry)."""
+    return hashlib.sha256(b"".join((ACCESS_ENTRY, b"\x00", chain_id, salt, entry))).digest()
 
 
 # --- sealing

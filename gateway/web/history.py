@@ -8,13 +8,15 @@ from flask import Blueprint, Response, request
 
 from fhir_adapters.issue import InvalidInput, Issue
 from gateway import disclosure
+from gateway.disclosure import Disclosed
 from gateway.errors import NotSupported
-from gateway.index.records import RecordLocation
 from gateway.submission import instant
 from gateway.web import addresses
+from gateway.web.accesses import name_accesses
 from gateway.web.authorization import caller, require
 from gateway.web.links import etag, receipt_url, version_path
 from gateway.web.media_type import FHIR_JSON, check_accept
+from gateway.web.purpose import stated_purpose
 from gateway.web.request_context import services
 from gateway.web.resource_type import check_type
 
@@ -33,15 +35,18 @@ def history_of_resource(resource_type: str, record_id: str) -> Response:
         raise NotSupported("a history is given whole, page by page: _since, _at and _list are not known here")
     count = min(_number("_count") or USUAL_COUNT, MOST)
     before = _number(_BEFORE)
-    found, following = disclosure.history(services(), caller().party, resource_type, record_id, before=before, limit=count)
+    reader = caller().party
+    released, following = disclosure.history(
+        services(), reader, resource_type, record_id, before=before, limit=count, purpose=stated_purpose(reader)
+    )
     reference = f"{resource_type}/{record_id}"
     page = {
         "resourceType": "Bundle",
         "type": "history",
         "link": _links(reference, count, before, following),
-        **({"entry": [_entry(reference, at) for at in found]} if found else {}),
+        **({"entry": [_entry(reference, record) for record in released.records]} if released.records else {}),
     }
-    return Response(msgspec.json.encode(page), content_type=FHIR_JSON)
+    return name_accesses(Response(msgspec.json.encode(page), content_type=FHIR_JSON), released.accesses)
 
 
 def _links(reference: str, count: int, before: int | None, following: int | None) -> list[dict[str, str]]:
@@ -50,9 +55,9 @@ def _links(reference: str, count: int, before: int | None, following: int | None
     return links if following is None else [*links, {"relation": "next", "url": f"{address}&{_BEFORE}={following}"}]
 
 
-def _entry(reference: str, at: RecordLocation) -> dict[str, object]:
-    base = addresses.base_url()
-    body = {} if at.deleted else {"resource": msgspec.Raw(disclosure.committed(services(), at).body)}
+def _entry(reference: str, record: Disclosed) -> dict[str, object]:
+    base, at = addresses.base_url(), record.location
+    body = {} if at.deleted else {"resource": msgspec.Raw(record.body)}
     method, address = ("DELETE", reference) if at.deleted else ("POST", at.type) if at.version == 1 else ("PUT", reference)
     status = "204 No Content" if at.deleted else "201 Created" if at.version == 1 else "200 OK"
     told = {"status": status, "location": version_path(reference, at.version), "etag": etag(at.version)}

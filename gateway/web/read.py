@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from gateway import disclosure
 from gateway.errors import NotFound
 from gateway.web import addresses
+from gateway.web.accesses import name_accesses
 from gateway.web.authorization import caller, require
 from gateway.web.links import describe
 from gateway.web.media_type import FHIR_JSON, check_accept
@@ -54,7 +55,8 @@ def _answer(resource_type: str, record_id: str, version: int | None) -> Response
         if not at.deleted and request.if_none_match.contains_weak(str(at.version)):
             return _described(Response(status=304), reference, at.version, at.updated_ms)
     record = disclosure.read(services(), reader, resource_type, record_id, version, purpose=purpose)
-    return _described(Response(record.body, 200, content_type=FHIR_JSON), reference, record.version, record.updated_ms)
+    answer = name_accesses(Response(record.body, 200, content_type=FHIR_JSON), record.accesses)
+    return _described(answer, reference, record.version, record.updated_ms)
 
 
 def _described(answer: Response, reference: str, version: int, updated_ms: int) -> Response:

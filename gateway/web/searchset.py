@@ -15,6 +15,7 @@ from gateway.search.cursor import Cursor, open_cursor, seal_cursor
 from gateway.search.page import find_page
 from gateway.search.parse import Parameter, Search, check_size, refused
 from gateway.web import addresses
+from gateway.web.accesses import name_accesses
 from gateway.web.authorization import caller
 from gateway.web.links import receipt_url
 from gateway.web.media_type import FHIR_JSON, check_accept
@@ -54,7 +55,8 @@ def answer(target: str, given: Sequence[Parameter], parse: Callable[[Sequence[Pa
         links.append({"relation": "next", "url": base + _query([(CURSOR, sealed)])})
     bundle = {"resourceType": "Bundle", "type": "searchset", "link": links}
     entries = [_entry(record) for record in page.records]
-    return Response(msgspec.json.encode(bundle | ({"entry": entries} if entries else {})), content_type=FHIR_JSON)
+    answered = Response(msgspec.json.encode(bundle | ({"entry": entries} if entries else {})), content_type=FHIR_JSON)
+    return name_accesses(answered, page.accesses)
 
 
 def _cursor(target: str, given: Sequence[Parameter]) -> tuple[Sequence[Parameter], int] | None:

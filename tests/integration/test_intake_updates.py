@@ -200,8 +200,8 @@ def test_a_patient_has_the_history_since_the_record_is_theirs(services, hospital
             for n, archive in enumerate(own)
         ]
     history = lambda reader: disclosure.history(services, reader, "Observation", id_, before=None, limit=9)  # noqa: E731
-    assert [at.version for at in history(hospital)[0]] == [3, 2, 1]
-    assert [at.version for at in history(patients[1])[0]] == [3, 2]
+    assert [one.location.version for one in history(hospital)[0].records] == [3, 2, 1]
+    assert [one.location.version for one in history(patients[1])[0].records] == [3, 2]
     with pytest.raises(Forbidden):
         history(patients[0])
 

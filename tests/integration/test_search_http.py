@@ -224,7 +224,7 @@ def test_nothing_that_was_revoked_while_a_page_was_opened_leaves(world, monkeypa
     monkeypatch.setattr(anchored, "record", revoked_meanwhile)
     answer = world.ask("insurer", f"Observation?patient={world.patients['bert']}", X_Purpose_Of_Use="HPAYMT")
     assert revoking
-    assert (answer.status, references(answer)) == (200, [])
+    assert answer.status == 403
     consent = world.grant("bert", purposes=("HPAYMT", "TREAT"))
     revoking.clear()
     record = of_type(world.records["bert"], "Observation")[0]

@@ -1,0 +1,65 @@
+"""The access log: what left by a grant, and the batches in which it goes to the ledger (DESIGN 2, sharing; docs/design/access.md).
+
+A batch is a run of accesses without a grant or revoke among them: who takes a number for one of these closes the batch first, in the same
+unit, so that the outbox has the order of the numbers.
+"""
+
+from collections.abc import Iterable
+from itertools import accumulate, chain, pairwise
+
+from sqlalchemy import Connection, insert, select, update
+
+from chain.access_batch import AccessBatchBody
+from chain.encoding import decode, encode
+from chain.merkle import root
+from gateway.index import outbox
+from gateway.index import schema as t
+
+_IS_OPEN = t.access.c.batch.is_(None)
+
+
+def write(
+    connection: Connection,
+    *,
+    sequence: int,
+    party: int,
+    purpose: str,
+    consent: int,
+    accessed_ms: int,
+    leaf: bytes,
+    records: Iterable[tuple[int, int]],
+) -> None:
+    """Log one access. `party` and `consent` are rows, `records` (row, version) of what leaves; `sequence` was taken in the same unit."""
+    values = {"sequence": sequence, "party": party, "purpose": purpose, "consent": consent, "accessed_ms": accessed_ms, "leaf": leaf}
+    connection.execute(insert(t.access).values(**values, records=pack(records)))
+
+
+def is_batch_open(connection: Connection) -> bool:
+    """Whether an access waits for its batch."""
+    return connection.scalar(select(t.access.c.sequence).where(_IS_OPEN).limit(1)) is not None
+
+
+def close_batch(connection: Connection, now: int) -> int:
+    """Put the accesses that are in no batch yet into one, and its ACCESS_BATCH into the outbox; `now` in seconds.
+
+    Returns how many they were. Without any nothing is written.
+    """
+    found = connection.execute(select(t.access.c.sequence, t.access.c.leaf).where(_IS_OPEN).order_by(t.access.c.sequence)).all()
+    if found:
+        first, last = found[0].sequence, found[-1].sequence
+        outbox.add(connection, AccessBatchBody(root([row.leaf for row in found]), len(found), first, last), now)
+        connection.execute(update(t.access).where(_IS_OPEN).values(batch=last))
+    return len(found)
+
+
+def pack(records: Iterable[tuple[int, int]]) -> bytes:
+    """(row, version) pairs in a few bytes each: CBOR of [row, version, ...], ascending, each row but the first as its distance."""
+    ordered = sorted(records)
+    distances = (after - before for before, after in pairwise([0, *(row for row, _ in ordered)]))
+    return encode(list(chain.from_iterable(zip(distances, (version for _, version in ordered), strict=True))))
+
+
+def unpack(packed: bytes) -> list[tuple[int, int]]:
+    """The (row, version) pairs of `pack`, ascending. EncodingError for what is none."""
+    numbers = decode(packed)
+    return list(zip(accumulate(numbers[::2]), numbers[1::2], strict=True))
