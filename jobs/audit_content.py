@@ -31,7 +31,7 @@ from jobs.audit_report import Report
 from jobs.audit_shards import ShardRunner
 from jobs.audit_stored_shard import StoredShard, read_stored
 
-SHARD_LEAVES = 100_000  # about a second's work; what the database says of so many records takes some 60 MB
+SHARD_LEAVES = 50_000  # a second's work; what the database says of so many records takes some 30 MB
 _BUNDLE_LEAVES = 50  # how many leaves' work a bundle is by itself: its key is unwrapped, its tables are read
 
 

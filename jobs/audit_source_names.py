@@ -25,7 +25,8 @@ from jobs.audit_index_rows import record_name
 from jobs.audit_notes import Notes
 
 _AT_ONCE = 5000  # names in one snapshot
-_PUT = b'"PUT"'
+_POSTED = re.compile(rb'"request"\s*:\s*\{\s*"method"\s*:\s*"POST"[^{}]*\}\s*\}\Z')  # as most entries end
+_TAIL = 200
 _UUID = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"urn:uuid:([^"\\]+)"')
 _FULL_URL = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"([^"\\]+)"')
 
@@ -79,7 +80,7 @@ class SourceNames:
 
 def _name(entry: bytes, ids: RecordIds) -> str | None:
     """What the sender calls the record: in the address of a PUT, else in Bundle.entry.fullUrl; None where neither says."""
-    if _PUT in entry:
+    if _POSTED.search(entry, max(0, len(entry) - _TAIL)) is None and b'"PUT"' in entry:
         request = _ENTRY.decode(entry).request
         if request is not None and request.method == "PUT":
             target = parse_interaction("PUT", request.url).id

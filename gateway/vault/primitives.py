@@ -235,22 +235,22 @@ class WrapPrivateKey:
     seed: bytes = field(repr=False)
 
     @cached_property
+    def _halves(self) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
+        """The two keys that X-Wing expands the seed to."""
+        expanded = hashlib.shake_256(self.seed).digest(96)
+        return mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
+
+    @cached_property
     def _hpke(self) -> _HpkePrivate:
         if self.suite is WrapSuite.X25519:
             return x25519.X25519PrivateKey.from_private_bytes(self.seed)
-        expanded = hashlib.shake_256(self.seed).digest(96)
-        return hpke.MLKEM768X25519PrivateKey(
-            mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
-        )
+        return hpke.MLKEM768X25519PrivateKey(*self._halves)
 
     @cached_property
     def public(self) -> WrapPublicKey:
         if self.suite is WrapSuite.X25519:
             return WrapPublicKey(self.suite, x25519.X25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
-        expanded = hashlib.shake_256(self.seed).digest(96)
-        lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64]).public_key().public_bytes_raw()
-        curve = x25519.X25519PrivateKey.from_private_bytes(expanded[64:]).public_key().public_bytes_raw()
-        return WrapPublicKey(self.suite, lattice + curve)
+        return WrapPublicKey(self.suite, b"".join(half.public_key().public_bytes_raw() for half in self._halves))
 
     def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
         """The secret, or `Unopened`."""
