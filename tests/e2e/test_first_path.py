@@ -105,14 +105,14 @@ def _delete(path):
 
 
 def _rewrite(home, column):
-    """Flips a bit in the middle of a column of block 2."""
+    """Flips a bit in the middle of a column of block 1: where slots come late, all is in that one."""
     with sqlite3.connect(home / "ledger.db") as database:
-        (value,) = database.execute(f"SELECT {column} FROM block WHERE height = 2").fetchone()
+        (value,) = database.execute(f"SELECT {column} FROM block WHERE height = 1").fetchone()
         changed = bytearray(value)
         changed[len(changed) // 2] ^= 1
-        database.execute(f"UPDATE block SET {column} = ? WHERE height = 2", (bytes(changed),))
+        database.execute(f"UPDATE block SET {column} = ? WHERE height = 1", (bytes(changed),))
     database.close()
-    return "height 2"
+    return "height 1"
 
 
 def test_no_clinical_text_or_identifier_lies_anywhere_in_clear(pushed):
