@@ -19,7 +19,7 @@ from gateway.key_files import delegate_key_paths, read_key
 from gateway.registration import register_party
 from gateway.services import Services
 from gateway.settings import load_settings
-from jobs.audit_content import SHARD_LEAVES, open_verify, shards, verify_content
+from jobs.audit_content import ALL, SHARD_LEAVES, open_verify, shards, verify_content
 from jobs.audit_report import Report, merge
 from jobs.produce_blocks import BlockProduction
 
@@ -122,12 +122,12 @@ def make_home(folder):
     return made
 
 
-def audit(home, processes=1, leaves=SHARD_LEAVES) -> Report:
+def audit(home, processes=1, leaves=SHARD_LEAVES, originals=ALL) -> Report:
     """The whole level on the gateway at `home`."""
     settings = load_settings(home, {})
     ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings))
     report = Report()
-    for _, part in verify_content(settings, ledger, processes, leaves):
+    for _, part in verify_content(settings, ledger, processes, leaves, originals):
         report = merge(report, part)
     ledger.close()
     return report

@@ -19,6 +19,7 @@ from jobs.audit_report import FINDING_CODES, Report, merge, to_json
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+ROTATION_DAYS = 30
 PENDING_SLOTS = 60  # slots after which an unanchored container is a finding: longer than a restart takes
 
 
@@ -36,21 +37,26 @@ def audit() -> None:
     help="ledger: blocks, votes, state, derived rows. storage: every anchored container, the database's rows, orphans. "
     "content: every record opened and recomputed, who submitted it, the index held against what was sealed.",
 )
+@click.option(
+    "--rotating",
+    is_flag=True,
+    help=f"Open the senders' original entries of one container in {ROTATION_DAYS} only, of others each day.",
+)
 @json_option
 @click.pass_context
-def run(context: click.Context, level: str, as_json: bool) -> None:
+def run(context: click.Context, level: str, rotating: bool, as_json: bool) -> None:
     """Run an audit. Exit codes: 0 clean, 1 findings, 2 something could not be checked."""
-    report = audit_report(settings_of(context), tuple(_LEVELS) if level == "all" else (level,))
+    report = audit_report(settings_of(context), tuple(_LEVELS) if level == "all" else (level,), rotating=rotating)
     tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
     leave(report.exit_code)
 
 
-def audit_report(settings: Settings, levels: tuple[str, ...]) -> Report:
+def audit_report(settings: Settings, levels: tuple[str, ...], *, rotating: bool = False) -> Report:
     """The levels asked for, one after another."""
     report = Report()
     for level in levels:
         try:
-            report = merge(report, _LEVELS[level](settings))
+            report = merge(report, _LEVELS[level](settings, rotating))
         except (BadSetting, GatewayError, LedgerError, DatabaseError, OSError) as error:
             report = merge(report, Report(could_not_check=(f"level {level}: {_sentence(error)}",)))
     return report
@@ -61,14 +67,14 @@ def _sentence(error: Exception) -> str:
     return str(error.orig if isinstance(error, DatabaseError) else error)
 
 
-def _ledger(settings: Settings) -> Report:
+def _ledger(settings: Settings, _rotating: bool) -> Report:
     from jobs.audit_ledger import verify_ledger
 
     with opened_ledger(settings) as (store, genesis):
         return verify_ledger(store, genesis, settings.keys_path)
 
 
-def _storage(settings: Settings) -> Report:
+def _storage(settings: Settings, _rotating: bool) -> Report:
     from chain.ledger import Ledger
     from gateway.index.database import open_index
     from gateway.storage.opening import open_object_store
@@ -86,16 +92,17 @@ def _storage(settings: Settings) -> Report:
     return report
 
 
-def _content(settings: Settings) -> Report:
+def _content(settings: Settings, rotating: bool) -> Report:
     from chain.ledger import Ledger
-    from jobs.audit_content import verify_content
+    from jobs.audit_content import ALL, Turn, verify_content
 
+    originals = Turn(int(time.time()) // 86_400, ROTATION_DAYS) if rotating else ALL
     report = Report()
     with opened_ledger(settings) as (store, genesis), _progress() as progress:
         reader = Ledger(store, genesis)
         head = reader.head()
         task = progress.add_task("content", total=head.height if head else 0)
-        for height, part in verify_content(settings, reader):
+        for height, part in verify_content(settings, reader, originals=originals):
             report = merge(report, part)
             progress.update(task, completed=height)
     return replace(report, findings=tuple(dict.fromkeys(report.findings)))  # two shards may meet the same archive
@@ -110,7 +117,7 @@ def _progress() -> "Progress":
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
-_LEVELS: dict[str, Callable[[Settings], Report]] = {"ledger": _ledger, "storage": _storage, "content": _content}
+_LEVELS: dict[str, Callable[[Settings, bool], Report]] = {"ledger": _ledger, "storage": _storage, "content": _content}
 
 
 def report_text(report: Report) -> str:

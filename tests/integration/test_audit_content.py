@@ -1,10 +1,13 @@
 """The content audit on a real home folder: clean as it is, and every change to what is stored named with its place."""
 
+import json
 import sqlite3
 
 import pytest
 from audit_case import audit, make_home
+from click.testing import CliRunner
 
+from gateway.cli import main
 from gateway.index.resource_types import NUMBER_OF
 from jobs.audit_report import to_json
 
@@ -329,6 +332,28 @@ def test_a_container_that_is_missing_or_altered_is_left_to_the_level_storage(sou
     assert len(report.could_not_check) == 1
     assert report.could_not_check[0].endswith("see level storage")
     assert report.exit_code == 2
+
+
+def run(home, *more):
+    """Exit code, the report, and what went to stderr, of the command as the operator runs it."""
+    done = CliRunner().invoke(main, ["--home", str(home), "audit", "run", "--level", "content", "--json", *more])
+    return done.exit_code, json.loads(done.stdout), done.stderr
+
+
+def test_the_command_says_by_its_exit_code_how_it_went(sound, tmp_path):
+    home = sound.copy_to(tmp_path)
+    code, report, said = run(home, "--rotating")
+    assert (code, report["findings"], report["could_not_check"], said) == (0, [], [], "")
+    with sqlite3.connect(home / "gateway.db") as database:
+        database.execute(f"UPDATE resource SET content = NULL WHERE {CURRENT}")
+    database.close()
+    code, report, _ = run(home)
+    assert (code, [finding["code"] for finding in report["findings"]]) == (1, ["index-row-altered"])
+    assert report["findings"][0]["advice"].endswith("restore the database.")
+    (home / "keys" / "kek.json").unlink()
+    code, report, _ = run(home)
+    assert (code, len(report["could_not_check"])) == (2, 1)
+    assert "key-encryption key" in report["could_not_check"][0]
 
 
 def test_no_report_says_anything_clinical(tampered):

@@ -6,6 +6,7 @@ import pytest
 from audit_case import AuditedHome, audit, patient, shards_of, submission
 from intake_case import delete, post, put, transaction
 
+from jobs.audit_content import Turn
 from jobs.audit_report import Report
 
 
@@ -93,6 +94,18 @@ def test_an_updates_address_must_lead_to_its_record(busy):
     with busy.services.index.atomic() as connection:
         connection.exec_driver_sql("DELETE FROM source_map WHERE token = ?", (token,))
     assert [finding.code for finding in audit(busy.home).findings] == ["index-row-missing"]
+
+
+def test_in_turns_every_containers_originals_are_opened_once(busy):
+    hospital = busy.party()
+    for number in range(6):
+        post(busy.services, hospital, patient(number), "Patient")
+    busy.block()
+    turns = [audit(busy.home, originals=Turn(number, 3)) for number in range(100, 103)]
+    assert {report.findings for report in turns} == {()}
+    assert {report.checked["records"] for report in turns} == {6}
+    assert sum(report.checked["original entries"] for report in turns) == 6
+    assert audit(busy.home).checked["original entries"] == 6
 
 
 def test_shards_hold_every_container_once_in_order(busy):
