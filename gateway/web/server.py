@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,19 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **named)
         self._heads: dict[Any, ExitStack] = {}  # by connection: the deadline of the head that is being read
 
+    def enqueue_req(self, conn: Any) -> None:
+        """Something came on `conn`; a thread reads it when one is free."""
+        conn.came_at = time.monotonic()
+        super().enqueue_req(conn)
+
     def handle(self, conn: Any) -> object:
-        """Reads one request and answers it. What follows the head has deadlines of its own (`gateway.web.request_body`)."""
+        """Reads one request and answers it. What follows the head has deadlines of its own (`gateway.web.request_body`).
+
+        Time in the queue counts for the head: of a client that is not slow all is there by now, and one that is holds no thread for long.
+        """
+        waited = time.monotonic() - conn.came_at
         self._heads[conn] = ExitStack()
-        self._heads[conn].enter_context(DEADLINES.within(conn.sock, HEAD_WITHIN))
+        self._heads[conn].enter_context(DEADLINES.within(conn.sock, max(HEAD_WITHIN - waited, 1.0)))
         try:
             return super().handle(conn)
         finally:
