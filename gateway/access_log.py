@@ -9,9 +9,11 @@ from chain.merkle import leaf_hash
 from gateway.consent.access import Access
 from gateway.consent.decision import Grant
 from gateway.index import accesses, archives, consents
+from gateway.index.accesses import AccessRow
 from gateway.index.parties import Party
 from gateway.index.records import RecordLocation
 from gateway.services import Services
+from gateway.vault.errors import LeafMismatch
 from gateway.vault.primitives import access_commitment
 
 
@@ -60,3 +62,18 @@ def log_accesses(
         )
         logged.append(LoggedAccess(access.sequence, leaf))
     return logged
+
+
+def opened_entry(services: Services, connection: Connection, row: AccessRow) -> tuple[bytes, bytes]:
+    """The entry that the leaf of `row` commits to, and its salt: made again, they are stored nowhere.
+
+    LeafMismatch if the row does not say what the leaf does.
+    """
+    ids = services.ids.encode(record for record, _ in row.records)
+    records = tuple((bytes.fromhex(id_), version) for id_, (_, version) in zip(ids, row.records, strict=True))
+    entry = Access(row.client_id, row.purpose, row.grant_id, records, row.sequence, row.accessed_ms).to_bytes()
+    keys = archives.by_rows(connection, [row.archive])[row.archive].keys
+    salt = services.keyring.archive_secret(keys).access_salt(row.grant_id, row.sequence, row.accessed_ms)
+    if leaf_hash(access_commitment(services.chain_id, salt, entry)) != row.leaf:
+        raise LeafMismatch(f"access {row.sequence}", "the row does not say what its leaf commits to")
+    return entry, salt

@@ -8,7 +8,7 @@ signed binds a bundle's number of leaves; the other paths are read by number, in
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from gateway.vault.submission import from_base64url, to_base64url
 FORMAT: Final = "fhir-anchor receipt 1"
 MAX_BYTES = 1 << 20  # a receipt has 3 to 6 kB; more than this is not read
 
+Form = TypeVar("Form", bound=msgspec.Struct)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -40,13 +41,14 @@ Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
 Side = Literal["left", "right"]
 SidedPath = tuple[tuple[Side, Hash], ...]
+Handovers = Annotated[tuple[Any, ...], msgspec.Meta(max_length=0)]  # none while the genesis delegates act
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An object of a receipt's file, strict."""
 
 
-class Record(_Part, frozen=True):
+class Record(Part, frozen=True):
     """Leaf of the record in its bundle. `salt` is for the entitled: with it and the record's bytes the commitment can be recomputed."""
 
     reference: Reference
@@ -55,7 +57,7 @@ class Record(_Part, frozen=True):
     salt: Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class Bundle(_Part, frozen=True):
+class Bundle(Part, frozen=True):
     """Leaf of the bundle root in its container; `size` bundles are in it."""
 
     index: Number
@@ -63,7 +65,7 @@ class Bundle(_Part, frozen=True):
     path: tuple[Hash, ...]
 
 
-class LoggedTransaction(_Part, frozen=True):
+class LoggedTransaction(Part, frozen=True):
     """Leaf of a transaction in the log whose size and root the header says."""
 
     transaction: Raw
@@ -71,7 +73,7 @@ class LoggedTransaction(_Part, frozen=True):
     path: tuple[Hash, ...]
 
 
-class Statement(_Part, frozen=True):
+class Statement(Part, frozen=True):
     """The submission's statement: the bundle's first leaf."""
 
     bytes: Raw
@@ -79,7 +81,7 @@ class Statement(_Part, frozen=True):
     path: SidedPath
 
 
-class Receipt(_Part, frozen=True):
+class Receipt(Part, frozen=True):
     """`statement`, `issuer` and `record.salt` are there together, for the entitled, or none of them is."""
 
     format: Literal["fhir-anchor receipt 1"]
@@ -89,18 +91,26 @@ class Receipt(_Part, frozen=True):
     anchor: LoggedTransaction
     header: Raw
     votes: tuple[tuple[Number, Raw], ...]
-    handovers: Annotated[tuple[Any, ...], msgspec.Meta(max_length=0)]  # none while the genesis delegates act
+    handovers: Handovers
     statement: Statement | msgspec.UnsetType = msgspec.UNSET
     issuer: LoggedTransaction | Literal["genesis"] | msgspec.UnsetType = msgspec.UNSET  # "genesis": a party that genesis itself names
 
 
-def to_json(receipt: Receipt) -> bytes:
+def to_json(receipt: msgspec.Struct) -> bytes:
     """The file: compact JSON."""
     return msgspec.json.encode(msgspec.to_builtins(receipt, enc_hook=_spelled))
 
 
 def from_json(body: bytes) -> Receipt:
     """Raises NoReceipt."""
+    receipt = read_strictly(body, Receipt)
+    if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
+        raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
+    return receipt
+
+
+def read_strictly(body: bytes, kind: type[Form]) -> Form:
+    """A file of this form, with nothing missing, unknown or there twice. Raises NoReceipt."""
     if len(body) > MAX_BYTES:
         raise NoReceipt(f"a receipt has a few kB, this has {len(body)} bytes")
     try:
@@ -108,12 +118,9 @@ def from_json(body: bytes) -> Receipt:
     except (ValueError, RecursionError) as error:
         raise NoReceipt(f"it is not JSON as receipts have it: {error}") from error
     try:
-        receipt = msgspec.convert(found, Receipt, strict=True, dec_hook=_read)
+        return msgspec.convert(found, kind, strict=True, dec_hook=_read)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate passes JSON, but is no text
         raise NoReceipt(str(error) if isinstance(error, msgspec.ValidationError) else "it holds half a surrogate pair") from error
-    if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
-        raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
-    return receipt
 
 
 def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:

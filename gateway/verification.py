@@ -10,23 +10,17 @@ from typing import NamedTuple
 import msgspec
 
 from chain import merkle
-from chain.block import Header, Vote
-from chain.errors import LedgerError
-from chain.genesis import Genesis, GenesisInvalid
-from chain.keys import ChainId
-from chain.proof import verify_finality, verify_recorded
-from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, Transaction, parse_transaction
+from chain.block import Header
+from chain.genesis import Genesis
+from chain.transactions import AnchorBody, PartyAction, PartyBody
 from gateway import receipt_format
 from gateway.errors import CouldNotCheck
 from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath
+from gateway.recorded import ReceiptInvalid, genesis_of, verify_final, verify_logged
 from gateway.vault import primitives, submission
 
 RECORD_NOT_CHECKED = "the record itself: none was given, so its name is only what the receipt's file says"
 ISSUER_NOT_CHECKED = "who submitted it: this is a public receipt, which does not say"
-
-
-class ReceiptInvalid(Exception):
-    """The receipt, or the record beside it, is not what it claims to be; the message says which value."""
 
 
 class Verdict(NamedTuple):
@@ -43,14 +37,15 @@ class Verdict(NamedTuple):
 
 def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Verdict:
     """Every step; `record` is the body of `GET /fhir/Type/id` exactly as served. Raises ReceiptInvalid and CouldNotCheck."""
-    genesis = _genesis(genesis_bytes)
+    genesis = genesis_of(genesis_bytes)
     try:
         receipt = receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no receipt: {error}") from error
-    if receipt.chain_id != bytes(genesis.chain_id):
-        raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
-    header, anchor = _verified_anchor(receipt, genesis, genesis_bytes)
+    header = verify_final(receipt, genesis_bytes)
+    anchor = verify_logged(receipt.anchor, header, genesis, "anchor").body
+    if not isinstance(anchor, AnchorBody):
+        raise ReceiptInvalid("anchor.transaction is of another kind")
     bundle_root = _bundle_root(receipt.record)
     _check_container(receipt.bundle, bundle_root, anchor)
     who = _verified_issuer(receipt, bundle_root, header, genesis)
@@ -63,60 +58,10 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
 
 
-# Pure, and receipts of one batch share the inputs: those of a container have header, votes, ANCHOR and statement in common.
-
-
-@lru_cache(maxsize=8)
-def _genesis(genesis_bytes: bytes) -> Genesis:
-    try:
-        return Genesis.parse(genesis_bytes)
-    except GenesisInvalid as error:
-        raise CouldNotCheck(f"the genesis file is none: {error}") from error
-
-
-@lru_cache(maxsize=1024)
-def _final(header: bytes, votes: tuple[tuple[int, bytes], ...], genesis_bytes: bytes) -> Header:
-    """Raises LedgerError."""
-    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], _genesis(genesis_bytes))
-
-
-@lru_cache(maxsize=1024)
-def _signed_transaction(raw: bytes, chain_id: ChainId) -> Transaction:
-    """Raises LedgerError."""
-    transaction = parse_transaction(raw)
-    transaction.verify_signature(chain_id)
-    return transaction
-
-
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # receipts of one submission share it
 def _signed_statement(body: bytes, key: bytes) -> None:
     """Raises SubmissionInvalid."""
     submission.Statement.parse(body).verify(key)
-
-
-def _verified_anchor(receipt: Receipt, genesis: Genesis, genesis_bytes: bytes) -> tuple[Header, AnchorBody]:
-    """Steps 4 to 6: a quorum of the genesis delegates accepted a log that holds this ANCHOR of the gateway."""
-    try:
-        header = _final(receipt.header, tuple((delegate, signature) for delegate, signature in receipt.votes), genesis_bytes)
-    except LedgerError as error:
-        raise ReceiptInvalid(f"header and votes: {error}") from error
-    body = _logged_transaction(receipt.anchor, header, genesis, "anchor").body
-    if not isinstance(body, AnchorBody):
-        raise ReceiptInvalid("anchor.transaction is of another kind")
-    return header, body
-
-
-def _logged_transaction(logged: LoggedTransaction, header: Header, genesis: Genesis, what: str) -> Transaction:
-    """A transaction that a gateway of genesis signed for this chain, and that the header's log holds."""
-    gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
-    try:
-        verify_recorded(logged.transaction, logged.index, logged.path, header)
-        transaction = _signed_transaction(logged.transaction, genesis.chain_id)
-    except LedgerError as error:
-        raise ReceiptInvalid(f"{what}: {error}") from error
-    if transaction.signer not in gateways:
-        raise ReceiptInvalid(f"{what}.transaction is not signed by a gateway of genesis")
-    return transaction
 
 
 def _root_by_sides(leaf: bytes, path: SidedPath) -> bytes:
@@ -178,7 +123,7 @@ def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, gene
         if not named:
             raise ReceiptInvalid("issuer: genesis names no such party")
         return named[0]
-    body = _logged_transaction(issuer, header, genesis, "issuer").body
+    body = verify_logged(issuer, header, genesis, "issuer").body
     if not isinstance(body, PartyBody) or body.action is PartyAction.SUSPEND:
         raise ReceiptInvalid("issuer.transaction registers no party")
     if body.client_id != client_id:

@@ -1,7 +1,9 @@
 """Following a search to its end (http://hl7.org/fhir/R4/http.html#paging). Resources are handed on as the bytes that were served."""
 
 import json
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,6 +12,7 @@ from gateway.client.connection import Answer, Connection, Unreachable
 from gateway.consent.purpose import HEADER
 
 FHIR_JSON = "application/fhir+json"
+_NUMBER = re.compile(r"[0-9]+", re.ASCII)
 
 
 class FetchRefused(Exception):
@@ -35,7 +38,14 @@ class _Typed(msgspec.Struct):
     resourceType: str  # noqa: N815 - FHIR's name
 
 
-def fetch_pages(connection: Connection, query: str, *, purpose: str | None) -> Iterator[list[bytes]]:
+class FetchedPage(NamedTuple):
+    """`accesses`: the numbers under which the gateway logged that it gave them, where it did so by a consent."""
+
+    resources: list[bytes]
+    accesses: list[int]
+
+
+def fetch_pages(connection: Connection, query: str, *, purpose: str | None) -> Iterator[FetchedPage]:
     """The resources of each page of `query`, such as `Observation?patient=ID`; one page with one resource for `Type/id`.
 
     Raises FetchRefused for any answer that says no, also on a later page, and what the connection raises.
@@ -47,8 +57,9 @@ def fetch_pages(connection: Connection, query: str, *, purpose: str | None) -> I
         if path in seen:
             raise Unreachable("the gateway's next links go round in a circle")
         seen.add(path)
-        resources, path = _read(connection.ask("GET", path, headers=headers))
-        yield resources
+        answer = connection.ask("GET", path, headers=headers)
+        resources, path = _read(answer)
+        yield FetchedPage(resources, [int(number) for number in _NUMBER.findall(answer.headers.get("X-Access-Sequence", ""))])
 
 
 def _read(answer: Answer) -> tuple[list[bytes], str | None]:

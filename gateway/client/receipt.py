@@ -1,4 +1,4 @@
-"""Fetching the receipt of a record: the read names it (`Link: <...>; rel="receipt"`), and until the anchor is final there is none yet."""
+"""The receipt of a record, which the read names (`Link: <...>; rel="receipt"`), or of an access; until it is final there is none."""
 
 import json
 import re
@@ -14,11 +14,11 @@ _PENDING = 202
 
 
 class NoReceiptThere(Exception):
-    """The gateway has no receipt to give for this record; the message is its reason."""
+    """The gateway has no receipt to give for this; the message is its reason."""
 
 
 class NotYetFinal(Exception):
-    """The record is stored; the ledger has not accepted its anchor yet."""
+    """It is stored; the ledger has not accepted its anchor or batch yet."""
 
 
 def receipt_link(headers_link: str | None) -> str | None:
@@ -36,7 +36,19 @@ def fetch_receipt(
     """
     if not RECORD.fullmatch(record):
         raise ValueError(f"{record!r} is no record: its name looks like Observation/0123")
-    path = _receipt_path(connection, record)
+    return _awaited(connection, _receipt_path(connection, record), f"the anchor of {record}", wait_seconds, clock, sleep)
+
+
+def fetch_access_receipt(
+    connection: Connection, sequence: int, *, wait_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> bytes:
+    """The receipt's file of the access of that number (`X-Access-Sequence`). Raises as `fetch_receipt`."""
+    return _awaited(connection, f"/ledger/accesses/{sequence}", f"the batch of access {sequence}", wait_seconds, clock, sleep)
+
+
+def _awaited(
+    connection: Connection, path: str, awaited: str, wait_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> bytes:
     deadline = clock() + wait_seconds
     while True:
         answer = connection.ask("GET", path)
@@ -45,7 +57,7 @@ def fetch_receipt(
         if answer.status != _PENDING:
             raise NoReceiptThere(_reason(answer))
         if clock() + POLL_SECONDS > deadline:
-            raise NotYetFinal(f"the anchor of {record} is not final yet")
+            raise NotYetFinal(f"{awaited} is not final yet")
         sleep(POLL_SECONDS)
 
 

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, tell
+
+if TYPE_CHECKING:
+    from gateway.client.fetch import FetchedPage
 
 
 @click.command(
@@ -27,7 +30,8 @@ from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, tel
 def fetch(*, credentials_path: Path, url: str | None, purpose: str | None, out: Path | None, as_json: bool, query: str) -> None:
     """Follow QUERY (a search such as 'Observation?patient=ID', 'Patient/ID/$everything', or Type/ID) to its end.
 
-    One resource a line, as the bytes that were served, to --out or to stdout; with --json, stdout has the counts alone.
+    One resource a line, as the bytes that were served, to --out or to stdout. With --json, stdout has the counts alone, and the
+    numbers under which reading by a consent was logged: `receipt access` gets their receipts.
     Exit code 1 if the gateway refuses it, 2 if it cannot be reached.
     """
     from gateway.client.connection import Connection, SignInRefused, Unreachable
@@ -39,7 +43,7 @@ def fetch(*, credentials_path: Path, url: str | None, purpose: str | None, out: 
         connection = Connection(read(credentials_path).at(url))
         pages = fetch_pages(connection, query, purpose=purpose)
         with _written_to(out, as_json=as_json) as write:
-            resources, count = _copied(_with_progress(pages), write)
+            resources, count, accesses = _copied(_with_progress(pages), write)
     except FetchRefused as refused:
         click.echo(f"fhir-anchor: {refused}", err=True)
         leave(FINDINGS)
@@ -47,19 +51,22 @@ def fetch(*, credentials_path: Path, url: str | None, purpose: str | None, out: 
         raise CouldNot(str(error)) from error
     except OSError as error:
         raise CouldNot(f"{out or 'stdout'}: {error.strerror or 'cannot be written'}") from error
-    told = {"resources": resources, "pages": count, "seconds": round(time.monotonic() - started, 3)}
+    seconds = round(time.monotonic() - started, 3)
+    told = {"resources": resources, "pages": count, "seconds": seconds, "accesses": accesses}
+    logged = f"; logged as access {', '.join(map(str, accesses))}" if accesses else ""
     if as_json or out is not None:
-        tell(told, as_json=as_json, text=lambda: f"{resources} resources in {count} pages, {told['seconds']} s")
+        tell(told, as_json=as_json, text=lambda: f"{resources} resources in {count} pages, {seconds} s{logged}")
 
 
-def _copied(pages: Iterable[list[bytes]], write: Callable[[bytes], object]) -> tuple[int, int]:
-    """How many resources, how many pages."""
-    resources = count = 0
+def _copied(pages: "Iterable[FetchedPage]", write: Callable[[bytes], object]) -> tuple[int, int, list[int]]:
+    """How many resources, how many pages, under which numbers they were logged."""
+    resources, count, accesses = 0, 0, list[int]()
     for page in pages:
-        for resource in page:
+        for resource in page.resources:
             write(resource + b"\n")
-        resources, count = resources + len(page), count + 1
-    return resources, count
+        resources, count = resources + len(page.resources), count + 1
+        accesses += page.accesses
+    return resources, count, accesses
 
 
 @contextmanager
@@ -84,11 +91,11 @@ def _to_disk(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _with_progress(pages: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+def _with_progress(pages: "Iterable[FetchedPage]") -> "Iterator[FetchedPage]":
     """Each page, with a count on stderr where that is a terminal."""
     columns = (TextColumn("{task.completed} resources"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=None)
         for page in pages:
             yield page
-            progress.advance(task, len(page))
+            progress.advance(task, len(page.resources))

@@ -1,5 +1,6 @@
-"""`fhir-anchor receipt`: get the receipt of a record, and verify receipts offline."""
+"""`fhir-anchor receipt`: get the receipt of a record or of an access, and verify receipts offline."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,33 +20,66 @@ def receipt() -> None:
     """Get receipts, and verify them offline."""
 
 
+_as = click.option("--as", "credentials_path", required=True, metavar="CRED.json", type=click.Path(path_type=Path), help="Who asks.")
+_url = click.option("--url", help="Address of the gateway, instead of the one in CRED.json.")
+_wait = click.option("--wait", is_flag=True, help="Wait until the ledger has accepted it.")
+_timeout = click.option(
+    "--timeout", default=120, show_default=True, type=click.IntRange(1), metavar="SECONDS", help="How long to wait at most."
+)
+_out = click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where the receipt goes.")
+
+
 @receipt.command(epilog="Example: fhir-anchor receipt get --as hospital.json Observation/0123 --wait --out receipt.json")
-@click.option("--as", "credentials_path", required=True, metavar="CRED.json", type=click.Path(path_type=Path), help="Who asks.")
-@click.option("--url", help="Address of the gateway, instead of the one in CRED.json.")
+@_as
+@_url
 @click.argument("record", metavar="TYPE/ID")
-@click.option("--wait", is_flag=True, help="Wait until the ledger has accepted the record's anchor.")
-@click.option("--timeout", default=120, show_default=True, type=click.IntRange(1), metavar="SECONDS", help="How long to wait at most.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where the receipt goes.")
+@_wait
+@_timeout
+@_out
 def get(*, credentials_path: Path, url: str | None, record: str, wait: bool, timeout: int, out: Path) -> None:
     """Get the receipt of a record. Exit code 1 if there is none to give, 2 if it is not final yet or the gateway cannot be reached."""
+    from gateway.client.receipt import fetch_receipt
+
+    _get(fetch_receipt, record, credentials_path, url, timeout if wait else 0, out)
+    click.echo(f"The receipt of {record} is in {out}", err=True)
+
+
+@receipt.command(epilog="Example: fhir-anchor receipt access --as insurer.json 42 --wait --out access-42.json")
+@_as
+@_url
+@click.argument("sequence", type=click.IntRange(1, (1 << 63) - 1), metavar="NUMBER")
+@_wait
+@_timeout
+@_out
+def access(*, credentials_path: Path, url: str | None, sequence: int, wait: bool, timeout: int, out: Path) -> None:
+    """Get the receipt of an access: for who read by a consent, and for the patient who gave it.
+
+    NUMBER is in the header X-Access-Sequence, in what `fetch --json` tells, and in `consent accesses`.
+    Exit code 1 if there is none to give, 2 if it is not final yet or the gateway cannot be reached.
+    """
+    from gateway.client.receipt import fetch_access_receipt
+
+    _get(fetch_access_receipt, sequence, credentials_path, url, timeout if wait else 0, out)
+    click.echo(f"The receipt of access {sequence} is in {out}", err=True)
+
+
+def _get(fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: str | None, wait_seconds: int, out: Path) -> None:
     from gateway.client.connection import Connection, SignInRefused, Unreachable
     from gateway.client.credentials import BadCredentials, read
-    from gateway.client.receipt import NoReceiptThere, NotYetFinal, fetch_receipt
+    from gateway.client.receipt import NoReceiptThere, NotYetFinal
 
     try:
         connection = Connection(read(credentials_path).at(url))
-        body = fetch_receipt(connection, record, wait_seconds=timeout if wait else 0, clock=time.monotonic, sleep=time.sleep)
-        out.write_bytes(body)
+        out.write_bytes(fetch(connection, named, wait_seconds=wait_seconds, clock=time.monotonic, sleep=time.sleep))
     except NoReceiptThere as error:
         click.echo(f"fhir-anchor: {_printable(str(error))}", err=True)
         leave(FINDINGS)
     except NotYetFinal as error:
-        raise CouldNot(f"{error}" if wait else f"{error}; --wait waits for it") from error
+        raise CouldNot(f"{error}" if wait_seconds else f"{error}; --wait waits for it") from error
     except OSError as error:
         raise CouldNot(f"{out}: {error.strerror or 'cannot be written'}") from error
     except (ValueError, BadCredentials, Unreachable, SignInRefused) as error:
         raise CouldNot(str(error)) from error
-    click.echo(f"The receipt of {record} is in {out}", err=True)
 
 
 @receipt.command(epilog="Example: fhir-anchor receipt verify receipt.json --record record.json --genesis genesis.json")
@@ -62,7 +96,10 @@ def get(*, credentials_path: Path, url: str | None, record: str, wait: bool, tim
 @click.option("--independent", is_flag=True, help="Verify with the second implementation, which shares no code with the gateway.")
 @json_option
 def verify(*, receipts: tuple[Path, ...], records: tuple[Path, ...], genesis: Path, independent: bool, as_json: bool) -> None:
-    """Verify receipts without asking anyone. Exit code 0 all valid, 1 any invalid, 2 something could not be checked."""
+    """Verify receipts, of records and of accesses, without asking anyone.
+
+    Exit code 0 all valid, 1 any invalid, 2 something could not be checked.
+    """
     if records and len(records) != len(receipts):
         raise CouldNot(
             f"{len(receipts)} receipts and {len(records)} records: give one --record for each receipt, in the same order, or none"
@@ -88,15 +125,35 @@ class _NotChecked(Exception):
 
 
 def _verifier(*, independent: bool) -> Verify:
-    """One of the two, with the errors of both made one."""
-    if independent:
-        from gateway import independent as second
-
-        return _with_errors(second.verify_receipt, second.Invalid, second.Unreadable)
+    """One of the two, with the errors of both made one. The second knows receipts of records alone."""
+    from gateway import access_verification, recorded
     from gateway import verification as first
     from gateway.errors import CouldNotCheck
 
-    return _with_errors(first.verify_receipt, first.ReceiptInvalid, CouldNotCheck)
+    def verify_access(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
+        if independent:
+            raise CouldNotCheck("the receipt of an access is not known to the second implementation")
+        if record is not None:
+            raise CouldNotCheck("the receipt of an access names records, it commits to the bytes of none: leave --record out")
+        return access_verification.verify_access_receipt(receipt_bytes, genesis_bytes)
+
+    of_access = _with_errors(verify_access, recorded.ReceiptInvalid, CouldNotCheck)
+    of_record = _with_errors(first.verify_receipt, recorded.ReceiptInvalid, CouldNotCheck)
+    if independent:
+        from gateway import independent as second
+
+        of_record = _with_errors(second.verify_receipt, second.Invalid, second.Unreadable)
+    return lambda receipt_bytes, *rest: (of_access if _is_of_access(receipt_bytes) else of_record)(receipt_bytes, *rest)
+
+
+def _is_of_access(receipt_bytes: bytes) -> bool:
+    from gateway.access_receipt_format import FORMAT
+
+    try:
+        found = json.loads(receipt_bytes)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 def _with_errors(verify_receipt: Verify, invalid: type[Exception], not_checked: type[Exception]) -> Verify:
@@ -135,15 +192,28 @@ def _words(outcome: Outcome) -> str:
 
 def _told(outcome: Outcome, at: str) -> list[tuple[str, str]]:
     """What a valid receipt says, line by line, and how far the check went."""
-    checked = ["chain", f"header and {outcome['votes']} votes", "anchor in the log", "record's commitment in the anchor"]
+    accepted = ("accepted", f"{at}, block {outcome['height']}, by {outcome['votes']} of {outcome['delegates']} delegates")
+    checked = ["chain", f"header and {outcome['votes']} votes"]
+    if "reference" not in outcome:
+        return [*_of_access(outcome), accepted, ("checked", "; ".join([*checked, "batch in the log", "entry in the batch"]))]
+    checked += ["anchor in the log", "record's commitment in the anchor"]
     checked += ["submission's signature and its signer"] if outcome["who"] else []
     checked += ["record's bytes, type, id and version"] if outcome["record_checked"] else []
     return [
         ("record", outcome["reference"]),
         *([("by", outcome["who"])] if outcome["who"] else []),
-        ("accepted", f"{at}, block {outcome['height']}, by {outcome['votes']} of {outcome['delegates']} delegates"),
+        accepted,
         ("checked", "; ".join(checked)),
         *[("not checked", what) for what in outcome["not_checked"]],
+    ]
+
+
+def _of_access(outcome: Outcome) -> list[tuple[str, str]]:
+    read_at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(outcome["accessed_ms"] // 1000))
+    return [
+        ("access", f"{outcome['sequence']}, {read_at} by the gateway's clock"),
+        ("reader", f"{outcome['client_id']} for {outcome['purpose']}, by grant {outcome['grant']}"),
+        *[("got", record) for record in outcome["records"]],
     ]
 
 

@@ -5,7 +5,9 @@ unit, so that the outbox has the order of the numbers.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -16,6 +18,24 @@ from gateway.index import outbox
 from gateway.index import schema as t
 
 _IS_OPEN = t.access.c.batch.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRow:
+    """One access, with what its grant and its reader are known by. `accessed_ms` in milliseconds since the epoch."""
+
+    sequence: int
+    party: int  # row of who read
+    client_id: str
+    name: str
+    purpose: str
+    consent: int  # row of the grant
+    grant_id: bytes
+    archive: int  # of the grant
+    accessed_ms: int
+    leaf: bytes
+    records: list[tuple[int, int]]  # (row, version), ascending
+    batch: int | None  # last number of its batch, None while that is open
 
 
 def write(
@@ -32,6 +52,21 @@ def write(
     """Log one access. `party` and `consent` are rows, `records` (row, version) of what leaves; `sequence` was taken in the same unit."""
     values = {"sequence": sequence, "party": party, "purpose": purpose, "consent": consent, "accessed_ms": accessed_ms, "leaf": leaf}
     connection.execute(insert(t.access).values(**values, records=pack(records)))
+
+
+def find(connection: Connection, sequence: int) -> AccessRow | None:
+    """The access of that number."""
+    found = connection.execute(_ROWS.where(t.access.c.sequence == sequence)).one_or_none()
+    return None if found is None else _row(found)
+
+
+def leaves_of_batch(connection: Connection, last: int) -> list[tuple[int, bytes]]:
+    """(number, leaf) of all accesses in the batch that ends with number `last`, ascending."""
+    # A batch is a run, so the key finds it; nothing lies between it and the one before but grants and revokes.
+    before = select(t.access.c.sequence).where(t.access.c.sequence < last, t.access.c.batch < last).order_by(t.access.c.sequence.desc())
+    first = (connection.scalar(before.limit(1)) or 0) + 1
+    inside = t.access.c.sequence.between(first, last)
+    return [(row.sequence, row.leaf) for row in connection.execute(_LEAVES.where(inside))]
 
 
 def is_batch_open(connection: Connection) -> bool:
@@ -63,3 +98,13 @@ def unpack(packed: bytes) -> list[tuple[int, int]]:
     """The (row, version) pairs of `pack`, ascending. EncodingError for what is none."""
     numbers = decode(packed)
     return list(zip(accumulate(numbers[::2]), numbers[1::2], strict=True))
+
+
+_LEAVES = select(t.access.c.sequence, t.access.c.leaf).order_by(t.access.c.sequence)
+_ROWS = select(t.access, t.consent_grant.c.grant_id, t.consent_grant.c.archive, t.party.c.client_id, t.party.c.name).select_from(
+    t.access.join(t.consent_grant, t.consent_grant.c.row == t.access.c.consent).join(t.party, t.party.c.row == t.access.c.party)
+)
+
+
+def _row(found: Any) -> AccessRow:
+    return AccessRow(**(found._asdict() | {"records": unpack(found.records)}))

@@ -47,8 +47,9 @@ def test_all_pages_to_a_file(gateway, tmp_path):
     query = f"Observation?patient={gateway.patient}&_count=2"
     told = gateway.json("fetch", "--as", gateway.hospital, query, "--out", out)
     expected = of_type(gateway, "Observation")
-    assert (told["resources"], set(told)) == (len(expected), {"resources", "pages", "seconds"})
+    assert (told["resources"], set(told)) == (len(expected), {"resources", "pages", "seconds", "accesses"})
     assert told["pages"] >= len(expected) / 2
+    assert told["accesses"] == [], "what one issued is not logged"
     assert references(out.read_text()) == expected
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [out]
@@ -75,12 +76,31 @@ def test_refused_until_granted_and_after_the_revoke(gateway, tmp_path):
     assert list(tmp_path.iterdir()) == []
     terms = ["--to", gateway.to, "--types", "Observation", "--purpose", "HPAYMT", "--until", "2030-01-01"]
     consent = gateway.json("consent", "grant", "--as", gateway.anna, *terms)["id"]
-    assert json.loads(fetch(gateway, *asked, "--json").stdout)["resources"] == len(of_type(gateway, "Observation"))
+    told = json.loads(fetch(gateway, *asked, "--json").stdout)
+    assert told["resources"] == len(of_type(gateway, "Observation"))
+    check_access_receipts(gateway, told["accesses"], tmp_path)
     out.write_text("kept")
     gateway.cli("consent", "revoke", "--as", gateway.anna, consent)
     fetch(gateway, *asked, code=1)
     assert out.read_text() == "kept"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def check_access_receipts(gateway, numbers, folder):
+    """Who read and the patient get the same receipt of each access and verify it offline; nobody else gets any."""
+    assert numbers
+    for number in numbers:
+        copies = [folder / f"{who}-{number}.json" for who in ("insurer", "anna")]
+        for who, out in zip((gateway.insurer, gateway.anna), copies, strict=True):
+            gateway.cli("receipt", "access", "--as", who, number, "--wait", "--out", out)
+        assert copies[0].read_bytes() == copies[1].read_bytes()
+        told = gateway.json("receipt", "verify", copies[0], "--genesis", gateway.home / "genesis.json")
+        assert (told["valid"], told["receipts"][0]["sequence"], told["receipts"][0]["client_id"]) == (1, number, gateway.to)
+        copies[0].write_bytes(copies[0].read_bytes().replace(b'"index":', b'"index":1', 1))
+        gateway.cli("receipt", "verify", copies[0], "--genesis", gateway.home / "genesis.json", expect=1)
+        gateway.cli("receipt", "access", "--as", gateway.hospital, number, "--out", copies[0], expect=1)
+        for copy in copies:
+            copy.unlink()
 
 
 def test_what_is_wrong_is_said(gateway, tmp_path):

@@ -30,7 +30,7 @@ def page(*resources, following=None):
 
 
 def fetched(connection, query="Observation?patient=1", purpose="HPAYMT"):
-    return list(fetch_pages(connection, query, purpose=purpose))
+    return [page.resources for page in fetch_pages(connection, query, purpose=purpose)]
 
 
 def test_bytes_are_handed_on_as_they_were(server, connection):

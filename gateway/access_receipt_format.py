@@ -1,0 +1,36 @@
+"""The access receipt's file: what docs/design/access.md says of it, as types that refuse everything else.
+
+It is for the reader and for the patient, who both know what the entry says: so it holds the entry and its salt.
+"""
+
+from typing import Final, Literal
+
+from gateway.receipt_format import Handovers, Hash, LoggedTransaction, Number, Part, Raw, read_strictly
+
+FORMAT: Final = "fhir-anchor access receipt 1"
+
+
+class LoggedAccess(Part, frozen=True):
+    """Leaf of one access in its batch, whose number of leaves and root the ACCESS_BATCH says."""
+
+    entry: Raw
+    salt: Raw
+    index: Number
+    path: tuple[Hash, ...]
+
+
+class AccessReceipt(Part, frozen=True):
+    """That an entry of the access log is in a batch which a quorum accepted."""
+
+    format: Literal["fhir-anchor access receipt 1"]
+    chain_id: Hash
+    access: LoggedAccess
+    batch: LoggedTransaction
+    header: Raw
+    votes: tuple[tuple[Number, Raw], ...]
+    handovers: Handovers
+
+
+def from_json(body: bytes) -> AccessReceipt:
+    """Raises NoReceipt."""
+    return read_strictly(body, AccessReceipt)

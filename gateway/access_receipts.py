@@ -1,0 +1,65 @@
+"""Assembling the receipt of one access from the access log and the ledger. docs/design/access.md.
+
+It is given to the reader, who knows what it got, and to the patient whose grant it rests on. To anyone else an access of another's and one
+that never was are the same.
+"""
+
+from sqlalchemy import Connection
+
+from chain import merkle
+from chain.ledger import Ledger
+from chain.proof import LogProof
+from chain.transactions import parse_transaction
+from gateway.access_log import opened_entry
+from gateway.access_receipt_format import FORMAT, AccessReceipt, LoggedAccess
+from gateway.disclosure import REFUSAL
+from gateway.errors import Forbidden
+from gateway.index import accesses
+from gateway.index.accesses import AccessRow
+from gateway.index.parties import Party
+from gateway.receipt_format import Hash, LoggedTransaction, Raw
+from gateway.receipts import NotYetFinal
+from gateway.services import Services
+from gateway.vault.errors import LeafMismatch
+
+
+def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, sequence: int) -> AccessReceipt | NotYetFinal:
+    """The receipt of the access of that number. Forbidden, in the words of every refusal, unless it is `asking`'s or of its archive.
+
+    LeafMismatch where the database is not what the ledger bears out.
+    """
+    with services.index.reading() as connection:
+        row = accesses.find(connection, sequence)
+        if row is None or not _concerns(asking, row):
+            raise Forbidden(REFUSAL)
+        if row.batch is None:
+            return NotYetFinal("the access is in no batch yet")
+        place = ledger.access_batch_of(services.gateway, sequence)
+        if place is None:
+            return NotYetFinal("the batch of the access is not final yet")
+        batch = ledger.prove(place)
+        access = _logged(services, connection, row, row.batch, batch)
+    return AccessReceipt(
+        format=FORMAT,
+        chain_id=Hash(ledger.genesis.chain_id),
+        access=access,
+        batch=LoggedTransaction(Raw(batch.transaction), batch.index, tuple(map(Hash, batch.path))),
+        header=Raw(batch.header),
+        votes=tuple((vote.delegate, Raw(vote.signature)) for vote in batch.votes),
+        handovers=(),
+    )
+
+
+def _concerns(asking: Party, row: AccessRow) -> bool:
+    return asking.row == row.party or (asking.archive is not None and asking.archive == row.archive)
+
+
+def _logged(services: Services, connection: Connection, row: AccessRow, last: int, batch: LogProof) -> LoggedAccess:
+    entry, salt = opened_entry(services, connection, row)
+    logged = accesses.leaves_of_batch(connection, last)
+    leaves = [leaf for _, leaf in logged]
+    body = parse_transaction(batch.transaction).body
+    if getattr(body, "root", None) != merkle.root(leaves):
+        raise LeafMismatch(f"access batch {last}", "its rows are not those that the ledger has")
+    index = [number for number, _ in logged].index(row.sequence)
+    return LoggedAccess(Raw(entry), Raw(salt), index, tuple(map(Hash, merkle.inclusion_path(leaves, index))))

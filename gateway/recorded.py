@@ -1,0 +1,80 @@
+"""What every receipt rests on: a quorum of the genesis delegates accepted a log that holds a gateway's transaction.
+
+Steps 1, 3 to 6 of docs/design/receipt.md.
+"""
+
+from functools import lru_cache
+from typing import Protocol
+
+from chain.block import Header, Vote
+from chain.errors import LedgerError
+from chain.genesis import Genesis, GenesisInvalid
+from chain.keys import ChainId
+from chain.proof import verify_finality, verify_recorded
+from chain.transactions import Role, Transaction, parse_transaction
+from gateway.errors import CouldNotCheck
+from gateway.receipt_format import Hash, LoggedTransaction, Number, Raw
+
+
+class ReceiptInvalid(Exception):
+    """The receipt, or the record beside it, is not what it claims to be; the message says which value."""
+
+
+class Evidence(Protocol):
+    """What receipts of every form have."""
+
+    @property
+    def chain_id(self) -> Hash: ...
+    @property
+    def header(self) -> Raw: ...
+    @property
+    def votes(self) -> tuple[tuple[Number, Raw], ...]: ...
+
+
+# Pure, and receipts of one batch share the inputs: those of a container have header, votes and ANCHOR in common.
+
+
+@lru_cache(maxsize=8)
+def genesis_of(genesis_bytes: bytes) -> Genesis:
+    """Raises CouldNotCheck."""
+    try:
+        return Genesis.parse(genesis_bytes)
+    except GenesisInvalid as error:
+        raise CouldNotCheck(f"the genesis file is none: {error}") from error
+
+
+def verify_final(receipt: Evidence, genesis_bytes: bytes) -> Header:
+    """The header that a quorum of this chain's delegates accepted. Raises ReceiptInvalid and CouldNotCheck."""
+    if receipt.chain_id != bytes(genesis_of(genesis_bytes).chain_id):
+        raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
+    try:
+        return _final(receipt.header, tuple((delegate, signature) for delegate, signature in receipt.votes), genesis_bytes)
+    except LedgerError as error:
+        raise ReceiptInvalid(f"header and votes: {error}") from error
+
+
+def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, what: str) -> Transaction:
+    """The transaction: a gateway of genesis signed it for this chain, and the header's log holds it. Raises ReceiptInvalid with `what`."""
+    gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
+    try:
+        verify_recorded(logged.transaction, logged.index, logged.path, header)
+        transaction = _signed_transaction(logged.transaction, genesis.chain_id)
+    except LedgerError as error:
+        raise ReceiptInvalid(f"{what}: {error}") from error
+    if transaction.signer not in gateways:
+        raise ReceiptInvalid(f"{what}.transaction is not signed by a gateway of genesis")
+    return transaction
+
+
+@lru_cache(maxsize=1024)
+def _final(header: bytes, votes: tuple[tuple[int, bytes], ...], genesis_bytes: bytes) -> Header:
+    """Raises LedgerError."""
+    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], genesis_of(genesis_bytes))
+
+
+@lru_cache(maxsize=1024)
+def _signed_transaction(raw: bytes, chain_id: ChainId) -> Transaction:
+    """Raises LedgerError."""
+    transaction = parse_transaction(raw)
+    transaction.verify_signature(chain_id)
+    return transaction
