@@ -6,12 +6,14 @@ Every value is checked when it is read; a bad one stops the start with a sentenc
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+from cronsim import CronSim, CronSimError
 
 DEFAULT_HOME = Path("fhir-anchor-home")
 DEFAULT_PORT = 8080
@@ -34,6 +36,7 @@ class Settings:
     base_url: str | None = None
     workers: int = 2
     timezone: str = "UTC"
+    audit_cron: str = "15 2 * * *"  # when the nightly audit begins, in `timezone`
     shared_systems: tuple[str, ...] = ()
 
     @property
@@ -87,6 +90,14 @@ def _timezone(name: str, text: str) -> str:
     return text
 
 
+def _cron(name: str, text: str) -> str:
+    try:
+        CronSim(text, datetime.now(UTC))
+    except CronSimError as error:
+        raise BadSetting(f"{name} is {text!r}; it must be a cron expression of five fields, such as '15 2 * * *'") from error
+    return text
+
+
 # setting -> (environment variable, check). The one place that says what exists.
 _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "database_url": ("FHIR_ANCHOR_DATABASE_URL", _url("sqlite")),
@@ -96,6 +107,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "base_url": ("FHIR_ANCHOR_BASE_URL", _base_url),
     "workers": ("FHIR_ANCHOR_WORKERS", _workers),
     "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
+    "audit_cron": ("FHIR_ANCHOR_AUDIT_CRON", _cron),
 }
 
 

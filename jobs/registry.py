@@ -1,70 +1,118 @@
-"""The jobs besides block production: what each does, and how often. The scheduler and the command line read the same lines."""
+"""The jobs besides block production: what each does, and when. The scheduler and the command line read the same lines."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+
+import msgspec
 
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
-from gateway.index import accesses, parties
+from gateway.index import accesses, audit_reports, job_runs, parties
 from gateway.index.database import Index, open_index
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectStore
+from jobs.audit import LEVELS, Audit, run_audit
+from jobs.audit_report import to_json
+from jobs.schedule import Cron, Every, Schedule
 from jobs.sweep_orphans import GRACE_SECONDS, sweep_orphans
-
-Result = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What a job may use, opened for one run."""
 
+    settings: Settings
     index: Index
     ledger: Ledger
     store: ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to: counts in words, and `gateway.index.job_runs` DONE, or FINDINGS where something is for the operator to see."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    outcome: str = job_runs.DONE
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """`every` in seconds. Running one twice, or late, does no harm."""
+    """Running one twice, or late, does no harm.
+
+    `claimed`: each of its times is served once whatever the number of hosts, after a downtime too, and stands in the history; otherwise it
+    is so short and frequent that neither is worth a row. `apart`: it has a process of its own, so that blocks are not late for its work.
+    """
 
     name: str
     does: str
-    every: int
+    schedule: Schedule
     run: Callable[[Opened], Result]
+    claimed: bool = True
+    apart: bool = False
 
 
 def _sweep(opened: Opened) -> Result:
-    return asdict(sweep_orphans(opened.ledger, opened.index, opened.store, now=int(time.time())))
+    return Result(asdict(sweep_orphans(opened.ledger, opened.index, opened.store, now=int(time.time()))))
 
 
 def _prune(opened: Opened) -> Result:
-    """One-time tokens of sign-ins that have expired, and the temporary files of puts that never ended."""
+    """One-time tokens of sign-ins that have expired, the oldest history, and the temporary files of puts that never ended."""
+    now = int(time.time())
     with opened.index.atomic() as connection:
-        pruned = parties.prune_jtis(connection, int(time.time()))
+        pruned = parties.prune_jtis(connection, now)
+        runs = job_runs.forget(connection, now)
     if isinstance(opened.store, FileObjectStore):
-        opened.store.remove_left_overs(older_than=GRACE_SECONDS, now=int(time.time()))
-    return {"tokens": pruned}
+        opened.store.remove_left_overs(older_than=GRACE_SECONDS, now=now)
+    return Result({"tokens": pruned, "runs": runs})
 
 
 def _close_access_batch(opened: Opened) -> Result:
     """Looked at without the write lock first: most of the time nobody has read anything."""
     with opened.index.reading() as connection:
         if not accesses.is_batch_open(connection):
-            return {"accesses": 0}
+            return Result({"accesses": 0})
     with opened.index.atomic() as connection:
-        return {"accesses": accesses.close_batch(connection, int(time.time()))}
+        return Result({"accesses": accesses.close_batch(connection, int(time.time()))})
 
 
-JOBS = (
-    Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", 3600, _sweep),
-    Job("prune", "Forget expired one-time tokens and unfinished temporary files.", 600, _prune),
-    Job("close-access-batch", "Put what was read by consent since the last batch in line for the ledger.", 10, _close_access_batch),
-)
+def _audit(opened: Opened) -> Result:
+    """Every level; the report is kept, and a job that finds nothing wrong but could not look everywhere is a finding, too."""
+    started_at = int(time.time())
+    levels = tuple(LEVELS)
+    report = run_audit(Audit(opened.settings, started_at, rotating=True), levels)
+    ended_at = int(time.time())
+    body = msgspec.json.encode({"started_at": started_at, "ended_at": ended_at, "levels": levels, **to_json(report)}, order="sorted")
+    with opened.index.atomic() as connection:
+        audit_reports.add(connection, started_at, ended_at, levels, report.exit_code, body)
+    counts = {"findings": len(report.findings), "could_not_check": len(report.could_not_check), "pending": len(report.pending)}
+    return Result(counts, job_runs.FINDINGS if report.exit_code else job_runs.DONE)
+
+
+def jobs_of(settings: Settings) -> tuple[Job, ...]:
+    """Every job of the gateway of `settings`, at the times that it sets."""
+    return (
+        Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", Every(3600), _sweep),
+        Job("prune", "Forget expired one-time tokens, old history and unfinished temporary files.", Every(600), _prune),
+        Job(
+            "close-access-batch",
+            "Put what was read by consent since the last batch in line for the ledger.",
+            Every(10),
+            _close_access_batch,
+            claimed=False,
+        ),
+        Job(
+            "audit",
+            "Re-verify chain, storage and content, and keep the report (`audit history`).",
+            Cron(settings.audit_cron, settings.timezone),
+            _audit,
+            apart=True,
+        ),
+    )
 
 
 @contextmanager
@@ -74,7 +122,7 @@ def opened_for(settings: Settings) -> Iterator[Opened]:
     ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
     index = open_index(settings.effective_database_url)
     try:
-        yield Opened(index, ledger, open_object_store(settings.effective_bucket_url))
+        yield Opened(settings, index, ledger, open_object_store(settings.effective_bucket_url))
     finally:
         index.close()
         ledger.close()

@@ -1,28 +1,39 @@
-"""The jobs process: APScheduler fires each job at its time. One process on one chain; its only scheduler, its only writer of ledger.db."""
+"""The jobs process: APScheduler fires each job at its time. One process on one chain; its only scheduler, its only writer of ledger.db.
+
+Jobs whose times are claimed are looked at once a minute: what is due and unclaimed is claimed and run. So what a downtime missed, what
+failed, and what another host began and did not end all come right by the ordinary way.
+"""
 
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 
 import structlog
+from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from chain.engine import EmbeddedEngine
-from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
-from gateway.errors import GatewayError
-from gateway.index.database import open_index
+from gateway.errors import Unavailable
+from gateway.index import job_runs
+from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
 from jobs.produce_blocks import BlockProduction
-from jobs.registry import JOBS, Job, opened_for
+from jobs.registry import Job, jobs_of
+from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now
 
 LATE_BY = 3600  # seconds; a slot that could not run for so long still runs once, which is all that is wanted of it
+LOOK_EVERY = 60  # seconds between two looks at what is due
+FIRST_LOOK = 5  # seconds after the start
 
 
 def run(settings: Settings) -> None:
@@ -34,53 +45,93 @@ def run(settings: Settings) -> None:
     engine = EmbeddedEngine.open(store, genesis, keys)
     try:
         production = BlockProduction(index, engine, Ledger(store, genesis), read_key(settings.keys_path / "gateway.json"))
-        _run_until_told(settings, production, genesis)
+        JobsProcess(settings, genesis, index, production).run_until_told()
     finally:
         engine.close()
         store.close()
         index.close()
 
 
-def _run_one(settings: Settings, job: Job) -> None:
-    log = structlog.get_logger().bind(job=job.name)
-    try:
-        with opened_for(settings) as opened:
-            log.info("job done", **job.run(opened))
-    except (GatewayError, LedgerError) as error:
-        log.error("job failed; it runs again at its next time", reason=str(error))  # noqa: TRY400 - the sentence says it all
+class JobsProcess:
+    """The scheduler with what it fires."""
 
+    def __init__(self, settings: Settings, genesis: Genesis, index: Index, production: BlockProduction) -> None:
+        self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
+        self._holder = holder_of(settings)
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._told = threading.Event()
+        self._log = structlog.get_logger()
 
-def _run_until_told(settings: Settings, production: BlockProduction, genesis: Genesis) -> None:
-    scheduler = BackgroundScheduler(timezone=UTC)
-    for job in JOBS:
-        scheduler.add_job(
-            _run_one,
+    def run_until_told(self) -> None:
+        """Returns after SIGTERM or SIGINT, when no job runs any more."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        genesis = self._genesis
+        self._say_what_was_interrupted()
+        first_slot = genesis.slot_time(genesis.slot_at(time.time()) + 1)
+        self._fire("produce-blocks", lambda: self._production.produce(time.time()), genesis.slot_seconds, first_slot)
+        for job in jobs_of(self._settings):
+            if not job.claimed:
+                self._fire(job.name, partial(self._run_quietly, job), job.schedule.following(0), time.time())
+        self._fire("look-what-is-due", self._start_due, LOOK_EVERY, time.time() + FIRST_LOOK)
+        self._scheduler.start()
+        self._log.info("jobs run", jobs=[job.id for job in self._scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
+        self._told.wait()
+        self._scheduler.shutdown(wait=True)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._told.set()
+
+    def _fire(self, name: str, run: Callable[[], object], every: int, first_at: float) -> None:
+        self._scheduler.add_job(
+            run,
             "interval",
-            args=(settings, job),
-            seconds=job.every,
-            id=job.name,
+            seconds=every,
+            start_date=datetime.fromtimestamp(first_at, UTC),
+            id=name,
             coalesce=True,
             max_instances=1,
             misfire_grace_time=LATE_BY,
         )
-    scheduler.add_job(
-        lambda: production.produce(time.time()),
-        "interval",
-        seconds=genesis.slot_seconds,
-        start_date=datetime.fromtimestamp(genesis.slot_time(genesis.slot_at(time.time()) + 1), UTC),
-        id="produce-blocks",
-        coalesce=True,
-        max_instances=1,
-        misfire_grace_time=LATE_BY,
-    )
-    told = threading.Event()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        told.set()
+    def _say_what_was_interrupted(self) -> None:
+        try:
+            with self._index.atomic() as connection:
+                count = job_runs.interrupt(connection, self._holder)
+        except Unavailable as error:
+            self._log.error("runs of before that did not end are not marked", reason=str(error))
+        else:
+            if count:
+                self._log.warning("jobs did not end before the last stop", runs=count)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    scheduler.start()
-    structlog.get_logger().info("jobs run", jobs=[job.id for job in scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
-    told.wait()
-    scheduler.shutdown(wait=True)
+    def _run_quietly(self, job: Job) -> None:
+        try:
+            counts = run_now(self._settings, job).counts
+        except JobFailed as error:
+            self._log.error("job failed; it runs again at its next time", job=job.name, reason=str(error))
+        else:
+            if any(counts.values()):
+                self._log.info("job done", job=job.name, **counts)
+
+    def _start_due(self) -> None:
+        """Each in a thread of its own, so that a long one holds up no other; one that still runs is not started again."""
+        try:
+            for job in jobs_of(self._settings):
+                if job.claimed and due_at(self._index, job, int(time.time()), self._genesis.started_at) is not None:
+                    with suppress(ConflictingIdError):  # it was added a moment ago
+                        self._scheduler.add_job(self._serve, args=[job], id=job.name, max_instances=1, misfire_grace_time=LATE_BY)
+        except Unavailable as error:
+            self._log.error("what is due cannot be seen for now", reason=str(error))
+
+    def _serve(self, job: Job) -> None:
+        now = int(time.time())
+        try:
+            scheduled_for = due_at(self._index, job, now, self._genesis.started_at)
+            if scheduled_for is None or not claim(self._index, job, scheduled_for, now, self._holder):
+                return
+            if job.apart:
+                perform_apart(self._settings, job, scheduled_for, self._told)
+            else:
+                perform(self._settings, job, scheduled_for)
+        except Unavailable as error:
+            self._log.error("a job could not be claimed or recorded", job=job.name, reason=str(error))

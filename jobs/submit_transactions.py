@@ -2,11 +2,16 @@
 
 Taken at least once: a crash after the ledger took a row and before the outbox forgot it makes the next run offer the same row again, and
 the ledger counts a row (its source) once. Signing happens here, so that nothing expires while it waits in the outbox.
+
+A row whose bytes make no transaction holds up no other: it is set aside for the operator (`jobs dead-letters`).
 """
 
 from hashlib import sha256
 
+import structlog
+
 from chain.encoding import decode
+from chain.errors import LedgerError
 from chain.keys import ChainId, SigningKey
 from chain.ports import Engine as LedgerEngine
 from chain.transactions import BODIES, sign_transaction
@@ -21,10 +26,21 @@ def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, cha
     """Offer every row of the outbox, in its order, to the ledger; `height` is the last final one. Returns how many were taken."""
     taken = 0
     while rows := _pending(index):
-        ledger.submit_all([(_signed(row, key, chain_id, height), _source(row)) for row in rows])
+        signed: list[tuple[bytes, int]] = []
+        damaged: list[tuple[int, str]] = []
+        for row in rows:
+            try:
+                signed.append((_signed(row, key, chain_id, height), _source(row)))
+            except (LedgerError, KeyError) as error:
+                damaged.append((row.id, str(error) if isinstance(error, LedgerError) else f"there is no transaction of kind {row.kind}"))
+        ledger.submit_all(signed)
         with index.atomic() as connection:
-            outbox.done(connection, [row.id for row in rows])
-        taken += len(rows)
+            for id_, reason in damaged:
+                outbox.set_aside(connection, id_, reason)
+            outbox.done(connection, [row.id for row in rows if row.id not in dict(damaged)])
+        taken += len(signed)
+        for id_, reason in damaged:
+            structlog.get_logger().error("a row of the outbox was set aside; see `jobs dead-letters`", row=id_, reason=reason)
     return taken
 
 

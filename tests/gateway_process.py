@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.client.connection import Connection
 from gateway.client.credentials import read
+from gateway.founding import found
 
 READY_SECONDS = 90
 STOP_SECONDS = 40
@@ -22,13 +23,17 @@ STOP_SECONDS = 40
 class GatewayProcess:
     """A home folder and the processes that serve it."""
 
-    def __init__(self, folder: Path, *init_args: str, slot_seconds: int = 1) -> None:
+    def __init__(self, folder: Path, *init_args: str, slot_seconds: int = 1, age: int = 0) -> None:
+        """`age`: how many seconds ago the gateway was made, by its genesis."""
         self.folder = folder
         self.home = folder / "gateway"
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
-        self.cli("init", "--slot-seconds", slot_seconds, *init_args)
+        if age:
+            found(self.home, delegates=4, slot_seconds=slot_seconds, chosen={}, now=int(time.time()) - age, random=os.urandom)
+        else:
+            self.cli("init", "--slot-seconds", slot_seconds, *init_args)
 
     def cli(self, *args: object, expect: int | tuple[int, ...] = 0, timeout: float = 300) -> str:
         """Stdout of one command; it must end as expected."""

@@ -1,26 +1,19 @@
-"""`fhir-anchor audit`: re-verify what the gateway keeps."""
+"""`fhir-anchor audit`: re-verify what the gateway keeps, and what the nightly audits found."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy.exc import DatabaseError
 
-from chain.errors import LedgerError
-from gateway.bootstrap import read_genesis
-from gateway.commands.context import json_option, leave, settings_of, tell
-from gateway.commands.ledger import opened_ledger
-from gateway.errors import GatewayError
-from gateway.settings import BadSetting, Settings
-from jobs.audit_report import FINDING_CODES, Report, merge, to_json
+from gateway.commands.context import CouldNot, check_out, instant, json_option, leave, opened_index, settings_of, tell
+from jobs.audit import LEVELS, ROTATION_DAYS, Audit, Progress, run_audit
+from jobs.audit_report import FINDING_CODES, Report, to_json
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-ROTATION_DAYS = 30
-PENDING_SLOTS = 60  # slots after which an unanchored container is a finding: longer than a restart takes
+    from gateway.index.audit_reports import StoredReport
 
 
 @click.group()
@@ -31,7 +24,7 @@ def audit() -> None:
 @audit.command(epilog="Example: fhir-anchor --home ./gw audit run --level storage --json")
 @click.option(
     "--level",
-    type=click.Choice(["ledger", "storage", "content", "all"]),
+    type=click.Choice([*LEVELS, "all"]),
     default="all",
     show_default=True,
     help="ledger: blocks, votes, state, derived rows. storage: every anchored container, the database's rows, orphans. "
@@ -46,78 +39,68 @@ def audit() -> None:
 @click.pass_context
 def run(context: click.Context, level: str, rotating: bool, as_json: bool) -> None:
     """Run an audit. Exit codes: 0 clean, 1 findings, 2 something could not be checked."""
-    report = audit_report(settings_of(context), tuple(_LEVELS) if level == "all" else (level,), rotating=rotating)
+    levels = tuple(LEVELS) if level == "all" else (level,)
+    with _bar() as progress:
+        report = run_audit(Audit(settings_of(context), int(time.time()), rotating, progress), levels)
     tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
     leave(report.exit_code)
 
 
-def audit_report(settings: Settings, levels: tuple[str, ...], *, rotating: bool = False) -> Report:
-    """The levels asked for, one after another."""
-    report = Report()
-    for level in levels:
-        try:
-            report = merge(report, _LEVELS[level](settings, rotating))
-        except (BadSetting, GatewayError, LedgerError, DatabaseError, OSError) as error:
-            report = merge(report, Report(could_not_check=(f"level {level}: {_sentence(error)}",)))
-    return report
+@audit.command(epilog="Example: fhir-anchor --home ./gw audit history --json")
+@click.option("--last", default=30, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
+@json_option
+@click.pass_context
+def history(context: click.Context, last: int, as_json: bool) -> None:
+    """The nightly audits, the newest first; `audit show` shows one."""
+    from gateway.index import audit_reports
+
+    with opened_index(context) as index, index.reading() as connection:
+        reports = audit_reports.newest(connection, last)
+    tell({"audits": [_to_json(report) for report in reports]}, as_json=as_json, text=lambda: "\n".join(map(_line, reports)) or "None yet.")
 
 
-def _sentence(error: Exception) -> str:
-    """SQLAlchemy's own text is its cause with a statement and an address around it."""
-    return str(error.orig if isinstance(error, DatabaseError) else error)
+@audit.command(epilog="Example: fhir-anchor --home ./gw audit show --html audits.html")
+@click.argument("number", type=int, required=False)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the last 30 audits and this one's findings.")
+@json_option
+@click.pass_context
+def show(context: click.Context, number: int | None, html: Path | None, as_json: bool) -> None:
+    """The report of the nightly audit NUMBER (the last one), as JSON or as a page. Exit codes: as that audit's."""
+    from gateway.index import audit_reports
+    from jobs.audit_page import page
+
+    with opened_index(context) as index, index.reading() as connection:
+        recent = audit_reports.newest(connection, 30)
+        chosen = audit_reports.by_row(connection, number) if number is not None else next(iter(recent), None)
+    if chosen is None:
+        raise CouldNot("there is no such audit; `audit history` lists them, and `jobs run audit` makes one")
+    if html:
+        check_out(html)
+        html.write_text(page(chosen, recent), encoding="utf-8")
+    click.echo(chosen.body if as_json else _line(chosen) + (f"\n{html}" if html else ""))
+    leave(chosen.exit_code)
 
 
-def _ledger(settings: Settings, _rotating: bool) -> Report:
-    from jobs.audit_ledger import verify_ledger
-
-    with opened_ledger(settings) as (store, genesis):
-        return verify_ledger(store, genesis, settings.keys_path)
-
-
-def _storage(settings: Settings, _rotating: bool) -> Report:
-    from chain.ledger import Ledger
-    from gateway.index.database import open_index
-    from gateway.storage.opening import open_object_store
-    from jobs.audit_storage import Bounds, verify_storage
-
-    bounds = Bounds(int(time.time()), PENDING_SLOTS * read_genesis(settings).slot_seconds)
-    index = open_index(settings.effective_database_url)
-    report = Report()
-    try:
-        with opened_ledger(settings) as (store, genesis):
-            for shard in verify_storage(Ledger(store, genesis), index, open_object_store(settings.effective_bucket_url), bounds):
-                report = merge(report, shard)
-    finally:
-        index.close()
-    return report
-
-
-def _content(settings: Settings, rotating: bool) -> Report:
-    from chain.ledger import Ledger
-    from jobs.audit_content import ALL, Turn, verify_content
-
-    originals = Turn(int(time.time()) // 86_400, ROTATION_DAYS) if rotating else ALL
-    report = Report()
-    with opened_ledger(settings) as (store, genesis), _progress() as progress:
-        reader = Ledger(store, genesis)
-        head = reader.head()
-        task = progress.add_task("content", total=head.height if head else 0)
-        for height, part in verify_content(settings, reader, originals=originals):
-            report = merge(report, part)
-            progress.update(task, completed=height)
-    return replace(report, findings=tuple(dict.fromkeys(report.findings)))  # two shards may meet the same archive
-
-
-def _progress() -> "Progress":
+@contextmanager
+def _bar() -> Iterator[Progress]:
     """A bar on stderr where that is a terminal, else nothing."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks = {level: bar.add_task(level, visible=False) for level in LEVELS}
+        yield lambda level, reached, total: bar.update(tasks[level], completed=reached, total=total, visible=True)
 
 
-_LEVELS: dict[str, Callable[[Settings, bool], Report]] = {"ledger": _ledger, "storage": _storage, "content": _content}
+def _to_json(report: "StoredReport") -> dict[str, object]:
+    told = {"number": report.row, "started_at": report.started_at, "ended_at": report.ended_at}
+    return {**told, "levels": report.levels, "exit_code": report.exit_code, "digest": report.digest.hex()}
+
+
+def _line(report: "StoredReport") -> str:
+    verdict = ("clean", "findings", "not everything could be checked")[report.exit_code]
+    return f"{report.row:>6}  {instant(report.started_at)}  {report.ended_at - report.started_at:>6} s  {verdict}"
 
 
 def report_text(report: Report) -> str:

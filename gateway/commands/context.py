@@ -5,7 +5,9 @@ Results go to stdout, everything else to stderr; `--json` makes the result one J
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +17,7 @@ import msgspec
 from gateway.settings import BadSetting, Settings, home_from, load_settings
 
 if TYPE_CHECKING:
+    from gateway.index.database import Index
     from gateway.services import Services
 
 DONE, FINDINGS, COULD_NOT = 0, 1, 2
@@ -52,6 +55,26 @@ def services_of(context: click.Context, **flags: object) -> "Services":
         return open_services(settings_of(context, **flags))
     except (BadSetting, GatewayError, GenesisInvalid, OSError) as error:
         raise CouldNot(str(error)) from error
+
+
+@contextmanager
+def opened_index(context: click.Context) -> Iterator["Index"]:
+    """gateway.db of the gateway that the command is about; that it cannot be reached becomes exit code 2."""
+    from gateway.errors import Unavailable
+    from gateway.index.database import open_index
+
+    index = open_index(settings_of(context).effective_database_url)
+    try:
+        yield index
+    except Unavailable as error:
+        raise CouldNot(str(error)) from error
+    finally:
+        index.close()
+
+
+def instant(at: int) -> str:
+    """Seconds since the epoch as people read them, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds").removesuffix("+00:00") + "Z"
 
 
 def check_out(out: Path) -> None:

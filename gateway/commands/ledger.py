@@ -89,9 +89,10 @@ def _shown(value: object) -> str:
 @click.pass_context
 def verify(context: click.Context, as_json: bool) -> None:
     """Verify every block from genesis, and every derived row. Exit code 1 if anything does not hold."""
-    from gateway.commands.audit import audit_report, report_text
+    from gateway.commands.audit import report_text
+    from jobs.audit import Audit, run_audit
     from jobs.audit_report import to_json
 
-    report = audit_report(settings_of(context), ("ledger",))
+    report = run_audit(Audit(settings_of(context), int(time.time())), ("ledger",))
     tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
     leave(report.exit_code)

@@ -1,12 +1,13 @@
 """What is to be recorded on the ledger: bodies of transactions, written with the rows they speak of, signed and submitted by the jobs.
 
-Rows leave only after the ledger's pool has them, so they are submitted at least once; the pool drops an id that it has seen.
+Rows leave only after the ledger's pool has them, so they are submitted at least once; the pool drops an id that it has seen. A row that no
+ledger could take (its bytes are damaged) is set aside with the reason, so that those behind it go on: the dead letters, for the operator.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from chain.encoding import encode
 from chain.transactions import Body
@@ -20,16 +21,24 @@ class OutboxRow:
     body: bytes  # CBOR of the transaction's body map
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    id: int
+    kind: int
+    created_at: int  # seconds since the epoch
+    attempts: int
+    reason: str
+
+
 def add(connection: Connection, body: Body, now: int) -> None:
     """Put `body` in line; `now` in seconds. It counts when `connection` commits."""
     connection.execute(insert(outbox).values(kind=int(body.kind), body=encode(body.to_map()), created_at=now, attempts=0))
 
 
 def pending(connection: Connection, after: int = 0, limit: int = 1000) -> list[OutboxRow]:
-    """The first `limit` rows whose id is above `after`, in order of id."""
-    rows = connection.execute(
-        select(outbox.c.id, outbox.c.kind, outbox.c.body).where(outbox.c.id > after).order_by(outbox.c.id).limit(limit)
-    )
+    """The first `limit` rows in line whose id is above `after`, in order of id."""
+    waiting = and_(outbox.c.id > after, outbox.c.refused.is_(None))
+    rows = connection.execute(select(outbox.c.id, outbox.c.kind, outbox.c.body).where(waiting).order_by(outbox.c.id).limit(limit))
     return [OutboxRow(*row) for row in rows]
 
 
@@ -39,11 +48,23 @@ def done(connection: Connection, ids: Sequence[int]) -> None:
         connection.execute(delete(outbox).where(outbox.c.id == bindparam("done")), [{"done": id_} for id_ in ids])
 
 
-def attempted(connection: Connection, ids: Sequence[int]) -> None:
-    """Count a try that failed, so that a row which never gets through shows."""
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(attempts=outbox.c.attempts + 1))
+def set_aside(connection: Connection, id_: int, reason: str) -> None:
+    """Make the row a dead letter."""
+    connection.execute(update(outbox).where(outbox.c.id == id_).values(refused=reason, attempts=outbox.c.attempts + 1))
+
+
+def dead_letters(connection: Connection) -> list[DeadLetter]:
+    """All that was set aside, in order of id."""
+    columns = (outbox.c.id, outbox.c.kind, outbox.c.created_at, outbox.c.attempts, outbox.c.refused)
+    return [DeadLetter(*row) for row in connection.execute(select(*columns).where(outbox.c.refused.is_not(None)).order_by(outbox.c.id))]
+
+
+def retry(connection: Connection, ids: Sequence[int] | None = None) -> int:
+    """Put dead letters, all or those of `ids`, in line again. Returns how many."""
+    chosen = outbox.c.refused.is_not(None) if ids is None else and_(outbox.c.refused.is_not(None), outbox.c.id.in_(ids))
+    return connection.execute(update(outbox).where(chosen).values(refused=None)).rowcount
 
 
 def size(connection: Connection) -> int:
-    """How many rows wait."""
-    return connection.scalar(select(func.count()).select_from(outbox)) or 0
+    """How many rows wait in line."""
+    return connection.scalar(select(func.count()).select_from(outbox).where(outbox.c.refused.is_(None))) or 0

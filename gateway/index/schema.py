@@ -244,7 +244,36 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("refused", Text),  # why the ledger cannot take it: set aside until the operator looks; null while in line
     sqlite_autoincrement=True,  # an id is never given twice, even after its row is gone: the pool remembers it
+)
+
+audit_report = Table(
+    "audit_report",
+    metadata,
+    Column("row", Key, primary_key=True, autoincrement=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("levels", Text, nullable=False),  # space between
+    Column("exit_code", SmallInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the body
+    Column("body", LargeBinary, nullable=False),  # JSON; it names containers, rows and heights, nothing of a patient
+    sqlite_autoincrement=True,
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("scheduled_for", BigInteger, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("outcome", Text, nullable=False),  # gateway.index.job_runs
+    Column("attempts", SmallInteger, nullable=False),
+    Column("holder", Text, nullable=False),  # host and home of the jobs process
+    Column("told", Text, nullable=False),
+    Index("job_run_started_at", "started_at"),
+    sqlite_with_rowid=False,
 )
 
 secret = Table(

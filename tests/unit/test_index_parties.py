@@ -103,8 +103,22 @@ def test_outbox_rows_come_in_order_and_their_ids_never_again(index):
     with index.atomic() as connection:
         rows = outbox.pending(connection, 2, 2)
         assert [row.id for row in rows] == [3, 4]
-        outbox.attempted(connection, [3])
         outbox.done(connection, [1, 2, 3, 4, 5])
         assert outbox.size(connection) == 0
         register(connection, "hospital-00000009", signing_key=None)
         assert [row.id for row in outbox.pending(connection, 0, 9)] == [6]
+
+
+def test_a_dead_letter_is_out_of_line_until_it_is_tried_again(index):
+    with index.atomic() as connection:
+        for number in range(3):
+            register(connection, f"hospital-{number:08}", signing_key=None)
+        outbox.set_aside(connection, 2, "its bytes are damaged")
+        assert [row.id for row in outbox.pending(connection)] == [1, 3]
+        assert outbox.size(connection) == 2
+        [letter] = outbox.dead_letters(connection)
+        assert (letter.id, letter.attempts, letter.reason) == (2, 1, "its bytes are damaged")
+        assert outbox.retry(connection, [1, 3]) == 0
+        assert outbox.retry(connection) == 1
+        assert [row.id for row in outbox.pending(connection)] == [1, 2, 3]
+        assert outbox.dead_letters(connection) == []

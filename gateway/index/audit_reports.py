@@ -1,0 +1,44 @@
+"""Reports of the nightly audits, as they were made: their digest goes to the ledger, so that none can be replaced afterwards."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection, Row, insert, select
+
+from gateway.index.schema import audit_report
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """One audit. Times in seconds since the epoch; `body` is the report as canonical JSON, `digest` its SHA-256."""
+
+    row: int
+    started_at: int
+    ended_at: int
+    levels: tuple[str, ...]
+    exit_code: int  # as `audit run` would have ended
+    digest: bytes
+    body: bytes
+
+
+def add(connection: Connection, started_at: int, ended_at: int, levels: tuple[str, ...], exit_code: int, body: bytes) -> bytes:
+    """Keep a report; returns its digest."""
+    digest = sha256(body).digest()
+    row = {"started_at": started_at, "ended_at": ended_at, "levels": " ".join(levels), "exit_code": exit_code}
+    connection.execute(insert(audit_report), [{**row, "digest": digest, "body": body}])
+    return digest
+
+
+def newest(connection: Connection, limit: int) -> list[StoredReport]:
+    """The last `limit` reports, the newest first."""
+    return [_from_row(row) for row in connection.execute(select(audit_report).order_by(audit_report.c.row.desc()).limit(limit))]
+
+
+def by_row(connection: Connection, row: int) -> StoredReport | None:
+    """One report."""
+    found = connection.execute(select(audit_report).where(audit_report.c.row == row)).one_or_none()
+    return None if found is None else _from_row(found)
+
+
+def _from_row(row: Row[tuple[object, ...]]) -> StoredReport:
+    return StoredReport(row.row, row.started_at, row.ended_at, tuple(row.levels.split()), row.exit_code, row.digest, row.body)

@@ -1,0 +1,73 @@
+"""Runs of scheduled jobs: which time was claimed by whom, and what came of it. The claim is the row: (job, time) is unique."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+
+from gateway.index.schema import job_run
+
+RUNNING, DONE, FINDINGS, FAILED, INTERRUPTED = "running", "done", "findings", "failed", "interrupted"
+MAX_ATTEMPTS = 3  # at one time of one job; what kills its process each time must not do so for ever
+KEPT = 90 * 86_400  # seconds of history
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run. Times in seconds since the epoch; `told` is the result in words and counts, or why it failed."""
+
+    job: str
+    scheduled_for: int
+    started_at: int
+    ended_at: int | None
+    outcome: str
+    attempts: int
+    told: str
+
+
+def claim(connection: Connection, job: str, scheduled_for: int, now: int, holder: str) -> bool:
+    """Whether the caller is to run `job` for this time. True once; again after a run that failed or was interrupted, up to MAX_ATTEMPTS."""
+    row = connection.execute(select(job_run.c.outcome, job_run.c.attempts).where(_at(job, scheduled_for))).one_or_none()
+    taken = {"started_at": now, "ended_at": None, "outcome": RUNNING, "holder": holder, "told": ""}
+    if row is None:
+        connection.execute(insert(job_run), [{"job": job, "scheduled_for": scheduled_for, "attempts": 1, **taken}])
+        return True
+    if row.outcome not in (FAILED, INTERRUPTED) or row.attempts >= MAX_ATTEMPTS:
+        return False
+    connection.execute(update(job_run).where(_at(job, scheduled_for)).values(attempts=row.attempts + 1, **taken))
+    return True
+
+
+def is_claimed(connection: Connection, job: str, scheduled_for: int) -> bool:
+    """Whether `claim` would say no; looked at without the write lock."""
+    row = connection.execute(select(job_run.c.outcome, job_run.c.attempts).where(_at(job, scheduled_for))).one_or_none()
+    return row is not None and (row.outcome not in (FAILED, INTERRUPTED) or row.attempts >= MAX_ATTEMPTS)
+
+
+def ended(connection: Connection, job: str, scheduled_for: int, now: int, outcome: str, told: str) -> None:
+    """What came of a claimed run."""
+    connection.execute(update(job_run).where(_at(job, scheduled_for)).values(ended_at=now, outcome=outcome, told=told))
+
+
+def interrupt(connection: Connection, holder: str) -> int:
+    """Say of every run that `holder` began and did not end that it was interrupted: called when it starts anew. Returns how many."""
+    left = and_(job_run.c.holder == holder, job_run.c.outcome == RUNNING)
+    return connection.execute(update(job_run).where(left).values(outcome=INTERRUPTED)).rowcount
+
+
+def history(connection: Connection, job: str | None = None, limit: int = 50) -> list[JobRun]:
+    """The last runs, the newest first."""
+    found = select(job_run).order_by(job_run.c.started_at.desc(), job_run.c.scheduled_for.desc()).limit(limit)
+    return [_from_row(row) for row in connection.execute(found if job is None else found.where(job_run.c.job == job))]
+
+
+def forget(connection: Connection, now: int) -> int:
+    """Drop what is older than KEPT. Returns how many."""
+    return connection.execute(delete(job_run).where(job_run.c.scheduled_for < now - KEPT)).rowcount
+
+
+def _at(job: str, scheduled_for: int) -> ColumnElement[bool]:
+    return and_(job_run.c.job == job, job_run.c.scheduled_for == scheduled_for)
+
+
+def _from_row(row: Row[tuple[object, ...]]) -> JobRun:
+    return JobRun(row.job, row.scheduled_for, row.started_at, row.ended_at, row.outcome, row.attempts, row.told)
