@@ -5,14 +5,16 @@ That commit is the moment that counts. A crash before it leaves nothing, one aft
 patient can revoke while the bucket is out of reach.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.keys import SigningKey
 from fhir_adapters.issue import InvalidInput, Issue
-from gateway.consent.resource import ProposedConsent, read_consent, write_consent
+from gateway.consent.resource import CLIENT_ID_SYSTEM, ProposedConsent, read_consent, write_consent
 from gateway.consent.terms import Terms
 from gateway.errors import Forbidden, NotFound
 from gateway.identity.literal import parse_literal
@@ -21,9 +23,12 @@ from gateway.index.archives import Archive
 from gateway.index.consents import ConsentRow
 from gateway.index.parties import Party, PartyRole
 from gateway.index.resource_types import PATIENT
+from gateway.search.parse import Search
+from gateway.search.scope import named_archives
 from gateway.services import Services
 from gateway.submission import instant
 
+Value = TypeVar("Value")
 ACTIVE, INACTIVE = 1, 2  # versions: a Consent is granted, and revoked once
 _ACTOR = "Consent.provision.actor[0].reference.identifier.value"
 
@@ -77,19 +82,43 @@ def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
         return _written(services, connection, found)
 
 
-def read(services: Services, patient: Party, id_: str, version: int | None = None) -> StoredConsent | None:
-    """The patient's own Consent, None where this id is no grant of its archive. NotFound for a version that it never had."""
-    archive = _archive(services, patient)
+def read(services: Services, reader: Party, id_: str, version: int | None = None) -> StoredConsent | None:
+    """A Consent that `reader` granted, or that names it as grantee; None where this id is none. NotFound for a version it never had."""
+    row = services.ids.decode(id_)
+    if row is None:
+        return None
     with services.index.reading() as connection:
-        found = _find(services, connection, archive, id_)
+        found = consents.find_visible(connection, row, reader.row, reader.archive)
         return None if found is None else _written(services, connection, found, version=version)
 
 
-def read_all(services: Services, patient: Party) -> list[StoredConsent]:
-    """Every Consent the patient ever granted here, the first first, revoked ones included."""
-    archive = _archive(services, patient)
+def find(services: Services, reader: Party, search: Search, after: int) -> tuple[list[StoredConsent], int | None]:
+    """Of the Consents that `reader` granted or that name it, the first `search.count` after number `after`, revoked ones included.
+
+    And after which number to go on, None at the end. Whom nothing names finds nothing, whether or not a patient exists.
+    """
+    rows = _common({row for id_ in group if (row := services.ids.decode(id_)) is not None} for group in search.ids)
+    grantees = _common({code for system, code in group if system in (None, CLIENT_ID_SYSTEM)} for group in search.actors)
     with services.index.reading() as connection:
-        return [_written(services, connection, found) for found in consents.grants_of(connection, archive.row or 0)]
+        found = consents.visible(
+            connection,
+            reader.row,
+            reader.archive,
+            after=after,
+            limit=search.count + 1,
+            archives=named_archives(services, connection, reader, search),
+            rows=rows,
+            grantees=grantees,
+        )
+        page = found[: search.count]
+        following = page[-1].grant.sequence if len(found) > len(page) else None
+        return [_written(services, connection, one) for one in page], following
+
+
+def _common(groups: Iterable[set[Value]]) -> set[Value] | None:
+    """What all groups have, None where there is no group."""
+    each = list(groups)
+    return set.intersection(*each) if each else None
 
 
 def _archive(services: Services, patient: Party) -> Archive:

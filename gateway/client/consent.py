@@ -1,13 +1,15 @@
-"""A patient's consents over HTTP: granting, revoking, listing (http://hl7.org/fhir/R4/consent.html)."""
+"""A patient's consents over HTTP: granting, revoking, listing, and what was read by them (http://hl7.org/fhir/R4/consent.html)."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from gateway.client.connection import Answer, Connection
 from gateway.client.credentials import PATIENT_SCOPE, Credentials
+from gateway.client.fetch import FetchRefused, fetch_pages
 from gateway.consent import purpose
 from gateway.consent.resource import ACTION_SYSTEM, CLIENT_ID_SYSTEM, POLICY_SYSTEM, ROLE_SYSTEM, SCOPE_SYSTEM, TYPE_SYSTEM
 
@@ -15,6 +17,7 @@ FHIR_JSON = "application/fhir+json"
 _LOCATION = re.compile(r".*/Consent/([A-Za-z0-9.-]{1,64})/_history/[0-9]+")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 _LOINC = "http://loinc.org"
+_DOMAIN_RESOURCE = "4"  # of http://terminology.hl7.org/CodeSystem/object-role: what was disclosed
 
 
 class ConsentRefused(Exception):
@@ -35,6 +38,19 @@ class GrantedConsent:
     types: list[str]
     purposes: list[str]
     until: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAccess:
+    """One access as the gateway told it: who was given which records what for, by which Consent. `at` as FHIR writes it."""
+
+    sequence: int
+    at: str
+    client_id: str
+    name: str
+    purpose: str
+    consent: str
+    records: list[str]
 
 
 def as_patient(credentials: Credentials) -> Credentials:
@@ -63,11 +79,22 @@ def revoke(connection: Connection, id_: str) -> None:
 
 
 def granted(connection: Connection) -> list[GrantedConsent]:
-    """All of one's own, the first first, revoked ones included. Raises as `grant`."""
-    answer = connection.ask("GET", "/fhir/Consent", headers={"Accept": FHIR_JSON})
-    if answer.status != 200:
-        raise _refused(answer)
-    return [_told(entry["resource"]) for entry in json.loads(answer.body).get("entry", [])]
+    """All that one granted and that was granted to one, the first first, revoked ones included. Raises as `grant`."""
+    return [_told(resource) for resource in _found(connection, "Consent?_count=500")]
+
+
+def accesses(connection: Connection, since: str | None) -> list[LoggedAccess]:
+    """Who was given what of one's own records, the last first; from day or instant `since` on. Raises as `grant`."""
+    narrowed = f"&date={quote('ge' + since, safe='')}" if since else ""
+    return [_access(event) for event in _found(connection, f"AuditEvent?_count=100{narrowed}")]
+
+
+def _found(connection: Connection, query: str) -> Iterator[dict[str, Any]]:
+    try:
+        for page in fetch_pages(connection, query, purpose=None):
+            yield from map(json.loads, page.resources)
+    except FetchRefused as refused:
+        raise ConsentRefused([("", str(refused))]) from refused
 
 
 def consent_of(*, to: str, types: Sequence[str], purposes: Sequence[str], until: str) -> dict[str, Any]:
@@ -107,6 +134,20 @@ def _told(consent: dict[str, Any]) -> GrantedConsent:
         types=[coding["code"] for coding in permit["class"]],
         purposes=[coding["code"] for coding in permit["purpose"]],
         until=permit["period"]["end"],
+    )
+
+
+def _access(event: dict[str, Any]) -> LoggedAccess:
+    reader = next(agent for agent in event["agent"] if agent["requestor"])
+    named = [(entity["what"]["reference"], entity["role"]["code"]) for entity in event["entity"]]
+    return LoggedAccess(
+        sequence=int(event["id"]),
+        at=event["recorded"],
+        client_id=reader["who"]["identifier"]["value"],
+        name=reader["who"].get("display", ""),
+        purpose=event["purposeOfEvent"][0]["coding"][0]["code"],
+        consent=reader["policy"][0].removeprefix("Consent/"),
+        records=[reference for reference, role in named if role == _DOMAIN_RESOURCE],
     )
 
 

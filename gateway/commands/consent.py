@@ -1,6 +1,7 @@
 """`fhir-anchor consent`: a patient says who may read what, and takes it back."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, tel
 
 if TYPE_CHECKING:
     from gateway.client.connection import Connection
-    from gateway.client.consent import GrantedConsent
+    from gateway.client.consent import GrantedConsent, LoggedAccess
 
 _as = click.option("--as", "credentials_path", required=True, metavar="CRED.json", type=click.Path(path_type=Path), help="The patient.")
 _url = click.option("--url", help="Address of the gateway, instead of the one in CRED.json.")
@@ -45,7 +46,7 @@ def grant(*, credentials_path: Path, url: str | None, to: str, types: str, purpo
     from gateway.client.consent import ConsentRefused
     from gateway.client.consent import grant as grant_it
 
-    _check_until(until)
+    _check_date("--until", until)
     given = {"--to": [to], "--types": _list("--types", types), "--purpose": _list("--purpose", purposes), "--until": [until]}
     with _connection(credentials_path, url) as connection:
         try:
@@ -83,10 +84,10 @@ def revoke(*, credentials_path: Path, url: str | None, id_: str, as_json: bool) 
 @_url
 @json_option
 def list_(*, credentials_path: Path, url: str | None, as_json: bool) -> None:
-    """List every grant of yours, revoked ones included."""
+    """List every grant of yours, revoked ones included: what you granted, and what was granted to you."""
     from gateway.client.consent import ConsentRefused, granted
 
-    with _connection(credentials_path, url) as connection:
+    with _connection(credentials_path, url, as_it_is=True) as connection:
         try:
             found = granted(connection)
         except ConsentRefused as refused:
@@ -95,15 +96,47 @@ def list_(*, credentials_path: Path, url: str | None, as_json: bool) -> None:
     tell({"consents": [asdict(one) for one in found]}, as_json=as_json, text=lambda: "\n".join(map(_line, found)) or "No grants.")
 
 
+@consent.command(epilog="Example: fhir-anchor consent accesses --as marit.json --since 2026-11-01")
+@_as
+@_url
+@click.option("--since", metavar="DATE", help="From this day (UTC) on, or an instant with its zone.")
+@json_option
+def accesses(*, credentials_path: Path, url: str | None, since: str | None, as_json: bool) -> None:
+    """List who was given which of your records, what for, by which grant; the last first.
+
+    `receipt access` gets the proof of each, by its number.
+    """
+    from gateway.client.consent import ConsentRefused
+    from gateway.client.consent import accesses as find_accesses
+
+    if since is not None:
+        _check_date("--since", since)
+    with _connection(credentials_path, url) as connection:
+        try:
+            found = find_accesses(connection, since)
+        except ConsentRefused as refused:
+            _say(str(refused))
+            leave(FINDINGS)
+    told = {"accesses": [asdict(one) for one in found]}
+    tell(told, as_json=as_json, text=lambda: "\n".join(map(_access, found)) or "Nobody has read anything by a grant of yours.")
+
+
+def _access(one: "LoggedAccess") -> str:
+    kinds = Counter(record.partition("/")[0] for record in one.records)
+    what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"{one.sequence:>6}  {one.at}  {one.name} ({one.client_id})  {one.purpose}  {what}  by consent {one.consent}"
+
+
 @contextmanager
-def _connection(credentials_path: Path, url: str | None) -> "Iterator[Connection]":
-    """Signed in, with all that a patient may do; CouldNot where that fails."""
+def _connection(credentials_path: Path, url: str | None, *, as_it_is: bool = False) -> "Iterator[Connection]":
+    """Signed in, with all that a patient may do, or as the credentials say; CouldNot where that fails."""
     from gateway.client.connection import Connection, SignInRefused, Unreachable
     from gateway.client.consent import as_patient
     from gateway.client.credentials import BadCredentials, read
 
     try:
-        connection = Connection(as_patient(read(credentials_path).at(url)))
+        credentials = read(credentials_path).at(url)
+        connection = Connection(credentials if as_it_is else as_patient(credentials))
         try:
             yield connection
         finally:
@@ -112,15 +145,15 @@ def _connection(credentials_path: Path, url: str | None) -> "Iterator[Connection
         raise CouldNot(str(error)) from error
 
 
-def _check_until(until: str) -> None:
+def _check_date(option: str, date: str) -> None:
     from fhir_adapters.period import seconds_covered
 
     try:
-        if not re.match(r"\d{4}-\d\d-\d\d(T|$)", until):
+        if not re.match(r"\d{4}-\d\d-\d\d(T|$)", date):
             raise ValueError
-        seconds_covered(until)
+        seconds_covered(date)
     except ValueError:
-        raise CouldNot(f"--until {until!r} is no date such as 2030-01-01, and no instant such as 2030-01-01T12:00:00+01:00") from None
+        raise CouldNot(f"{option} {date!r} is no date such as 2030-01-01, and no instant such as 2030-01-01T12:00:00+01:00") from None
 
 
 def _list(option: str, text: str) -> list[str]:

@@ -4,12 +4,12 @@ A batch is a run of accesses without a grant or revoke among them: who takes a n
 unit, so that the outbox has the order of the numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from chain.access_batch import AccessBatchBody
 from chain.encoding import decode, encode
@@ -17,6 +17,7 @@ from chain.merkle import root
 from gateway.index import outbox
 from gateway.index import schema as t
 
+Prefix = Literal["eq", "ge", "le", "gt", "lt"]
 _IS_OPEN = t.access.c.batch.is_(None)
 
 
@@ -58,6 +59,45 @@ def find(connection: Connection, sequence: int) -> AccessRow | None:
     """The access of that number."""
     found = connection.execute(_ROWS.where(t.access.c.sequence == sequence)).one_or_none()
     return None if found is None else _row(found)
+
+
+def of_archive(
+    connection: Connection,
+    archive: int,
+    *,
+    below: int,
+    limit: int,
+    times: Iterable[Iterable[tuple[Prefix, int, int]]] = (),
+    sequences: Collection[int] | None = None,
+) -> list[AccessRow]:
+    """The last `limit` accesses by grants on an archive, descending, below number `below` if that is not 0.
+
+    Of each group of `times` one must hold: how the second of the access lies to those from first to last.
+    """
+    granted = select(t.consent_grant.c.row).where(t.consent_grant.c.archive == archive)
+    query = _ROWS.where(t.access.c.consent.in_(granted)).order_by(t.access.c.sequence.desc()).limit(limit)
+    if below:
+        query = query.where(t.access.c.sequence < below)
+    if sequences is not None:
+        query = query.where(t.access.c.sequence.in_(sorted(sequences)))
+    for group in times:
+        query = query.where(or_(*(_lies(*time) for time in group)))
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _lies(prefix: Prefix, first: int, last: int) -> ColumnElement[bool]:
+    at, start, end = t.access.c.accessed_ms, first * 1000, (last + 1) * 1000
+    match prefix:
+        case "eq":
+            return and_(at >= start, at < end)
+        case "ge":
+            return at >= start
+        case "gt":
+            return at >= end
+        case "le":
+            return at < end
+        case "lt":
+            return at < start
 
 
 def leaves_of_batch(connection: Connection, last: int) -> list[tuple[int, bytes]]:

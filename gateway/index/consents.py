@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select, update
 
 from gateway.consent.decision import Grant, Right
 from gateway.consent.terms import Terms
@@ -44,10 +44,33 @@ def grants_for(connection: Connection, grantee: int, archives: Collection[int]) 
     return found
 
 
-def grants_of(connection: Connection, archive: int) -> list[ConsentRow]:
-    """All that was ever granted on an archive, the first first."""
-    query = _query().where(t.consent_grant.c.archive == archive).order_by(t.consent_grant.c.sequence)
+def visible(
+    connection: Connection,
+    party: int,
+    archive: int | None,
+    *,
+    after: int,
+    limit: int,
+    archives: Collection[int] | None = None,
+    rows: Collection[int] | None = None,
+    grantees: Collection[str] | None = None,
+) -> list[ConsentRow]:
+    """The first `limit` grants above number `after` that the party of that row was given, or that are on its `archive`; ended ones, too.
+
+    Each of the others narrows it: to grants on some archives, of some rows, to some client ids.
+    """
+    grant = t.consent_grant.c
+    query = _query().where(_concerns(party, archive), grant.sequence > after).order_by(grant.sequence).limit(limit)
+    for column, wanted in ((grant.archive, archives), (grant.row, rows), (t.party.c.client_id, grantees)):
+        if wanted is not None:
+            query = query.where(column.in_(sorted(wanted)))
     return [_row(row) for row in connection.execute(query)]
+
+
+def find_visible(connection: Connection, row: int, party: int, archive: int | None) -> ConsentRow | None:
+    """The grant of that row number, if the party was given it or it is on its archive."""
+    found = connection.execute(_query().where(t.consent_grant.c.row == row, _concerns(party, archive))).one_or_none()
+    return None if found is None else _row(found)
 
 
 def find(connection: Connection, row: int, archive: int) -> ConsentRow | None:
@@ -107,6 +130,11 @@ def patient_resource(connection: Connection, archive: int) -> int | None:
     """The row of the first live Patient resource of an archive."""
     is_live = (t.resource.c.archive == archive, t.resource.c.type == PATIENT, t.resource.c.version > 0, t.resource.c.deleted == 0)
     return connection.scalar(select(t.resource.c.row).where(*is_live).order_by(t.resource.c.row).limit(1))
+
+
+def _concerns(party: int, archive: int | None) -> ColumnElement[bool]:
+    given = t.consent_grant.c.grantee == party
+    return given if archive is None else or_(given, t.consent_grant.c.archive == archive)
 
 
 def _query() -> Select[Any]:

@@ -236,6 +236,8 @@ Index(
     postgresql_where=access.c.batch.is_(None),
 )
 
+Index("access_consent", access.c.consent, access.c.sequence)
+
 outbox = Table(
     "outbox",
     metadata,

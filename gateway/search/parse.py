@@ -53,6 +53,7 @@ class Search:
     dates: tuple[tuple[DateBound, ...], ...] = ()
     codes: tuple[tuple[Token, ...], ...] = ()
     categories: tuple[tuple[Token, ...], ...] = ()
+    actors: tuple[tuple[Token, ...], ...] = ()  # of Consents
     undated_too: bool = False  # records without a time meet every date
     used: tuple[Parameter, ...] = ()
 
@@ -140,8 +141,8 @@ def refused(code: str, diagnostics: str) -> InvalidInput:
 
 
 def _plain(name: str) -> str:
-    """The name without the one modifier that changes nothing here. Raises for all others, and for chains, as FHIR demands."""
-    if name in ("patient:Patient", "subject:Patient"):
+    """The name without a modifier that changes nothing here. Raises for all others, and for chains, as FHIR demands."""
+    if name in ("patient:Patient", "subject:Patient", "actor:identifier"):
         return name.partition(":")[0]
     if ":" in name or "." in name:
         raise refused("not-supported", f"modifiers and chained parameters are not answered here: {_shown(name)}")
@@ -151,7 +152,12 @@ def _plain(name: str) -> str:
 
 
 def search_parameters(resource_type: str) -> dict[str, tuple[str, Callable[[str], object]]]:
-    """By the name of a parameter: the field of `Search` that it fills, and what reads one value of it."""
+    """By the name of a parameter: the field of `Search` that it fills, and what reads one value of it.
+
+    A Consent and an AuditEvent are answered from what was granted and what was logged (docs/adr/0017-consent.md, docs/design/access.md).
+    """
+    if resource_type in _SPECIAL:
+        return _SPECIAL[resource_type]
     date = "birthdate" if resource_type == "Patient" else "date"  # the one time that the index knows of a type
     return {
         "_id": ("ids", _unescaped),
@@ -204,3 +210,9 @@ def _unescaped(text: str) -> str:
 
 def _shown(name: str) -> str:
     return repr(name[:40])
+
+
+_SPECIAL: dict[str, dict[str, tuple[str, Callable[[str], object]]]] = {
+    "Consent": {"_id": ("ids", _unescaped), "patient": ("patients", _unescaped), "actor": ("actors", _token)},
+    "AuditEvent": {"_id": ("ids", _unescaped), "patient": ("patients", _unescaped), "date": ("dates", _date)},
+}

@@ -30,7 +30,7 @@ def resolve(services: Services, connection: Connection, reader: Party, purpose: 
 
     Raises Forbidden where nothing could be permitted, whether or not it exists; InvalidInput (400) for what costs too much.
     """
-    named = _named_archives(services, connection, reader, search)
+    named = named_archives(services, connection, reader, search)
     grants = _grants(connection, reader, named, services.clock(), purpose) if purpose else []
     reaches = [*_own(connection, reader, named, search), *_granted(grants, search)]
     if not reaches:
@@ -40,7 +40,7 @@ def resolve(services: Services, connection: Connection, reader: Party, purpose: 
     return reaches, Filters(rows=_rows(services, connection, search), times=times, coded=coded, undated_too=search.undated_too)
 
 
-def _named_archives(services: Services, connection: Connection, reader: Party, search: Search) -> tuple[int, ...] | None:
+def named_archives(services: Services, connection: Connection, reader: Party, search: Search) -> tuple[int, ...] | None:
     """The archives of the patients that the search names, None if it names none."""
     groups = [{_archive(services, connection, reader, name) for name in group} - {None} for group in search.patients]
     return tuple(sorted(archive for archive in set.intersection(*groups) if archive is not None)) if groups else None

@@ -5,6 +5,7 @@ from flask import Flask
 from chain.ledger import Ledger
 from gateway.receipts import ReceiptAssembler
 from gateway.services import Services
+from gateway.web.audit_event import audit_event
 from gateway.web.authorization import enforce
 from gateway.web.bundle import bundle
 from gateway.web.consent import consent
@@ -29,6 +30,7 @@ _BLUEPRINTS = (
     token,
     smart_configuration,
     metadata,
+    audit_event,
     bundle,
     consent,
     create,

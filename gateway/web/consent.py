@@ -1,16 +1,17 @@
 """Consent for the patient who owns the archive (http://hl7.org/fhir/R4/consent.html): POST grants, GET reads, `$revoke` ends it for good.
 
-What others write and read as Consent is a record like any other and permits nothing, so they are passed on to the ordinary interactions.
+Whom it names as grantee reads it, too. What others write as Consent is a record like any other and permits nothing, so they are passed on
+to the ordinary interactions; a search finds grants alone.
 """
 
 import msgspec
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import MethodNotAllowed
 
 from gateway import granting
 from gateway.errors import NotSupported
 from gateway.granting import StoredConsent
 from gateway.index.parties import PartyRole
+from gateway.search.parse import Search
 from gateway.web import addresses
 from gateway.web.authorization import caller, require
 from gateway.web.bundle import REPLAY
@@ -21,6 +22,8 @@ from gateway.web.preferences import preferred_return
 from gateway.web.read import read_current, read_version, version_number
 from gateway.web.request_body import request_body
 from gateway.web.request_context import services
+from gateway.web.search import form_parameters, search_for
+from gateway.web.searchset import Found, parameters
 
 _PATH = addresses.FHIR_PATH + "/Consent"
 _TYPE = {"resource_type": "Consent"}  # what the scopes are checked for
@@ -72,28 +75,29 @@ def revoke_consent(resource_type: str, record_id: str) -> Response:  # noqa: ARG
 
 @consent.get(_PATH, defaults=_TYPE)
 @require("s")
-def list_consents(resource_type: str) -> Response:  # noqa: ARG001 - what the scope is checked for
-    """All that the patient granted here, the first first; no search parameters."""
-    if not _is_patient():
-        raise MethodNotAllowed(["POST"])
-    check_accept(request.accept_mimetypes, request.args.get("_format"))
-    entries = [
-        {
-            "fullUrl": f"{addresses.fhir_base()}/Consent/{stored.id}",
-            "resource": msgspec.Raw(stored.body),
-            "search": {"mode": "match"},
-        }
-        for stored in granting.read_all(services(), caller().party)
-    ]
-    link = [{"relation": "self", "url": f"{addresses.fhir_base()}/Consent"}]
-    found = {"resourceType": "Bundle", "type": "searchset", "link": link} | ({"entry": entries} if entries else {})
-    return Response(msgspec.json.encode(found), content_type=FHIR_JSON)
+def search_consents(resource_type: str) -> Response:
+    """What the caller granted, and what was granted to it, the first first."""
+    return search_for(resource_type, parameters(request.query_string), _find)
+
+
+@consent.post(_PATH + "/_search", defaults=_TYPE)
+@require("s")
+def search_consents_by_form(resource_type: str) -> Response:
+    return search_for(resource_type, form_parameters(), _find)
+
+
+def _find(search: Search, after: int) -> Found:
+    found, following = granting.find(services(), caller().party, search, after)
+    return Found([_entry(stored) for stored in found], following)
+
+
+def _entry(stored: StoredConsent) -> dict[str, object]:
+    full_url = f"{addresses.fhir_base()}/Consent/{stored.id}"
+    return {"fullUrl": full_url, "resource": msgspec.Raw(stored.body), "search": {"mode": "match"}}
 
 
 def _own(record_id: str, version: int | None) -> StoredConsent | None:
-    """The caller's own grant of this id, if the caller is a patient and it is one."""
-    if not _is_patient():
-        return None
+    """The grant of this id, if the caller granted it or is whom it names."""
     check_accept(request.accept_mimetypes, request.args.get("_format"))
     return granting.read(services(), caller().party, record_id, version)
 

@@ -16,6 +16,7 @@ _SAID_ON = "2026-11-23"  # changes when the statement does
 _EVERYTHING = "http://hl7.org/fhir/OperationDefinition/Patient-everything"
 _SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_REVOKE = addresses.FHIR_PATH + "/OperationDefinition/Consent-revoke"
 _INTERACTIONS = ("create", "read", "vread", "update", "delete", "history-instance", "search-type")
 _DOCUMENTATION = (
     "Ids are the gateway's. A PUT by the sender's own id creates or updates what it calls so; Location then has the gateway's id. "
@@ -33,6 +34,13 @@ def capabilities() -> Response:
     return Response(msgspec.json.encode(capability_statement(addresses.base_url())), content_type=FHIR_JSON)
 
 
+@metadata.get(_REVOKE)
+@public
+def revoke_definition() -> Response:
+    check_accept(request.accept_mimetypes, request.args.get("_format"))
+    return Response(msgspec.json.encode(_revoke_definition(addresses.base_url())), content_type=FHIR_JSON)
+
+
 def capability_statement(base_url: str) -> dict[str, Any]:
     """The CapabilityStatement of a gateway at `base_url`."""
     return {
@@ -48,7 +56,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
             {
                 "mode": "server",
                 "security": _security(base_url),
-                "resource": [_resource(kind) for kind in sorted(RESOURCE_TYPES)],
+                "resource": [_resource(kind, base_url) for kind in sorted(RESOURCE_TYPES)],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
                 "documentation": _DOCUMENTATION,
             }
@@ -56,10 +64,28 @@ def capability_statement(base_url: str) -> dict[str, Any]:
     }
 
 
-_SEARCH_TYPES = {"ids": "token", "identifiers": "token", "codes": "token", "categories": "token", "patients": "reference", "dates": "date"}
+_SEARCH_TYPES = {
+    "ids": "token",
+    "identifiers": "token",
+    "codes": "token",
+    "categories": "token",
+    "patients": "reference",
+    "actors": "reference",
+    "dates": "date",
+}
+_OF_TYPE = {
+    "Consent": "A patient's is a grant: created by the patient, ended by $revoke, searched and read by the patient and by whom it names. "
+    "Whoever else writes one writes a record, which permits nothing and which no search of Consent finds. actor is "
+    "actor:identifier=urn:fhir-anchor:client-id|ID.",
+    "AuditEvent": "A patient finds each access to the own archive by a consent, the last first. For others it is a record like any other.",
+}
 
 
-def _resource(kind: str) -> dict[str, Any]:
+def _resource(kind: str, base_url: str) -> dict[str, Any]:
+    operations = {
+        "Patient": {"name": "everything", "definition": _EVERYTHING},
+        "Consent": {"name": "revoke", "definition": base_url + _REVOKE},
+    }
     return {
         "type": kind,
         "interaction": [{"code": code} for code in _INTERACTIONS],
@@ -72,7 +98,8 @@ def _resource(kind: str) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "local", "enforced"],
-        **({"operation": [{"name": "everything", "definition": _EVERYTHING}]} if kind == "Patient" else {}),
+        **({"documentation": _OF_TYPE[kind]} if kind in _OF_TYPE else {}),
+        **({"operation": [operations[kind]]} if kind in operations else {}),
     }
 
 
@@ -83,4 +110,25 @@ def _security(base_url: str) -> dict[str, Any]:
         "cors": False,
         "service": [{"coding": [{"system": _SMART_SERVICE, "code": "SMART-on-FHIR"}]}],
         "description": "SMART Backend Services: client_credentials with private_key_jwt (ES384, RS384)",
+    }
+
+
+def _revoke_definition(base_url: str) -> dict[str, Any]:
+    """What `$revoke` is (http://hl7.org/fhir/R4/operationdefinition.html)."""
+    return {
+        "resourceType": "OperationDefinition",
+        "id": "Consent-revoke",
+        "url": base_url + _REVOKE,
+        "name": "ConsentRevoke",
+        "status": "active",
+        "kind": "operation",
+        "date": _SAID_ON,
+        "affectsState": True,
+        "description": "End a Consent of one's own for good: from the answer on nothing is disclosed by it. Done twice it ends once.",
+        "code": "revoke",
+        "resource": ["Consent"],
+        "system": False,
+        "type": False,
+        "instance": True,
+        "parameter": [{"name": "return", "use": "out", "min": 1, "max": "1", "documentation": "The Consent, inactive.", "type": "Consent"}],
     }

@@ -5,11 +5,13 @@ from page to page.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from flask import Response, request
 
+from gateway.access_log import LoggedAccess
 from gateway.disclosure import Disclosed
 from gateway.search.cursor import Cursor, open_cursor, seal_cursor
 from gateway.search.page import find_page
@@ -37,26 +39,44 @@ def parameters(query: bytes) -> list[Parameter]:
         raise refused("too-costly", "there are too many parameters") from None
 
 
-def answer(target: str, given: Sequence[Parameter], parse: Callable[[Sequence[Parameter], bool], Search]) -> Response:
-    """One page. `target` is the path below the FHIR base; `parse` reads the parameters, strictly or not."""
-    check_accept(request.accept_mimetypes, dict(given).get("_format"))
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Entries of a page, after which place to go on (None at the end), and how it was logged."""
+
+    entries: list[dict[str, object]]
+    next_after: int | None
+    accesses: Sequence[LoggedAccess] = ()
+
+
+def find_records(search: Search, after: int) -> Found:
+    """Records that the caller may have for what it states."""
     party = caller().party
-    purpose = stated_purpose(party)
+    page = find_page(services(), party, stated_purpose(party), search, after)
+    return Found([_entry(record) for record in page.records], page.next_after, page.accesses)
+
+
+def answer(
+    target: str,
+    given: Sequence[Parameter],
+    parse: Callable[[Sequence[Parameter], bool], Search],
+    find: Callable[[Search, int], Found] = find_records,
+) -> Response:
+    """One page. `target` is the path below the FHIR base; `parse` reads the parameters, strictly or not; `find` goes on after a place."""
+    check_accept(request.accept_mimetypes, dict(given).get("_format"))
     cursor = _cursor(target, given)
     used, after, strict = (given, 0, wants_strict_handling(request.headers.get("Prefer"))) if cursor is None else (*cursor, True)
     search = parse(used, strict)
-    page = find_page(services(), party, purpose, search, after)
+    found = find(search, after)
     base = f"{addresses.fhir_base()}/{target}"
     own = _query(search.used if cursor is None else [pair for pair in given if pair[0] == CURSOR])
     links = [{"relation": "self", "url": base + own}]
-    if page.next_after is not None:
-        following = Cursor(target, search.used, page.next_after)
-        sealed = seal_cursor(following, key=services().token_key, client_id=party.client_id, now=_now(), random=services().random)
+    if found.next_after is not None:
+        following, client_id = Cursor(target, search.used, found.next_after), caller().party.client_id
+        sealed = seal_cursor(following, key=services().token_key, client_id=client_id, now=_now(), random=services().random)
         links.append({"relation": "next", "url": base + _query([(CURSOR, sealed)])})
     bundle = {"resourceType": "Bundle", "type": "searchset", "link": links}
-    entries = [_entry(record) for record in page.records]
-    answered = Response(msgspec.json.encode(bundle | ({"entry": entries} if entries else {})), content_type=FHIR_JSON)
-    return name_accesses(answered, page.accesses)
+    answered = Response(msgspec.json.encode(bundle | ({"entry": found.entries} if found.entries else {})), content_type=FHIR_JSON)
+    return name_accesses(answered, found.accesses)
 
 
 def _cursor(target: str, given: Sequence[Parameter]) -> tuple[Sequence[Parameter], int] | None:

@@ -59,6 +59,7 @@ def test_granted_listed_revoked_and_all_of_it_on_the_ledger(gateway):
     expected = {"id": id_, "to": gateway.to, "types": ["Observation", "Condition"], "purposes": ["HPAYMT"], "until": "2030-01-01"}
     assert listed(gateway)[id_] == expected | {"status": "active"}
     assert id_ not in listed(gateway, gateway.bert)
+    assert listed(gateway, gateway.insurer)[id_] == expected | {"status": "active"}, "whom it names sees it"
     assert gateway.json("consent", "revoke", "--as", gateway.anna, id_) == {"id": id_, "status": "inactive"}
     gateway.cli("consent", "revoke", "--as", gateway.anna, f"Consent/{id_}")
     assert listed(gateway)[id_] == expected | {"status": "inactive"}
@@ -89,11 +90,28 @@ def test_a_date_that_is_none_is_not_sent(gateway, until):
     assert "is no date such as 2030-01-01" in refusal(gateway, *granting(gateway, until=until), code=2)
 
 
+def test_the_patient_sees_every_access(gateway):
+    consent = gateway.json(*granting(gateway, types="Observation", until="2030-05-05"))["id"]
+    patient = gateway.json("push", "--as", gateway.hospital, gateway.folder / "anna-bundle.json")["receipts"]
+    patient = next(one["record"] for one in patient if one["record"].startswith("Patient/"))
+    fetched = gateway.json("fetch", "--as", gateway.insurer, "--purpose", "HPAYMT", f"Observation?patient={patient}")
+    [seen, *before] = gateway.json("consent", "accesses", "--as", gateway.anna)["accesses"]
+    assert (seen["sequence"], seen["client_id"], seen["name"]) == (fetched["accesses"][-1], gateway.to, "Insurer")
+    assert (seen["consent"], seen["purpose"], len(seen["records"])) == (consent, "HPAYMT", fetched["resources"])
+    assert all(record.startswith("Observation/") for record in seen["records"])
+    assert before == []
+    assert f"{fetched['resources']} Observation" in gateway.cli("consent", "accesses", "--as", gateway.anna, "--since", seen["at"][:10])
+    assert gateway.json("consent", "accesses", "--as", gateway.anna, "--since", "2099-01-01") == {"accesses": []}
+    assert gateway.json("consent", "accesses", "--as", gateway.bert) == {"accesses": []}
+    assert "--since 'soon' is no date" in refusal(gateway, "consent", "accesses", "--as", gateway.anna, "--since", "soon", code=2)
+    gateway.cli("consent", "revoke", "--as", gateway.anna, consent)
+
+
 def test_only_patients_grant(gateway):
     assert "invalid_scope" in refusal(gateway, *granting(gateway, who=gateway.hospital), code=2)
     hospital = gateway.connect(gateway.hospital)
     assert hospital.ask("POST", f"/fhir/Consent/{UNKNOWN}/$revoke").status == 403
-    assert hospital.ask("GET", "/fhir/Consent").status == 405
+    assert "entry" not in json.loads(hospital.ask("GET", "/fhir/Consent").body), "nothing was granted to it"
     hospital.close()
     assert "no such consent" in refusal(gateway, "consent", "revoke", "--as", gateway.anna, UNKNOWN)
     assert "is no id" in refusal(gateway, "consent", "revoke", "--as", gateway.anna, "a/b", code=2)

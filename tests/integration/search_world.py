@@ -22,8 +22,8 @@ class World:
 
     def __init__(self, running):
         self.services, self.client, self.insurer = running.services, running.client, running.agency
-        other = web_gateway._register(running.services, "Other", 1, [KEY])
-        self.tokens = {"hospital": running.client.token(KEY, running.hospital), "other": running.client.token(KEY, other)}
+        self.other = web_gateway._register(running.services, "Other", 1, [KEY])
+        self.tokens = {"hospital": running.client.token(KEY, running.hospital), "other": running.client.token(KEY, self.other)}
         self.tokens["insurer"] = running.client.token(KEY, running.agency, "system/*.rs")
         self.records = {name: self.push("hospital", self.demo(name)) for name in ("anna", "bert")}
         self.patients = {name: next(r for r in found if r.startswith("Patient/")) for name, found in self.records.items()}
@@ -68,7 +68,10 @@ class World:
         return found
 
     def grant(self, name, **terms):
-        body = json.dumps(optin(self.insurer, **terms)).encode()
+        return self.grant_to(name, self.insurer, **terms)
+
+    def grant_to(self, name, grantee, **terms):
+        body = json.dumps(optin(grantee, **terms)).encode()
         answer = self.client.ask("POST", "/fhir/Consent", body, self.tokens[name], Content_Type=FHIR)
         assert answer.status in (200, 201), answer.body
         return answer.headers["location"].partition("/fhir/")[2].partition("/_history")[0]

@@ -1,0 +1,10 @@
+"""Accesses by the grant that they rest on: what a patient is shown."""
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_index("access_consent", "access", ["consent", "sequence"], unique=False)
