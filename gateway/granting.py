@@ -183,7 +183,7 @@ def _commit(
         sequence=sequence,
         granted_ms=now_ms,
         content=token,
-        sealed=services.keyring.seal(_context(id_), proposed.content, services.random),
+        sealed=services.keyring.seal(sealed_context(id_), proposed.content, services.random),
     )
     outbox.add(connection, ConsentGrantBody(key.public, commitment, sequence, signature), now_ms // 1000)
     return written
@@ -195,7 +195,8 @@ def _next_sequence(connection: Connection, now_ms: int) -> int:
     return consents.next_sequence(connection)
 
 
-def _context(id_: str) -> str:
+def sealed_context(id_: str) -> str:
+    """What the Consent with this id is sealed for."""
     return f"consent/{id_}"
 
 
@@ -209,7 +210,7 @@ def _written(
     id_ = services.ids.encode([found.grant.row])[0]
     updated_ms = found.granted_ms if version == ACTIVE else found.revoked_ms or 0
     body = write_consent(
-        services.keyring.open(_context(id_), found.sealed),
+        services.keyring.open(sealed_context(id_), found.sealed),
         id_=id_,
         version=version,
         last_updated=instant(updated_ms),

@@ -6,12 +6,13 @@ from jobs.audit_report import Finding, Report
 
 
 class Notes:
-    """Counts, findings (each once, in the order in which they were found) and what could not be checked."""
+    """Counts, findings (each once, in the order in which they were found), what is pending and what could not be checked."""
 
     def __init__(self) -> None:
         self._checked: Counter[str] = Counter()
         self._findings: dict[Finding, None] = {}
         self._unchecked: dict[str, None] = {}
+        self._pending: dict[str, None] = {}
 
     def count(self, what: str, number: int = 1) -> None:
         self._checked[what] += number
@@ -19,8 +20,11 @@ class Notes:
     def found(self, code: str, subject: str, detail: str) -> None:
         self._findings[Finding(code, subject, detail)] = None
 
+    def pending(self, subject: str) -> None:
+        self._pending[subject] = None
+
     def could_not_check(self, what: str) -> None:
         self._unchecked[what] = None
 
     def report(self) -> Report:
-        return Report(dict(self._checked), (), tuple(self._findings), tuple(self._unchecked))
+        return Report(dict(self._checked), tuple(self._pending), tuple(self._findings), tuple(self._unchecked))

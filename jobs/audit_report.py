@@ -30,6 +30,14 @@ FINDING_CODES = {
     "index-row-missing": "What was sealed is not in the database, so it is not found or served: restore the database.",
     "index-row-unfounded": "The database names what no sealed record bears out: restore the database and look for who can write to it.",
     "permit-missing": "A disclosure had no consent or other basis in force: treat it as a breach.",
+    "access-altered": "An entry of the access log is not what was anchored: restore the database; the patient was told something else.",
+    "access-missing": "The chain has accesses that the database lost: restore the database; patients are not told of them until then.",
+    "access-unanchored": "The access log names what the chain does not have: look at `jobs run close-access-batch` and at `ledger status`.",
+    "sequence-gap": "Numbers of the commit sequence stand for nothing: entries were taken away before they were anchored. Restore them.",
+    "consent-altered": "A consent is not what its patient granted or revoked: restore the database before more is disclosed by it.",
+    "consent-missing": "The chain has a grant that the database lost: restore the database.",
+    "consent-unanchored": "A grant or revoke is not on the chain: look at `ledger status`, rejected. If it is not there, nobody made it.",
+    "outbox-waiting": "Transactions wait to be submitted for too long: see that the jobs process runs, and look at its logs.",
 }
 
 

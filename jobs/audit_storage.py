@@ -32,6 +32,9 @@ class Bounds:
     now: int
     pending_seconds: int
 
+    def is_pending(self, committed_at: float) -> bool:
+        return self.now - committed_at <= self.pending_seconds
+
 
 def verify_storage(ledger: Ledger, index: Index, store: ObjectStore, bounds: Bounds) -> Iterator[Report]:
     """The whole level, a report a shard; merge them."""
@@ -66,7 +69,7 @@ def verify_rows(rows: list[containers.ContainerRow], ledger: Ledger, bounds: Bou
     for row in rows:
         subject = row.name
         if ledger.anchor_of(row.digest) is None:
-            if bounds.now - row.created_at <= bounds.pending_seconds:
+            if bounds.is_pending(row.created_at):
                 pending.append(subject)
             else:
                 findings.append(Finding("container-unanchored", subject, "no ANCHOR on the chain"))

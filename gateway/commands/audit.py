@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def audit() -> None:
-    """Re-verify the chain, the storage and the content. Shows no clinical content; only the level content opens any."""
+    """Re-verify the chain, the storage, the content and the conduct. Shows no clinical content; only the level content opens any."""
 
 
 @audit.command(epilog="Example: fhir-anchor --home ./gw audit run --level storage --json")
@@ -28,7 +28,8 @@ def audit() -> None:
     default="all",
     show_default=True,
     help="ledger: blocks, votes, state, derived rows. storage: every anchored container, the database's rows, orphans. "
-    "content: every record opened and recomputed, who submitted it, the index held against what was sealed.",
+    "content: every record opened and recomputed, who submitted it, the index held against what was sealed. "
+    "conduct: every access anchored as it was logged and permitted when it was, every consent as the chain has it.",
 )
 @click.option(
     "--rotating",

@@ -5,7 +5,7 @@ Grants only ever permit, so fewer of them never permit more. A decision says wha
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Right = Literal["read", "write"]
@@ -32,6 +32,12 @@ class Grant:
 
     def is_in_force(self, now: float) -> bool:
         return self.revoked_at_sequence is None and self.starts_at <= now < self.ends_at
+
+    def as_of(self, sequence: int) -> "Grant | None":
+        """As it stood for what was committed under `sequence`: None before it was granted and from its revoke on."""
+        if sequence <= self.sequence or (self.revoked_at_sequence is not None and self.revoked_at_sequence <= sequence):
+            return None
+        return replace(self, revoked_at_sequence=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,14 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from chain.access_batch import AccessBatchBody
-from chain.encoding import decode, encode
+from chain.encoding import EncodingError, decode, encode
 from chain.merkle import root
 from gateway.index import outbox
 from gateway.index import schema as t
 
 Prefix = Literal["eq", "ge", "le", "gt", "lt"]
 _IS_OPEN = t.access.c.batch.is_(None)
+_HIGHEST = (1 << 63) - 1  # what a row number can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,12 @@ def pack(records: Iterable[tuple[int, int]]) -> bytes:
 def unpack(packed: bytes) -> list[tuple[int, int]]:
     """The (row, version) pairs of `pack`, ascending. EncodingError for what is none."""
     numbers = decode(packed)
-    return list(zip(accumulate(numbers[::2]), numbers[1::2], strict=True))
+    if type(numbers) is not list or len(numbers) % 2 or not all(type(number) is int and number >= 0 for number in numbers):
+        raise EncodingError("the records of an access are no list of pairs of numbers")
+    rows = list(accumulate(numbers[::2]))
+    if rows and rows[-1] > _HIGHEST:
+        raise EncodingError("the records of an access have row numbers that none has")
+    return list(zip(rows, numbers[1::2], strict=True))
 
 
 _LEAVES = select(t.access.c.sequence, t.access.c.leaf).order_by(t.access.c.sequence)

@@ -4,17 +4,18 @@ A number of the sequence is taken in the unit that writes what it numbers. Units
 order without gaps; the outbox has the same order, which the ledger insists on.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select, update
 
 from gateway.consent.decision import Grant, Right
 from gateway.consent.terms import Terms
 from gateway.index import row_numbers
 from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
+from gateway.index.rows import KeyedQuery
 
 _SEQUENCE = "commit"
 _CHUNK = 500  # archives in one statement
@@ -28,6 +29,7 @@ class ConsentRow:
     granted_ms: int
     revoked_ms: int | None
     sealed: bytes  # the Consent, for the keyring
+    content: bytes  # its blind token
 
 
 def next_sequence(connection: Connection) -> int:
@@ -71,6 +73,33 @@ def find_visible(connection: Connection, row: int, party: int, archive: int | No
     """The grant of that row number, if the party was given it or it is on its archive."""
     found = connection.execute(_query().where(t.consent_grant.c.row == row, _concerns(party, archive))).one_or_none()
     return None if found is None else _row(found)
+
+
+def last_number(connection: Connection) -> int:
+    """The last number of the commit sequence that was taken, 0 before the first."""
+    return (connection.scalar(select(t.sequence.c.next).where(t.sequence.c.name == _SEQUENCE)) or 1) - 1
+
+
+def highest_number(connection: Connection) -> int:
+    """The highest number that a grant, a revoke or an access stands under, 0 where there is none."""
+    columns = (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence, t.access.c.sequence)
+    return max(connection.scalar(select(func.max(column))) or 0 for column in columns)
+
+
+def numbered(connection: Connection, numbers: range) -> Iterator[ConsentRow]:
+    """What was granted or revoked under one of these numbers, in no order that counts."""
+    for column in (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence):
+        yield from map(_row, connection.execute(_query().where(column.between(numbers.start, numbers.stop - 1))))
+
+
+def by_rows(connection: Connection, rows: Iterable[int]) -> Iterator[ConsentRow]:
+    """The grants with these row numbers."""
+    return map(_row, _BY_ROW.among(connection, set(rows)))
+
+
+def by_grant_ids(connection: Connection, grant_ids: Iterable[bytes]) -> Iterator[ConsentRow]:
+    """The grants that the ledger knows by these ids."""
+    return map(_row, _BY_GRANT_ID.among(connection, set(grant_ids)))
 
 
 def find(connection: Connection, row: int, archive: int) -> ConsentRow | None:
@@ -156,4 +185,8 @@ def _row(found: Any) -> ConsentRow:
         sequence=found.sequence,
         revoked_at_sequence=found.revoked_at_sequence,
     )
-    return ConsentRow(grant, found.granted_ms, found.revoked_ms, found.sealed)
+    return ConsentRow(grant, found.granted_ms, found.revoked_ms, found.sealed, found.content)
+
+
+_BY_ROW = KeyedQuery(_query(), t.consent_grant.c.row)
+_BY_GRANT_ID = KeyedQuery(_query(), t.consent_grant.c.grant_id)

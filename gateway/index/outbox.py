@@ -65,6 +65,12 @@ def retry(connection: Connection, ids: Sequence[int] | None = None) -> int:
     return connection.execute(update(outbox).where(chosen).values(refused=None)).rowcount
 
 
+def oldest(connection: Connection) -> int | None:
+    """When the first of those that wait was put in line, in seconds; None where nothing waits."""
+    since: int | None = connection.scalar(select(func.min(outbox.c.created_at)))
+    return since
+
+
 def size(connection: Connection) -> int:
     """How many rows wait in line."""
     return connection.scalar(select(func.count()).select_from(outbox).where(outbox.c.refused.is_(None))) or 0

@@ -1,0 +1,80 @@
+"""Had every disclosed record a permit in force? Asked of `decide`, the one rule, with the grants as they stood at the access."""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import cast
+
+from chain.ledger import Ledger
+from gateway.consent.decision import ISSUED, AccessRequest, Grant, Role, decide
+from gateway.index.accesses import AccessRow
+from gateway.services import Services
+from jobs.audit_notes import Notes
+from jobs.audit_stored_conduct import Place, Reader, StoredConduct, Version
+
+
+def archives_covered(grant: Grant) -> frozenset[int]:
+    """The archives for which a grant counts."""
+    return frozenset({grant.archive})
+
+
+class PermitAudit:
+    """The permits of one shard's accesses."""
+
+    def __init__(self, services: Services, ledger: Ledger, stored: StoredConduct, notes: Notes) -> None:
+        self._services, self._ledger, self._stored, self._notes = services, ledger, stored, notes
+        self._roles: dict[str, Role] = {}
+
+    def verify(self, row: AccessRow, reader: Reader, named: Grant, records: list[Version]) -> None:
+        """Each record of an access, which names one grant. A record of several patients needs the grants of the others, too."""
+        held = self._held(row, named)
+        faults: defaultdict[str, list[Version]] = defaultdict(list)
+        decided: dict[Place, str | None] = {}
+        for version in records:
+            place = self._stored.places.get(version)
+            if place is None:
+                faults["it is not in the database"].append(version)
+                continue
+            if place not in decided:
+                decided[place] = self._fault(row, reader, named, held, place)
+            if (fault := decided[place]) is not None:
+                faults[fault].append(version)
+        self._notes.count("disclosed records", len(records))
+        for fault, versions in faults.items():
+            self._notes.found("permit-missing", f"access {row.sequence}", f"{self._names(versions)}: {fault}")
+
+    def _held(self, row: AccessRow, named: Grant) -> list[Grant]:
+        """The named grant, and those of other patients that the reader had; each once for every archive that it covers."""
+        others = [grant for grant in self._stored.shared.get(row.party, ()) if not archives_covered(grant) & archives_covered(named)]
+        then = (grant.as_of(row.sequence) for grant in (named, *others))
+        return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant)]
+
+    def _fault(self, row: AccessRow, reader: Reader, named: Grant, held: list[Grant], place: Place) -> str | None:
+        request = AccessRequest(
+            client_id=reader.client_id,
+            role=self._role(reader.client_id),
+            own_archive=reader.archive,
+            purpose=row.purpose,
+            action="read",
+            resource_type=place.type,
+            archive=place.archive,
+            also_archives=place.also,
+            issuer_is_requester=place.issuer == row.party,
+        )
+        decision = decide(request, held, row.accessed_ms / 1000)
+        if not decision.permitted:
+            return decision.reason
+        rests_on_it = decision.basis == ISSUED or any(grant.id == named.id for grant in decision.grants)
+        return None if rests_on_it else "the grant that it names is not what permits it"
+
+    def _role(self, client_id: str) -> Role:
+        """As the ledger has it, which names no patient."""
+        if client_id not in self._roles:
+            party = self._ledger.party(client_id)
+            self._roles[client_id] = cast(Role, "patient" if party is None else party.role.name.lower())
+        return self._roles[client_id]
+
+    def _names(self, versions: list[Version]) -> str:
+        row, version = versions[0]
+        place = self._stored.places.get(versions[0])
+        name = f"{place.type if place else 'record'}/{self._services.ids.encode([row])[0]}/_history/{version}"
+        return name if len(versions) == 1 else f"{name} and {len(versions) - 1} more"

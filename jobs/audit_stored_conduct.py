@@ -1,0 +1,113 @@
+"""What the database says of a run of the commit sequence, read in one snapshot: accesses, consents, and the places of the records named."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, Table, join, select
+
+from chain.encoding import EncodingError
+from gateway.consent.decision import Grant
+from gateway.index import accesses, archives, consents, search
+from gateway.index import schema as t
+from gateway.index.accesses import AccessRow
+from gateway.index.archives import Archive
+from gateway.index.consents import ConsentRow
+from gateway.index.database import Index
+from gateway.index.resource_types import NAME_OF
+from gateway.index.rows import KeyedQuery
+
+Version = tuple[int, int]  # row and version of a resource
+
+
+class Place(NamedTuple):
+    """Whose a version is: the archive of its bundle and those of further patients; `type` is "" for a number that no type has."""
+
+    type: str
+    archive: int
+    also: frozenset[int]
+    issuer: int  # party row
+
+
+class Reader(NamedTuple):
+    """A party as far as the database is asked; what it is, the ledger says."""
+
+    row: int
+    client_id: str
+    archive: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConduct:
+    """Accesses ascending; consents by the number of the grant, by that of the revoke, by grant id, by row; readers and archives by row."""
+
+    accesses: Sequence[AccessRow]
+    granted: Mapping[int, ConsentRow]
+    revoked: Mapping[int, ConsentRow]
+    by_grant_id: Mapping[bytes, ConsentRow]
+    consents: Mapping[int, ConsentRow]
+    readers: Mapping[int, Reader]
+    archives: Mapping[int, Archive]
+    places: Mapping[Version, Place]
+    shared: Mapping[int, Sequence[Grant]]  # by party row: what it was granted on archives of further patients
+
+
+def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> StoredConduct:
+    """All that the database has under `numbers`, and the consents that the ledger knows by `grant_ids`. Unavailable."""
+    with index.reading() as connection:
+        logged = accesses.between(connection, numbers)
+        numbered = list(consents.numbered(connection, numbers))
+        named = list(consents.by_grant_ids(connection, grant_ids))
+        relied_on = list(consents.by_rows(connection, {access.consent for access in logged}))
+        every = {consent.grant.row: consent for consent in (*numbered, *named, *relied_on)}
+        readers = _readers(connection, {access.party for access in logged})
+        places = _places(connection, {version for access in logged for version in _records(access)})
+        return StoredConduct(
+            accesses=logged,
+            granted={one.grant.sequence: one for one in numbered if one.grant.sequence in numbers},
+            revoked={number: one for one in numbered if (number := one.grant.revoked_at_sequence or 0) in numbers},
+            by_grant_id={one.grant.id: one for one in named},
+            consents=every,
+            readers=readers,
+            archives=archives.by_rows(connection, {consent.grant.archive for consent in every.values()}),
+            places=places,
+            shared=_shared(connection, readers, places),
+        )
+
+
+def _records(access: AccessRow) -> list[Version]:
+    try:
+        return accesses.unpack(access.records)
+    except EncodingError:
+        return []
+
+
+_READERS = KeyedQuery(select(*(t.party.c[name] for name in Reader._fields)), t.party.c.row)
+
+
+def _readers(connection: Connection, rows: Collection[int]) -> dict[int, Reader]:
+    return {found.row: Reader._make(found) for found in _READERS.among(connection, rows)}
+
+
+def _placed(version: Table, origin: Any) -> Select[Any]:
+    columns = (version.c.row, version.c.version, t.resource.c.type, t.bundle.c.archive, version.c.issuer)
+    return select(*columns).select_from(origin.join(t.bundle, t.bundle.c.row == version.c.bundle))
+
+
+_CURRENT = KeyedQuery(_placed(t.resource, t.resource), t.resource.c.row)
+_EARLIER = KeyedQuery(_placed(t.history, join(t.history, t.resource, t.history.c.row == t.resource.c.row)), t.history.c.row)
+
+
+def _places(connection: Connection, versions: Collection[Version]) -> dict[Version, Place]:
+    """Each version where it lies: a record's present archive is not what an earlier version's was."""
+    found = {(row.row, row.version): row for row in _CURRENT.among(connection, {row for row, _ in versions})}
+    missing = {row for row, version in versions if (row, version) not in found}
+    found |= {(row.row, row.version): row for row in _EARLIER.among(connection, missing)}
+    also = search.also_archives(connection, {row for row, _ in versions})
+    wanted = ((version, found[version]) for version in versions if version in found)
+    return {at: Place(NAME_OF.get(row.type, ""), row.archive, frozenset(also.get(at, ())), row.issuer) for at, row in wanted}
+
+
+def _shared(connection: Connection, readers: Iterable[int], places: Mapping[Version, Place]) -> dict[int, list[Grant]]:
+    concerned = {archive for place in places.values() if place.also for archive in (place.archive, *place.also)}
+    return {reader: consents.grants_for(connection, reader, concerned) for reader in readers} if concerned else {}
