@@ -1,7 +1,9 @@
 """The access log against the chain: every entry made again from its row, every batch from its entries (docs/design/access.md)."""
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import attrgetter
 
 from chain.access_batch import AccessBatchBody
 from chain.encoding import EncodingError
@@ -25,6 +27,17 @@ def runs(numbers: Iterable[int]) -> Iterator[range]:
         yield range(first, first + len(others) + 1)
 
 
+def gaps(numbers: range, taken: Iterable[range]) -> Iterator[range]:
+    """What of `numbers` is in none of the ranges `taken`, all of which lie within."""
+    at = numbers.start
+    for span in sorted(taken, key=attrgetter("start")):
+        if span.start > at:
+            yield range(at, span.start)
+        at = max(at, span.stop)
+    if at < numbers.stop:
+        yield range(at, numbers.stop)
+
+
 class AccessAudit:
     """The accesses of one shard."""
 
@@ -32,8 +45,7 @@ class AccessAudit:
         self, services: Services, ledger: Ledger, shard: Shard, stored: StoredConduct, consents: ConsentAudit, notes: Notes
     ) -> None:
         self._services, self._shard, self._stored, self._consents, self._notes = services, shard, stored, consents, notes
-        self._permits = PermitAudit(services, ledger, stored, notes)
-        self._rows = {row.sequence: row for row in stored.accesses}
+        self._permits = PermitAudit(services, ledger, stored, consents, notes)
         self._leaves: dict[int, bytes] = {}  # made again, by number
 
     def verify(self) -> None:
@@ -42,10 +54,16 @@ class AccessAudit:
         batched: set[int] = set()
         for act in self._shard.acts:
             if isinstance(act, AccessBatchBody):
-                self._verify_batch(act)
-                batched.update(range(act.first, act.last + 1))
+                rows = self._between(act.first, act.last)
+                self._verify_batch(act, rows)
+                batched.update(row.sequence for row in rows)
         self._verify_unrecorded(row for row in self._stored.accesses if row.sequence not in batched)
         self._verify_gaps()
+
+    def _between(self, first: int, last: int) -> Sequence[AccessRow]:
+        rows = self._stored.accesses
+        start = bisect_left(rows, first, key=attrgetter("sequence"))
+        return rows[start : bisect_right(rows, last, lo=start, key=attrgetter("sequence"))]
 
     def _verify_row(self, row: AccessRow) -> None:
         """Its leaf again, and what it rests on. What an altered row names was never disclosed, so nothing more is asked of it."""
@@ -78,12 +96,11 @@ class AccessAudit:
         salt = true.secret.access_salt(true.grant.id, row.sequence, row.accessed_ms)
         return leaf_hash(access_commitment(self._services.chain_id, salt, access.to_bytes()))
 
-    def _verify_batch(self, batch: AccessBatchBody) -> None:
+    def _verify_batch(self, batch: AccessBatchBody, rows: Sequence[AccessRow]) -> None:
         self._notes.count("access batches")
         numbers = range(batch.first, batch.last + 1)
-        rows = [self._rows[number] for number in numbers if number in self._rows]
         if len(rows) < batch.leaves:
-            for run in runs(number for number in numbers if number not in self._rows):
+            for run in gaps(numbers, [range(row.sequence, row.sequence + 1) for row in rows]):
                 self._notes.found("access-missing", _names(run), "anchored, and not in the database")
             return
         for row in rows:
@@ -107,10 +124,9 @@ class AccessAudit:
 
     def _verify_gaps(self) -> None:
         """A number is taken in the unit that writes what it numbers, so each stands for something, here and on the chain."""
-        known = {*self._rows, *self._stored.granted, *self._stored.revoked}
-        for act in self._shard.acts:
-            known.update(range(first_of(act), last_of(act) + 1))
-        for run in runs(number for number in self._shard.numbers if number not in known):
+        here = chain((row.sequence for row in self._stored.accesses), self._stored.granted, self._stored.revoked)
+        known = [range(number, number + 1) for number in here] + [range(first_of(act), last_of(act) + 1) for act in self._shard.acts]
+        for run in gaps(self._shard.numbers, known):
             self._notes.found("sequence-gap", number_names(run), "neither the database nor the chain has anything under it")
         for act in self._shard.acts:
             if isinstance(act, AccessBatchBody) and act.leaves < act.last - act.first + 1:

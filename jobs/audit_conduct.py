@@ -60,6 +60,11 @@ def verify_conduct(
     Raises BadSetting, WrongKey, KeyFileUnusable or Unavailable where the gateway cannot be opened at all.
     """
     services = open_services(settings)
+
+    def next_used(after: int) -> int | None:
+        with services.index.reading() as connection:
+            return consents.next_number_used(connection, after)
+
     head = ledger.head()  # before anything is read of the database: see `audit_sequence`
     height = head.height if head else 0
     try:
@@ -69,7 +74,7 @@ def verify_conduct(
         yield 0, verify_numbers(given_out, max(used, recorded))
         extent = Extent(services.gateway, head, min(given_out, used), bounds)
         try:
-            for shard, report in ShardRunner(settings, open_verify, processes).run(shards(ledger, extent, numbers)):
+            for shard, report in ShardRunner(settings, open_verify, processes).run(shards(ledger, extent, next_used, numbers)):
                 yield shard.last_height, report
         except BrokenProcessPool:
             yield height, Report(could_not_check=("a process of the audit was killed; the commit sequence from there on",))

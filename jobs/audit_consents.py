@@ -14,7 +14,7 @@ from chain.keys import SigningKey
 from chain.ledger import Ledger
 from fhir_adapters.issue import InvalidInput
 from gateway.consent.decision import Grant
-from gateway.consent.resource import read_consent
+from gateway.consent.resource import terms_of
 from gateway.consent.terms import Terms
 from gateway.granting import sealed_context
 from gateway.index.consents import ConsentRow
@@ -39,6 +39,7 @@ class ConsentAudit:
 
     def __init__(self, services: Services, ledger: Ledger, shard: Shard, stored: StoredConduct, notes: Notes) -> None:
         self._services, self._ledger, self._shard, self._stored, self._notes = services, ledger, shard, stored, notes
+        self._passed = ledger.last_sequence(services.gateway)  # before any grant is asked for
         self._true: dict[int, TrueGrant | None] = {}
 
     def verify(self) -> None:
@@ -130,15 +131,19 @@ class ConsentAudit:
             return None
         grant_id = SigningKey.from_seed(secret.grant_seed(self._consent_id(row))).public
         entry = self._ledger.grant(grant_id)
-        if entry is None:
+        if entry is None and (grant_id == row.grant.id or self._ledger.grant(row.grant.id) is None):
             return TrueGrant(replace(row.grant, id=grant_id), secret)
-        terms = self._true_terms(row, entry)
-        if terms is None:
+        terms = self._true_terms(row, entry) if entry else None
+        if entry is None or terms is None:
             self._notes.could_not_check(f"the accesses by {self.name(row)}: neither its row nor what was sealed says what it permits")
             return None
-        ended = row.grant.revoked_at_sequence if entry.revoked is None else entry.revoked.sequence
+        ended = entry.revoked.sequence if entry.revoked else self._not_recorded(row.grant.revoked_at_sequence)
         named = {name: getattr(terms, name) for name in ("grantee", "types", "purposes", "rights", "starts_at", "ends_at")}
         return TrueGrant(replace(row.grant, id=grant_id, sequence=entry.sequence, revoked_at_sequence=ended, **named), secret)
+
+    def _not_recorded(self, number: int | None) -> int | None:
+        """The number of a revoke that the chain does not have yet; one that it has passed was never made."""
+        return None if number is None or number <= self._passed else number
 
     def _true_terms(self, row: ConsentRow, entry: GrantEntry) -> Terms | None:
         """Those of the two that the commitment opens to."""
@@ -170,8 +175,7 @@ class ConsentAudit:
         return self._services.keyring.open(sealed_context(self._id(row)), row.sealed)
 
     def _said(self, content: bytes, row: ConsentRow) -> Terms:
-        sent = msgspec.json.encode(msgspec.json.decode(content) | {"resourceType": "Consent"})
-        return read_consent(sent, row.granted_ms // 1000).terms
+        return terms_of(content, row.granted_ms // 1000)
 
     def _consent_id(self, row: ConsentRow) -> bytes:
         return bytes.fromhex(self._id(row))

@@ -8,6 +8,7 @@ from chain.ledger import Ledger
 from gateway.consent.decision import ISSUED, AccessRequest, Grant, Role, decide
 from gateway.index.accesses import AccessRow
 from gateway.services import Services
+from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
 from jobs.audit_stored_conduct import Place, Reader, StoredConduct, Version
 
@@ -20,13 +21,14 @@ def archives_covered(grant: Grant) -> frozenset[int]:
 class PermitAudit:
     """The permits of one shard's accesses."""
 
-    def __init__(self, services: Services, ledger: Ledger, stored: StoredConduct, notes: Notes) -> None:
+    def __init__(self, services: Services, ledger: Ledger, stored: StoredConduct, consents: ConsentAudit, notes: Notes) -> None:
         self._services, self._ledger, self._stored, self._notes = services, ledger, stored, notes
+        true = (consents.true_grant(row) for rows in stored.shared.values() for row in rows)
+        self._shared = [one.grant for one in true if one is not None]
         self._roles: dict[str, Role] = {}
 
     def verify(self, row: AccessRow, reader: Reader, named: Grant, records: list[Version]) -> None:
         """Each record of an access, which names one grant. A record of several patients needs the grants of the others, too."""
-        held = self._held(row, named)
         faults: defaultdict[str, list[Version]] = defaultdict(list)
         decided: dict[Place, str | None] = {}
         for version in records:
@@ -35,20 +37,20 @@ class PermitAudit:
                 faults["it is not in the database"].append(version)
                 continue
             if place not in decided:
-                decided[place] = self._fault(row, reader, named, held, place)
+                decided[place] = self._fault(row, reader, named, place)
             if (fault := decided[place]) is not None:
                 faults[fault].append(version)
         self._notes.count("disclosed records", len(records))
         for fault, versions in faults.items():
             self._notes.found("permit-missing", f"access {row.sequence}", f"{self._names(versions)}: {fault}")
 
-    def _held(self, row: AccessRow, named: Grant) -> list[Grant]:
-        """The named grant, and those of other patients that the reader had; each once for every archive that it covers."""
-        others = [grant for grant in self._stored.shared.get(row.party, ()) if not archives_covered(grant) & archives_covered(named)]
+    def _held(self, row: AccessRow, named: Grant, place: Place) -> list[Grant]:
+        """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
+        others = (grant for grant in self._shared if place.also and not archives_covered(grant) & archives_covered(named))
         then = (grant.as_of(row.sequence) for grant in (named, *others))
         return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant)]
 
-    def _fault(self, row: AccessRow, reader: Reader, named: Grant, held: list[Grant], place: Place) -> str | None:
+    def _fault(self, row: AccessRow, reader: Reader, named: Grant, place: Place) -> str | None:
         request = AccessRequest(
             client_id=reader.client_id,
             role=self._role(reader.client_id),
@@ -60,7 +62,7 @@ class PermitAudit:
             also_archives=place.also,
             issuer_is_requester=place.issuer == row.party,
         )
-        decision = decide(request, held, row.accessed_ms / 1000)
+        decision = decide(request, self._held(row, named, place), row.accessed_ms / 1000)
         if not decision.permitted:
             return decision.reason
         rests_on_it = decision.basis == ISSUED or any(grant.id == named.id for grant in decision.grants)

@@ -5,7 +5,7 @@ later state of the database must show it; what the database has beyond is not an
 round, a grant committed and recorded between the two would look lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from chain.access_batch import AccessBatchBody
@@ -52,8 +52,11 @@ class Extent:
         return Shard(range(0), (), True, 0, self.bounds, height, unreadable=True)
 
 
-def shards(ledger: Ledger, extent: Extent, size: int = SHARD_NUMBERS) -> Iterator[Shard]:
-    """Every number once, in order, about `size` in a shard, a batch in one. A height that cannot be read is a shard of its own."""
+def shards(ledger: Ledger, extent: Extent, next_used: Callable[[int], int | None], size: int = SHARD_NUMBERS) -> Iterator[Shard]:
+    """Every number once, in order, about `size` in a shard, a batch in one. A height that cannot be read is a shard of its own.
+
+    `next_used` says what number the database uses next after one: a gap may be wide.
+    """
     height = extent.head.height if extent.head else 0
     after: int | None = 0  # the number before the run; None: what was recorded before it could not be read
     run: list[Act] = []
@@ -72,9 +75,11 @@ def shards(ledger: Ledger, extent: Extent, size: int = SHARD_NUMBERS) -> Iterato
     if run:
         yield extent.shard(_first(run, after), last_of(run[-1]), height, tuple(run))
         after = last_of(run[-1])
-    recorded = ledger.last_sequence(extent.gateway) if after is None else after
-    for first in range(recorded + 1, extent.taken + 1, size):
-        yield extent.shard(first, min(first + size - 1, extent.taken), height, recorded=False)
+    done = ledger.last_sequence(extent.gateway) if after is None else after
+    while done < extent.taken and (used := next_used(done)) is not None:
+        last = min(used + size - 1, extent.taken)
+        yield extent.shard(done + 1, last, height, recorded=False)
+        done = last
 
 
 def first_of(act: Act) -> int:

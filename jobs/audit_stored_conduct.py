@@ -1,13 +1,13 @@
 """What the database says of a run of the commit sequence, read in one snapshot: accesses, consents, and the places of the records named."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.consent.decision import Grant
 from gateway.index import accesses, archives, consents, search
 from gateway.index import schema as t
 from gateway.index.accesses import AccessRow
@@ -49,7 +49,7 @@ class StoredConduct:
     readers: Mapping[int, Reader]
     archives: Mapping[int, Archive]
     places: Mapping[Version, Place]
-    shared: Mapping[int, Sequence[Grant]]  # by party row: what it was granted on archives of further patients
+    shared: Mapping[int, Sequence[ConsentRow]]  # by archive, where a record that was read is about several patients: all it ever granted
 
 
 def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> StoredConduct:
@@ -59,19 +59,19 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
         numbered = list(consents.numbered(connection, numbers))
         named = list(consents.by_grant_ids(connection, grant_ids))
         relied_on = list(consents.by_rows(connection, {access.consent for access in logged}))
-        every = {consent.grant.row: consent for consent in (*numbered, *named, *relied_on)}
-        readers = _readers(connection, {access.party for access in logged})
         places = _places(connection, {version for access in logged for version in _records(access)})
+        shared = _shared(connection, places)
+        every = {one.grant.row: one for one in chain(numbered, named, relied_on, *shared.values())}
         return StoredConduct(
             accesses=logged,
             granted={one.grant.sequence: one for one in numbered if one.grant.sequence in numbers},
             revoked={number: one for one in numbered if (number := one.grant.revoked_at_sequence or 0) in numbers},
             by_grant_id={one.grant.id: one for one in named},
             consents=every,
-            readers=readers,
+            readers=_readers(connection, {access.party for access in logged}),
             archives=archives.by_rows(connection, {consent.grant.archive for consent in every.values()}),
             places=places,
-            shared=_shared(connection, readers, places),
+            shared=shared,
         )
 
 
@@ -108,6 +108,6 @@ def _places(connection: Connection, versions: Collection[Version]) -> dict[Versi
     return {at: Place(NAME_OF.get(row.type, ""), row.archive, frozenset(also.get(at, ())), row.issuer) for at, row in wanted}
 
 
-def _shared(connection: Connection, readers: Iterable[int], places: Mapping[Version, Place]) -> dict[int, list[Grant]]:
+def _shared(connection: Connection, places: Mapping[Version, Place]) -> dict[int, list[ConsentRow]]:
     concerned = {archive for place in places.values() if place.also for archive in (place.archive, *place.also)}
-    return {reader: consents.grants_for(connection, reader, concerned) for reader in readers} if concerned else {}
+    return {archive: consents.grants_of(connection, archive) for archive in sorted(concerned)}

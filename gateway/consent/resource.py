@@ -58,6 +58,13 @@ def read_consent(body: bytes, now: int) -> ProposedConsent:
     return ProposedConsent(terms, patient, resource.content({}))
 
 
+def terms_of(content: bytes, granted_at: int) -> Terms:
+    """The terms of a Consent that was granted at that time (seconds), from its `content`. InvalidInput: not understood."""
+    kept = msgspec.json.decode(content)
+    kept.pop("meta", None)  # nothing of it can be claimed, so `content` has an empty one
+    return read_consent(msgspec.json.encode(kept), granted_at).terms
+
+
 def write_consent(content: bytes, *, id_: str, version: int, last_updated: str, patient: str | None, active: bool) -> bytes:
     """The Consent as it stands, JSON. `patient`: the reference to put in where the patient sent none."""
     sent = msgspec.json.decode(content)

@@ -18,6 +18,7 @@ from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery
 
 _SEQUENCE = "commit"
+_NUMBERS = (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence, t.access.c.sequence)
 _CHUNK = 500  # archives in one statement
 
 
@@ -82,8 +83,13 @@ def last_number(connection: Connection) -> int:
 
 def highest_number(connection: Connection) -> int:
     """The highest number that a grant, a revoke or an access stands under, 0 where there is none."""
-    columns = (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence, t.access.c.sequence)
-    return max(connection.scalar(select(func.max(column))) or 0 for column in columns)
+    return max(connection.scalar(select(func.max(column))) or 0 for column in _NUMBERS)
+
+
+def next_number_used(connection: Connection, after: int) -> int | None:
+    """The lowest number above `after` that a grant, a revoke or an access stands under."""
+    found = (connection.scalar(select(func.min(column)).where(column > after)) for column in _NUMBERS)
+    return min((number for number in found if number is not None), default=None)
 
 
 def numbered(connection: Connection, numbers: range) -> Iterator[ConsentRow]:

@@ -1,9 +1,10 @@
-"""The content audit beside a gateway at work, and on several cores: it finds nothing that is not so, and the same as one process."""
+"""The audits of content and conduct beside a gateway at work, and on several cores: they find nothing that is not so."""
 
 import threading
 
 import pytest
 from audit_case import AuditedHome, audit, patient, shards_of, submission
+from conduct_case import audit_conduct, make_conduct
 from intake_case import delete, post, put, transaction
 
 from jobs.audit_content import Turn
@@ -43,6 +44,36 @@ def test_an_audit_during_pushes_is_clean(busy):
         reports.append(audit(busy.home))
     stop.set()
     pusher.join()
+    assert faults == []
+    assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
+
+
+def test_an_audit_during_grants_reads_and_revokes_is_clean(tmp_path):
+    home = make_conduct(tmp_path)
+    stop, faults, rounds = threading.Event(), [], []
+
+    def live():
+        """Grants, reads, revokes and blocks as fast as they go."""
+        try:
+            while not stop.is_set():
+                consent = home.grant(home.anna, "Observation", until=f"2031-01-{len(rounds) % 28 + 1:02}")
+                home.read("o1")
+                home.read("o9")
+                home.revoke(home.anna, consent)
+                home.block()
+                rounds.append(consent)
+        except Exception as error:
+            faults.append(error)
+            raise
+
+    alive = threading.Thread(target=live)
+    alive.start()
+    reports = [audit_conduct(home.made.home, numbers=numbers) for numbers in (10_000, 1, 5)]
+    while len(rounds) < 10 and alive.is_alive():
+        reports.append(audit_conduct(home.made.home, numbers=3))
+    stop.set()
+    alive.join()
+    home.made.close()
     assert faults == []
     assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
 

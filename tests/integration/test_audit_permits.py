@@ -1,0 +1,118 @@
+"""What a gateway disclosed, logged and anchored without a permit is named by the conduct audit, and nothing else is."""
+
+import os
+import time
+from dataclasses import replace
+
+import pytest
+from conduct_case import audit_conduct, make_conduct
+
+from gateway.access_log import log_accesses
+from gateway.index import consents, records
+from gateway.registration import register_party
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = make_conduct(tmp_path)
+    yield made
+    made.made.close()
+
+
+def other_agency(home):
+    out = home.made.home.parent / "other.json"
+    return register_party(home.made.services, "agency", "Other", (), "gateway", "http://h", out, now=int(time.time()), random=os.urandom)
+
+
+def disclose(home, name, granted, *, reader=None, purpose="HPAYMT", resource_type="Observation", ms=None, location=None):
+    """Log an access as `release_page` does, but without asking whether it is permitted. `granted`: the number of the grant."""
+    services = home.made.services
+    with services.index.atomic() as connection:
+        at = records.find(connection, resource_type, services.ids.decode(home.records[name]))
+        at = replace(at, **(location or {}))
+        [grant] = [row.grant for row in consents.numbered(connection, range(granted, granted + 1)) if row.grant.sequence == granted]
+        relied_on = [(at, services.ids.encode([at.row])[0], (grant,))]
+        [logged] = log_accesses(services, connection, reader or home.insurer, purpose, relied_on, ms or int(time.time() * 1000))
+        return logged.sequence
+
+
+def test_what_no_consent_permitted_is_named(home):
+    nothing, further = "no grant in force permits it", "a further patient whom it is about has not granted it"
+    bert_revoked = home.grant(home.bert, "Observation", until="2030-05-05")
+    expected = {
+        disclose(home, "o1", 1): nothing,  # revoked long ago
+        disclose(home, "p1", 5, resource_type="Patient"): nothing,  # of a type that is not granted
+        disclose(home, "o1", 5): nothing,  # another patient's
+        disclose(home, "o4", 5, purpose="TREAT"): nothing,
+        disclose(home, "o4", 5, reader=other_agency(home)): nothing,
+        disclose(home, "o4", 5, ms=2_000_000_000_000): nothing,  # after its end
+        disclose(home, "o4", 5, location={"version": 9}): "it is not in the database",
+        disclose(home, "o4", 5, location={"row": 5000}): "it is not in the database",
+        disclose(home, "o9", 10): None,  # Bert has granted it, too
+    }
+    home.revoke(home.bert, bert_revoked)
+    with home.made.services.index.reading() as connection:
+        [first] = [row.grant.row for row in consents.numbered(connection, range(5, 6))]
+    home.revoke(home.bert, home.made.services.ids.encode([first])[0])
+    expected[disclose(home, "o9", 10)] = further
+    home.close_batch()
+    home.block()
+    report = audit_conduct(home.made.home)
+    assert {finding.code for finding in report.findings} == {"permit-missing"}
+    named = {int(finding.subject.removeprefix("access ")): finding.detail.partition(": ")[2] for finding in report.findings}
+    assert named == {number: detail for number, detail in expected.items() if detail}
+    assert report.could_not_check == ()
+
+
+def test_a_permit_that_ended_later_was_in_force(home):
+    consent = home.grant(home.anna, "Observation", until="2031-01-01")
+    assert home.read("o2")
+    home.revoke(home.anna, consent)
+    home.block()
+    assert audit_conduct(home.made.home).findings == ()
+
+
+def test_what_is_not_on_the_chain_yet_is_pending_for_a_time(home):
+    services = home.made.services
+    home.read("o4")
+    given = home.grant(home.bert, "Condition")
+    home.read("o4")
+    report = audit_conduct(home.made.home)
+    assert (report.findings, report.could_not_check) == ((), ())
+    assert set(report.pending) == {f"Consent/{given}", "access 13", "access 15", "2 transactions in the outbox"}
+    late = audit_conduct(home.made.home, later=1000)
+    assert late.pending == ()
+    assert {(finding.code, finding.subject) for finding in late.findings} == {
+        ("access-unanchored", "access 13"),
+        ("access-unanchored", "access 15"),
+        ("consent-unanchored", f"Consent/{given}"),
+        ("outbox-waiting", "outbox"),
+    }
+    home.revoke(home.bert, given)
+    assert f"Consent/{given}" in audit_conduct(home.made.home).pending, "granted and revoked, neither is anchored"
+    home.block()
+    assert (audit_conduct(home.made.home, later=1000).findings, audit_conduct(home.made.home).pending) == ((), ())
+    assert services.ledger.last_sequence("gateway") == 16
+
+
+def test_what_was_never_submitted_is_found_once_the_chain_has_passed_it(home):
+    home.read("o4")
+    home.close_batch()
+    given = home.grant(home.bert, "Condition")
+    with home.made.services.index.atomic() as connection:
+        connection.exec_driver_sql("DELETE FROM outbox")
+    home.grant(home.bert, "Patient")
+    home.block()
+    found = {(finding.code, finding.subject) for finding in audit_conduct(home.made.home).findings}
+    assert found == {("access-unanchored", "access 13"), ("consent-unanchored", f"Consent/{given}")}
+
+
+def test_a_height_that_cannot_be_read_is_not_clean_and_hides_nothing_else(home):
+    with home.made.store.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM log_entry WHERE log_index = (SELECT log_size - 1 FROM block WHERE height = 2)")
+    report = audit_conduct(home.made.home)
+    assert report.findings == ()
+    assert report.could_not_check == ("height 2 cannot be read; see level ledger",)
+    with home.made.services.index.atomic() as connection:
+        connection.exec_driver_sql("DELETE FROM access WHERE sequence = 8")
+    assert [finding.subject for finding in audit_conduct(home.made.home).findings] == ["access 8"]
