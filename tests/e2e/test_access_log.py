@@ -229,13 +229,12 @@ def test_kills_while_reading_leave_every_read_logged_and_no_batch_doubled(tmp_pa
             for thread in (*readers, closing_now):
                 thread.join()
             gateway.start()
-            audited = gateway.json("audit", "run", "--level", "conduct")
-            assert (audited["findings"], audited["could_not_check"]) == ([], []), "what was on its way is pending, at most"
+        audited = gateway.json("audit", "run", "--level", "conduct")
+        assert (audited["findings"], audited["could_not_check"]) == ([], []), "what was on its way is pending, at most"
+        assert audited["checked"]["accesses"] >= len(kept)
         logged = {row.sequence for row in batched(gateway)}
         assert len(kept) > 10
         assert kept <= logged
-        audited = gateway.json("audit", "run", "--level", "conduct")
-        assert audited["checked"]["accesses"] == len(logged)
         gateway.stop()
     finally:
         if gateway.process.poll() is None:
