@@ -85,8 +85,21 @@ def _content(audit: Audit) -> Iterator[Report]:
             yield part
 
 
+def _conduct(audit: Audit) -> Iterator[Report]:
+    from jobs.audit_conduct import verify_conduct
+    from jobs.audit_storage import Bounds
+
+    bounds = Bounds(audit.now, PENDING_SLOTS * read_genesis(audit.settings).slot_seconds)
+    with _opened_chain(audit.settings) as ledger:
+        total = ledger.height()
+        for height, part in verify_conduct(audit.settings, ledger, bounds):
+            audit.progress("conduct", height, total)
+            yield part
+
+
 LEVELS: dict[str, Callable[[Audit], Iterator[Report]]] = {
     "ledger": _ledger,
     "storage": _storage,
     "content": _content,
+    "conduct": _conduct,
 }

@@ -10,14 +10,14 @@ from chain.encoding import EncodingError
 from chain.ledger import Ledger
 from chain.merkle import leaf_hash, root
 from gateway.consent.access import Access
-from gateway.index.accesses import AccessRow, unpack
+from gateway.index.accesses import unpack
 from gateway.services import Services
 from gateway.vault.primitives import access_commitment
 from jobs.audit_consents import ConsentAudit, TrueGrant
 from jobs.audit_notes import Notes
 from jobs.audit_permits import PermitAudit
 from jobs.audit_sequence import Shard, first_of, last_of
-from jobs.audit_stored_conduct import Reader, StoredConduct, Version
+from jobs.audit_stored_conduct import LoggedRow, Reader, StoredConduct, Version
 
 
 def runs(numbers: Iterable[int]) -> Iterator[range]:
@@ -60,12 +60,12 @@ class AccessAudit:
         self._verify_unrecorded(row for row in self._stored.accesses if row.sequence not in batched)
         self._verify_gaps()
 
-    def _between(self, first: int, last: int) -> Sequence[AccessRow]:
+    def _between(self, first: int, last: int) -> Sequence[LoggedRow]:
         rows = self._stored.accesses
         start = bisect_left(rows, first, key=attrgetter("sequence"))
         return rows[start : bisect_right(rows, last, lo=start, key=attrgetter("sequence"))]
 
-    def _verify_row(self, row: AccessRow) -> None:
+    def _verify_row(self, row: LoggedRow) -> None:
         """Its leaf again, and what it rests on. What an altered row names was never disclosed, so nothing more is asked of it."""
         self._notes.count("accesses")
         consent, reader = self._stored.consents.get(row.consent), self._stored.readers.get(row.party)
@@ -89,14 +89,14 @@ class AccessAudit:
         else:
             self._altered(row, "its leaf is not that of the row")
 
-    def _leaf(self, row: AccessRow, reader: Reader, true: TrueGrant, records: list[Version]) -> bytes:
+    def _leaf(self, row: LoggedRow, reader: Reader, true: TrueGrant, records: list[Version]) -> bytes:
         ids = self._services.ids.encode(number for number, _ in records)
         named = tuple((bytes.fromhex(id_), version) for id_, (_, version) in zip(ids, records, strict=True))
         access = Access(reader.client_id, row.purpose, true.grant.id, named, row.sequence, row.accessed_ms)
         salt = true.secret.access_salt(true.grant.id, row.sequence, row.accessed_ms)
         return leaf_hash(access_commitment(self._services.chain_id, salt, access.to_bytes()))
 
-    def _verify_batch(self, batch: AccessBatchBody, rows: Sequence[AccessRow]) -> None:
+    def _verify_batch(self, batch: AccessBatchBody, rows: Sequence[LoggedRow]) -> None:
         self._notes.count("access batches")
         numbers = range(batch.first, batch.last + 1)
         if len(rows) < batch.leaves:
@@ -110,7 +110,7 @@ class AccessAudit:
         if len(rows) > batch.leaves or batch.root not in (made_again, root([row.leaf for row in rows])):
             self._notes.found("access-altered", _names(numbers), "together they do not have the root that is anchored")
 
-    def _verify_unrecorded(self, rows: Iterable[AccessRow]) -> None:
+    def _verify_unrecorded(self, rows: Iterable[LoggedRow]) -> None:
         """Accesses that no batch on the chain spans."""
         late: list[int] = []
         pending: list[int] = []
@@ -132,7 +132,7 @@ class AccessAudit:
             if isinstance(act, AccessBatchBody) and act.leaves < act.last - act.first + 1:
                 self._notes.found("sequence-gap", number_names(range(act.first, act.last + 1)), f"its batch has only {act.leaves} leaves")
 
-    def _altered(self, row: AccessRow, detail: str) -> None:
+    def _altered(self, row: LoggedRow, detail: str) -> None:
         self._notes.found("access-altered", f"access {row.sequence}", detail)
 
 

@@ -6,11 +6,10 @@ from typing import cast
 
 from chain.ledger import Ledger
 from gateway.consent.decision import ISSUED, AccessRequest, Grant, Role, decide
-from gateway.index.accesses import AccessRow
 from gateway.services import Services
 from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
-from jobs.audit_stored_conduct import Place, Reader, StoredConduct, Version
+from jobs.audit_stored_conduct import LoggedRow, Place, Reader, StoredConduct, Version
 
 
 def archives_covered(grant: Grant) -> frozenset[int]:
@@ -27,7 +26,7 @@ class PermitAudit:
         self._shared = [one.grant for one in true if one is not None]
         self._roles: dict[str, Role] = {}
 
-    def verify(self, row: AccessRow, reader: Reader, named: Grant, records: list[Version]) -> None:
+    def verify(self, row: LoggedRow, reader: Reader, named: Grant, records: list[Version]) -> None:
         """Each record of an access, which names one grant. A record of several patients needs the grants of the others, too."""
         faults: defaultdict[str, list[Version]] = defaultdict(list)
         decided: dict[Place, str | None] = {}
@@ -44,13 +43,13 @@ class PermitAudit:
         for fault, versions in faults.items():
             self._notes.found("permit-missing", f"access {row.sequence}", f"{self._names(versions)}: {fault}")
 
-    def _held(self, row: AccessRow, named: Grant, place: Place) -> list[Grant]:
+    def _held(self, row: LoggedRow, named: Grant, place: Place) -> list[Grant]:
         """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
         others = (grant for grant in self._shared if place.also and not archives_covered(grant) & archives_covered(named))
         then = (grant.as_of(row.sequence) for grant in (named, *others))
         return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant)]
 
-    def _fault(self, row: AccessRow, reader: Reader, named: Grant, place: Place) -> str | None:
+    def _fault(self, row: LoggedRow, reader: Reader, named: Grant, place: Place) -> str | None:
         request = AccessRequest(
             client_id=reader.client_id,
             role=self._role(reader.client_id),

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Select, Table, join, select
 from chain.encoding import EncodingError
 from gateway.index import accesses, archives, consents, search
 from gateway.index import schema as t
-from gateway.index.accesses import AccessRow
 from gateway.index.archives import Archive
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
@@ -18,6 +17,19 @@ from gateway.index.resource_types import NAME_OF
 from gateway.index.rows import KeyedQuery
 
 Version = tuple[int, int]  # row and version of a resource
+
+
+class LoggedRow(NamedTuple):
+    """An access as it is stored, whatever became of what it points to. `party` and `consent` are rows; see `accesses.unpack`."""
+
+    sequence: int
+    party: int
+    purpose: str
+    consent: int
+    accessed_ms: int
+    leaf: bytes
+    records: bytes
+    batch: int | None
 
 
 class Place(NamedTuple):
@@ -41,7 +53,7 @@ class Reader(NamedTuple):
 class StoredConduct:
     """Accesses ascending; consents by the number of the grant, by that of the revoke, by grant id, by row; readers and archives by row."""
 
-    accesses: Sequence[AccessRow]
+    accesses: Sequence[LoggedRow]
     granted: Mapping[int, ConsentRow]
     revoked: Mapping[int, ConsentRow]
     by_grant_id: Mapping[bytes, ConsentRow]
@@ -55,7 +67,7 @@ class StoredConduct:
 def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> StoredConduct:
     """All that the database has under `numbers`, and the consents that the ledger knows by `grant_ids`. Unavailable."""
     with index.reading() as connection:
-        logged = accesses.between(connection, numbers)
+        logged = _logged(connection, numbers)
         numbered = list(consents.numbered(connection, numbers))
         named = list(consents.by_grant_ids(connection, grant_ids))
         relied_on = list(consents.by_rows(connection, {access.consent for access in logged}))
@@ -75,7 +87,13 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
         )
 
 
-def _records(access: AccessRow) -> list[Version]:
+def _logged(connection: Connection, numbers: range) -> list[LoggedRow]:
+    inside = t.access.c.sequence.between(numbers.start, numbers.stop - 1)
+    columns = (t.access.c[name] for name in LoggedRow._fields)
+    return [LoggedRow._make(row) for row in connection.execute(select(*columns).where(inside).order_by(t.access.c.sequence))]
+
+
+def _records(access: LoggedRow) -> list[Version]:
     try:
         return accesses.unpack(access.records)
     except EncodingError:
@@ -110,4 +128,7 @@ def _places(connection: Connection, versions: Collection[Version]) -> dict[Versi
 
 def _shared(connection: Connection, places: Mapping[Version, Place]) -> dict[int, list[ConsentRow]]:
     concerned = {archive for place in places.values() if place.also for archive in (place.archive, *place.also)}
-    return {archive: consents.grants_of(connection, archive) for archive in sorted(concerned)}
+    found: dict[int, list[ConsentRow]] = {}
+    for row in consents.by_archives(connection, concerned):
+        found.setdefault(row.grant.archive, []).append(row)
+    return found

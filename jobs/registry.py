@@ -107,7 +107,7 @@ def jobs_of(settings: Settings) -> tuple[Job, ...]:
         ),
         Job(
             "audit",
-            "Re-verify chain, storage and content, and keep the report (`audit history`).",
+            "Re-verify chain, storage, content and conduct, and keep the report (`audit history`).",
             Cron(settings.audit_cron, settings.timezone),
             _audit,
             apart=True,

@@ -103,6 +103,11 @@ def by_rows(connection: Connection, rows: Iterable[int]) -> Iterator[ConsentRow]
     return map(_row, _BY_ROW.among(connection, set(rows)))
 
 
+def by_archives(connection: Connection, archives: Iterable[int]) -> Iterator[ConsentRow]:
+    """All that was ever granted on these archives, in no order that counts."""
+    return map(_row, _BY_ARCHIVE.among(connection, set(archives)))
+
+
 def by_grant_ids(connection: Connection, grant_ids: Iterable[bytes]) -> Iterator[ConsentRow]:
     """The grants that the ledger knows by these ids."""
     return map(_row, _BY_GRANT_ID.among(connection, set(grant_ids)))
@@ -195,4 +200,5 @@ def _row(found: Any) -> ConsentRow:
 
 
 _BY_ROW = KeyedQuery(_query(), t.consent_grant.c.row)
+_BY_ARCHIVE = KeyedQuery(_query(), t.consent_grant.c.archive)
 _BY_GRANT_ID = KeyedQuery(_query(), t.consent_grant.c.grant_id)
