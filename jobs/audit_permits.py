@@ -12,9 +12,9 @@ from jobs.audit_notes import Notes
 from jobs.audit_stored_conduct import LoggedRow, Place, Reader, StoredConduct, Version
 
 
-def archives_covered(grant: Grant) -> frozenset[int]:
-    """The archives for which a grant counts."""
-    return frozenset({grant.archive})
+def archives_covered(grant: Grant, stored: StoredConduct) -> frozenset[int]:
+    """The archives for which a grant counts: its own, and those of the same person that are joined with it."""
+    return stored.groups.get(grant.archive, frozenset({grant.archive}))
 
 
 class PermitAudit:
@@ -45,9 +45,10 @@ class PermitAudit:
 
     def _held(self, row: LoggedRow, named: Grant, place: Place) -> list[Grant]:
         """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
-        others = (grant for grant in self._shared if place.also and not archives_covered(grant) & archives_covered(named))
+        covered = archives_covered(named, self._stored)
+        others = (grant for grant in self._shared if place.also and grant.archive not in covered)
         then = (grant.as_of(row.sequence) for grant in (named, *others))
-        return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant)]
+        return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant, self._stored)]
 
     def _fault(self, row: LoggedRow, reader: Reader, named: Grant, place: Place) -> str | None:
         request = AccessRequest(

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.index import accesses, archives, consents, search
+from gateway.index import accesses, consents, search
 from gateway.index import schema as t
-from gateway.index.archives import Archive
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
 from gateway.index.resource_types import NAME_OF
 from gateway.index.rows import KeyedQuery
+from gateway.vault.keyring import SealedArchive
 
 Version = tuple[int, int]  # row and version of a resource
 
@@ -49,6 +49,22 @@ class Reader(NamedTuple):
     archive: int | None
 
 
+class StoredArchive(NamedTuple):
+    """An archive as it is stored, believed by nobody: what its secret does not open shows."""
+
+    row: int
+    joined_to: int | None  # the root of its group
+    key_id: bytes
+    suite: int
+    public_key: bytes
+    sealed_seed: bytes | None
+    sealed_secret: bytes
+
+    @property
+    def keys(self) -> SealedArchive:
+        return SealedArchive(*self[2:])
+
+
 @dataclass(frozen=True, slots=True)
 class StoredConduct:
     """Accesses ascending; consents by the number of the grant, by that of the revoke, by grant id, by row; readers and archives by row."""
@@ -59,7 +75,8 @@ class StoredConduct:
     by_grant_id: Mapping[bytes, ConsentRow]
     consents: Mapping[int, ConsentRow]
     readers: Mapping[int, Reader]
-    archives: Mapping[int, Archive]
+    archives: Mapping[int, StoredArchive]
+    groups: Mapping[int, frozenset[int]]  # by archive: all that it is joined with now, and itself
     places: Mapping[Version, Place]
     shared: Mapping[int, Sequence[ConsentRow]]  # by archive, where a record that was read is about several patients: all it ever granted
 
@@ -74,6 +91,7 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
         places = _places(connection, {version for access in logged for version in _records(access)})
         shared = _shared(connection, places)
         every = {one.grant.row: one for one in chain(numbered, named, relied_on, *shared.values())}
+        archives = {found.row: found for found in _archives(connection, _BY_ROW, {consent.grant.archive for consent in every.values()})}
         return StoredConduct(
             accesses=logged,
             granted={one.grant.sequence: one for one in numbered if one.grant.sequence in numbers},
@@ -81,7 +99,8 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
             by_grant_id={one.grant.id: one for one in named},
             consents=every,
             readers=_readers(connection, {access.party for access in logged}),
-            archives=archives.by_rows(connection, {consent.grant.archive for consent in every.values()}),
+            archives=archives,
+            groups=_groups(connection, archives),
             places=places,
             shared=shared,
         )
@@ -91,6 +110,22 @@ def _logged(connection: Connection, numbers: range) -> list[LoggedRow]:
     inside = t.access.c.sequence.between(numbers.start, numbers.stop - 1)
     columns = (t.access.c[name] for name in LoggedRow._fields)
     return [LoggedRow._make(row) for row in connection.execute(select(*columns).where(inside).order_by(t.access.c.sequence))]
+
+
+_ARCHIVES = select(*(t.archive.c[name] for name in StoredArchive._fields))
+_BY_ROW, _BY_ROOT = KeyedQuery(_ARCHIVES, t.archive.c.row), KeyedQuery(_ARCHIVES, t.archive.c.joined_to)
+
+
+def _archives(connection: Connection, query: KeyedQuery, keys: Collection[int]) -> list[StoredArchive]:
+    return [StoredArchive._make(row) for row in query.among(connection, keys)]
+
+
+def _groups(connection: Connection, archives: Mapping[int, StoredArchive]) -> dict[int, frozenset[int]]:
+    roots = {row: archive.joined_to or row for row, archive in archives.items()}
+    members = {root: {root} for root in roots.values()}
+    for archive in _archives(connection, _BY_ROOT, members):
+        members[archive.joined_to or archive.row].add(archive.row)
+    return {row: frozenset(members[root]) for row, root in roots.items()}
 
 
 def _records(access: LoggedRow) -> list[Version]:

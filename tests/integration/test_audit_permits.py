@@ -72,6 +72,18 @@ def test_a_permit_that_ended_later_was_in_force(home):
     assert audit_conduct(home.made.home).findings == ()
 
 
+def test_a_grant_counts_for_the_archives_that_are_joined_with_its_own(home):
+    number = disclose(home, "o1", 5)  # by Bert's grant, of Anna's
+    home.close_batch()
+    home.block()
+    with home.made.services.index.atomic() as connection:
+        connection.exec_driver_sql("UPDATE archive SET joined_to = ? WHERE row = ?", (home.anna.archive, home.bert.archive))
+    assert audit_conduct(home.made.home).findings == ()
+    with home.made.services.index.atomic() as connection:
+        connection.exec_driver_sql("UPDATE archive SET joined_to = NULL")
+    assert [finding.subject for finding in audit_conduct(home.made.home).findings] == [f"access {number}"]
+
+
 def test_what_is_not_on_the_chain_yet_is_pending_for_a_time(home):
     services = home.made.services
     home.read("o4")
