@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode, encode
 from chain.errors import LedgerError
 from chain.findings import Code
-from chain.genesis import Genesis
 from chain.keys import BLOCK, HEADER, PUBLIC_KEY_SIZE, VOTE, ChainId, SigningKey, labelled_hash, verify
-from chain.transactions import MAX_HEIGHT
+from chain.kinds import MAX_HEIGHT
 
 VERSION = 1
 MAX_BLOCK_TRANSACTIONS = 1000
@@ -127,9 +127,9 @@ def sign_vote(key: SigningKey, chain_id: ChainId, height: int, hash_: bytes) -> 
     return key.sign(VOTE, chain_id, encode([height, hash_]))
 
 
-def verify_vote(genesis: Genesis, height: int, hash_: bytes, vote: Vote) -> None:
+def verify_vote(chain_id: ChainId, delegates: DelegateSet, height: int, hash_: bytes, vote: Vote) -> None:
     """Raises `chain.keys.SignatureInvalid`. The index must be one of the set's."""
-    verify(genesis.delegates[vote.delegate].key, VOTE, genesis.chain_id, encode([height, hash_]), vote.signature)
+    verify(delegates.keys[vote.delegate], VOTE, chain_id, encode([height, hash_]), vote.signature)
 
 
 def bitmap(votes: tuple[Vote, ...], delegates: int) -> bytes:

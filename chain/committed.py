@@ -6,11 +6,15 @@ from sqlalchemy import Connection
 
 from chain import queries
 from chain.block import FinalBlock, Header, Vote, bitmap, block_hash
+from chain.delegate_set import DelegateSet
+from chain.election import ATTENDANCE_BLOCKS, Attended, read_set
+from chain.encoding import decode
 from chain.errors import LedgerError
 from chain.execution import Execution
 from chain.log import read_head
-from chain.schedule import epoch_seed_height
-from chain.state import State, bucket_of
+from chain.schedule import epoch_seed_height, is_last_of_epoch
+from chain.stake_entries import ELECTED_KEY
+from chain.state import Overlay, State, bucket_of
 from chain.state_machine import StateMachine, Tip
 from chain.store import LedgerDamaged, LedgerStore
 
@@ -28,12 +32,14 @@ class Committed:
             state = State(store.read_buckets, _entries(connection))
             height = queries.height_of(connection)
             try:
-                tip = _tip(connection, machine, height) if height else machine.start()
+                expected = _header(connection, height).state_root if height else State(lambda _: (), machine.genesis_entries()).root()
+                if state.root() != expected:
+                    raise LedgerDamaged(f"the stored state is not the one of height {height}")
+                tip = _tip(connection, machine, state, height) if height else machine.start()
+            except LedgerDamaged:
+                raise
             except LedgerError as error:
                 raise LedgerDamaged(f"the end of the ledger cannot be read: {error}") from error
-            expected = _header(connection, height).state_root if height else State(lambda _: (), machine.genesis_entries()).root()
-        if state.root() != expected:
-            raise LedgerDamaged(f"the stored state is not the one of height {height}")
         return cls(machine, tip, state)
 
     def reload(self, store: LedgerStore) -> None:
@@ -44,8 +50,8 @@ class Committed:
     def advance(self, final: FinalBlock, execution: Execution) -> None:
         """The block has become final and is durable."""
         self.state.commit(execution.overlay)
-        voters = bitmap(final.votes, len(self.machine.genesis.delegates))
-        self.tip = self.machine.advance(self.tip, final.header, execution.log(), voters)
+        voters = bitmap(final.votes, len(self.tip.acting.keys))
+        self.tip = self.machine.advance(self.tip, final.header, execution.log(), voters, execution.elected)
 
 
 def _entries(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
@@ -55,8 +61,8 @@ def _entries(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
         yield key, value
 
 
-def _tip(connection: Connection, machine: StateMachine, height: int) -> Tip:
-    genesis = machine.genesis
+def _tip(connection: Connection, machine: StateMachine, state: State, height: int) -> Tip:
+    genesis, sets = machine.genesis, _Sets(machine, state)
     header_bytes, votes = _stored(connection, height)
     header = Header.from_bytes(header_bytes)
     log = read_head(queries.tile_reader(connection), header.log_size)
@@ -64,8 +70,37 @@ def _tip(connection: Connection, machine: StateMachine, height: int) -> Tip:
         raise LedgerDamaged(f"the stored log tiles are not those of height {height}")
     seed_height = epoch_seed_height(height + 1, genesis.epoch_blocks)
     seed = block_hash(genesis.chain_id, _stored(connection, seed_height)[0]) if seed_height else genesis.chain_id
-    voters = bitmap(votes, len(genesis.delegates))
-    return Tip(height, block_hash(genesis.chain_id, header_bytes), header.slot, log, voters, seed)
+    voters = bitmap(votes, len(sets.named(header.delegates_hash).keys))
+    acting, following = sets.named(header.delegates_hash), sets.named(header.next_delegates_hash)
+    if is_last_of_epoch(height, genesis.epoch_blocks):
+        acting, following = following, sets.elected()
+    attendance = tuple(_attendance(connection, sets, height)) if genesis.seats else ()
+    return Tip(height, block_hash(genesis.chain_id, header_bytes), header.slot, log, voters, seed, acting, following, attendance)
+
+
+class _Sets:
+    """The sets of delegates that the stored state knows."""
+
+    def __init__(self, machine: StateMachine, state: State) -> None:
+        self._genesis, self._overlay = machine.genesis, Overlay(state)
+
+    def named(self, hash_: bytes) -> DelegateSet:
+        first = self._genesis.first_set
+        found = first if hash_ == first.hash else read_set(self._overlay, self._genesis.chain_id, hash_)
+        if found is None:
+            raise LedgerDamaged("a header names a set of delegates that was never elected")
+        return found
+
+    def elected(self) -> DelegateSet:
+        value = self._overlay.get(ELECTED_KEY)
+        return self._genesis.first_set if value is None else self.named(decode(value))
+
+
+def _attendance(connection: Connection, sets: _Sets, height: int) -> Iterator[Attended]:
+    for at in range(max(1, height - ATTENDANCE_BLOCKS + 1), height + 1):
+        header, votes = _stored(connection, at)
+        delegates = sets.named(Header.from_bytes(header).delegates_hash)
+        yield Attended(delegates, bitmap(votes, len(delegates.keys)))
 
 
 def _header(connection: Connection, height: int) -> Header:

@@ -39,8 +39,8 @@ class EmbeddedEngine:
         self._genesis = committed.machine.genesis
         self._delegates = {delegate.key: delegate for delegate in delegates}
         self._is_behind = False  # whether a block may have become final without this object knowing
-        if not set(self._delegates) <= {delegate.key for delegate in self._genesis.delegates}:
-            raise ValueError("a key is not one of the genesis's delegates")
+        if not self._genesis.seats and not set(self._delegates) <= set(self._genesis.first_set.keys):
+            raise ValueError("a key is not one of the genesis's delegates, and no others are elected")
 
     @classmethod
     def open(cls, store: LedgerStore, genesis: Genesis, keys: Iterable[tuple[SigningKey, Path]]) -> "EmbeddedEngine":
@@ -85,7 +85,7 @@ class EmbeddedEngine:
         tip, machine = self._committed.tip, self._committed.machine
         if slot <= tip.slot or slot < 0:
             return None
-        producer = self._delegates.get(self._genesis.delegates[machine.producer(tip, slot)].key)
+        producer = self._delegates.get(tip.acting.keys[machine.producer(tip, slot)])
         if producer is None:
             return None
         candidates = self._store.candidates(MAX_BLOCK_TRANSACTIONS)
@@ -120,21 +120,21 @@ class EmbeddedEngine:
         return final
 
     def _collect(self, proposal: Proposal, height: int, hash_: bytes, now: float) -> tuple[Vote, ...]:
-        """Every vote to be had, each verified; who does not answer is absent from this block's votes."""
-        votes, refusals = [], []
-        for index, member in enumerate(self._genesis.delegates):
-            voter = self._delegates.get(member.key)
+        """Every vote of the acting set to be had, each verified; who does not answer is absent from this block's votes."""
+        votes, refusals, acting = [], [], self._committed.tip.acting
+        for index, key in enumerate(acting.keys):
+            voter = self._delegates.get(key)
             if voter is None:
                 continue
             try:
                 vote = Vote(index, voter.vote(proposal, now))
-                verify_vote(self._genesis, height, hash_, vote)
+                verify_vote(self._genesis.chain_id, acting, height, hash_, vote)
                 votes.append(vote)
             except LedgerError as error:
-                refusals.append(f"{member.name}: {error}")
-        if len(votes) < self._genesis.quorum:
+                refusals.append(f"delegate {index}: {error}")
+        if len(votes) < acting.quorum:
             reasons = "; ".join(refusals) or "the others are not here"
-            raise NoQuorum(f"height {height} has {len(votes)} of {self._genesis.quorum} votes: {reasons}")
+            raise NoQuorum(f"height {height} has {len(votes)} of {acting.quorum} votes: {reasons}")
         return tuple(votes)
 
     def _execution(self, hash_: bytes) -> Execution:

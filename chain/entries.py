@@ -18,6 +18,11 @@ class EntryKind(IntEnum):
     GRANT = 4  # grant id -> GrantEntry
     ACCESS_BATCH = 5  # gateway's client id, place among its batches -> AccessBatchEntry
     SEQUENCE = 6  # gateway's client id -> SequenceEntry
+    STAKE = 7  # holder's key -> chain.stake_entries.StakeEntry
+    DELEGATE = 8  # delegate's key -> DelegateEntry
+    ROLL = 9  # nothing -> RollEntry; there only where delegates are elected
+    ELECTED = 10  # nothing -> hash of the set of delegates that was elected last
+    DELEGATE_SET = 11  # hash of a set -> its delegates' keys by index
 
 
 SEEN = encode(None)

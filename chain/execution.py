@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from chain.delegate_set import DelegateSet
 from chain.encoding import decode
 from chain.entries import party_key, signing_key_key
 from chain.keys import ChainId, SignatureInvalid
 from chain.log import LogHead
 from chain.merkle import leaf_hash
-from chain.rules import Envelope, Reason, TransactionRefused, apply_body, check_body, party_at, touched_keys
+from chain.refusal import Envelope, Reason, TransactionRefused
+from chain.rules import apply_body, check_body, party_at, touched_keys
 from chain.state import Overlay, State
-from chain.transactions import PartyBody, Role, Transaction, TransactionInvalid, parse_transaction
+from chain.transactions import PartyBody, Role, StakeBody, Transaction, TransactionInvalid, parse_transaction
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -31,11 +33,12 @@ class Execution:
         self._gateways: dict[bytes, str] = {}  # signer -> client id, of those found to be gateways since a PARTY was last applied
         self.overlay = Overlay(state)
         self.recorded: list[Recorded] = []
+        self.elected: DelegateSet | None = None  # by the last block of an epoch, where delegates are elected
 
     def read(self, transactions: Sequence[bytes]) -> list[Transaction | Reason]:
         """Parses, and reads ahead the state that they touch in one go."""
         parsed = [_parse(raw) for raw in transactions]
-        self._state.load(key for item in parsed if isinstance(item, Transaction) for key in touched_keys(item.body))
+        self._state.load(key for item in parsed if isinstance(item, Transaction) for key in touched_keys(item))
         return parsed
 
     def record(self, transaction: Transaction | Reason) -> None:
@@ -48,8 +51,9 @@ class Execution:
             transaction.verify_signature(self._chain_id)
         except SignatureInvalid:
             raise TransactionRefused(Reason.SIGNATURE_INVALID) from None
-        gateway = self._gateway_of(transaction.signer)
-        body, envelope = transaction.body, Envelope(self._chain_id, transaction.tx_id(self._chain_id), gateway)
+        body, signer = transaction.body, transaction.signer
+        gateway = "" if isinstance(body, StakeBody) else self._gateway_of(signer)
+        envelope = Envelope(self._chain_id, transaction.tx_id(self._chain_id), signer, gateway)
         check_body(self.overlay, body, envelope)
         apply_body(self.overlay, body, envelope, self._start.size + len(self.recorded))
         party = None

@@ -1,7 +1,8 @@
 """The genesis file: what a chain is before its first block. Its exact bytes are the chain's identity.
 
 JSON for people to read and to publish; every field is required and none besides them is accepted, so that two readers of one file cannot
-understand different things. Keys are hex in lower case.
+understand different things. Keys are hex in lower case. Format 1 names the delegates once and for all; format 2 gives out the stake that
+elects them.
 """
 
 from hashlib import sha256
@@ -10,15 +11,19 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from chain.encoding import encode
+from chain.delegate_set import DelegateSet
 from chain.errors import LedgerError
-from chain.keys import DELEGATES, ChainId, is_valid_public_key, labelled_hash
+from chain.keys import ChainId, is_valid_public_key
 from chain.transactions import PartyAction, PartyBody, Role, TransactionInvalid
 
-FORMAT = "fhir-anchor genesis 1"
+FIXED, ELECTED = "fhir-anchor genesis 1", "fhir-anchor genesis 2"  # the formats
+MIN_ELECTED = 4  # delegates: fewer could not do without one
+MAX_SEATS = 100
+MAX_STAKE = 1_000_000  # in all; no account can hold less than one millionth of it
 _ROLES = {"institution": Role.INSTITUTION, "agency": Role.AGENCY, "gateway": Role.GATEWAY}
 _LIMITS = {"started_at": 1 << 40, "slot_seconds": 3600, "epoch_blocks": 1 << 20, "heartbeat_slots": 1 << 20}
 _FIELDS = ("format", "network", "started_at", "slot_seconds", "epoch_blocks", "heartbeat_slots", "delegates", "parties")
+_FIELDS_OF = {FIXED: _FIELDS, ELECTED: (*_FIELDS, "seats", "stakes")}
 
 
 class GenesisInvalid(LedgerError):
@@ -30,8 +35,16 @@ class Delegate(NamedTuple):
     key: bytes  # Ed25519 public key
 
 
+class Stake(NamedTuple):
+    """A share of the voting weight. At first it approves of all delegates of the genesis."""
+
+    holder: str  # for people
+    key: bytes  # Ed25519 public key
+    weight: int
+
+
 class Genesis(Struct, frozen=True):
-    """A chain's fixed facts. A delegate's index is its place in `delegates`; parties are in the state before the first block."""
+    """A chain's fixed facts. Parties and stakes are in the state before the first block."""
 
     chain_id: ChainId
     network: str
@@ -39,21 +52,31 @@ class Genesis(Struct, frozen=True):
     slot_seconds: int
     epoch_blocks: int  # heights in an epoch
     heartbeat_slots: int  # slots without a block after which an empty one is made
-    delegates: tuple[Delegate, ...]
+    delegates: tuple[Delegate, ...]  # the first set, in the order of their indices
     parties: tuple[PartyBody, ...]
+    seats: int  # delegates in an elected set; none are elected where this is 0
+    stakes: tuple[Stake, ...]  # none where the delegates are fixed
+    first_set: DelegateSet
 
     @classmethod
     def parse(cls, file_bytes: bytes) -> "Genesis":
         """Reads the file strictly. Raises `GenesisInvalid`."""
-        fields = _fields(_load(file_bytes), _FIELDS, "genesis")
-        if fields["format"] != FORMAT:
+        found = _load(file_bytes)
+        format_ = found.get("format") if isinstance(found, dict) else None
+        if format_ not in (FIXED, ELECTED):
             raise GenesisInvalid("the format is not one that is known here")
+        fields = _fields(found, _FIELDS_OF[format_], "genesis")
+        chain_id = ChainId(sha256(file_bytes).digest())
+        delegates = tuple(_delegate(item) for item in _list(fields["delegates"], "delegates"))
         genesis = cls(
-            chain_id=ChainId(sha256(file_bytes).digest()),
+            chain_id=chain_id,
             network=_text(fields["network"], "network"),
-            delegates=tuple(_delegate(item) for item in _list(fields["delegates"], "delegates")),
+            delegates=delegates,
             parties=tuple(_party(item) for item in _list(fields["parties"], "parties")),
-            **{name: _count(fields[name], name) for name in _LIMITS},
+            seats=_count(fields["seats"], "seats", MAX_SEATS) if format_ == ELECTED else 0,
+            stakes=tuple(_stake(item) for item in _list(fields["stakes"], "stakes")) if format_ == ELECTED else (),
+            first_set=DelegateSet.of(chain_id, [delegate.key for delegate in delegates]),
+            **{name: _count(fields[name], name, limit) for name, limit in _LIMITS.items()},
         )
         genesis.check()
         return genesis
@@ -68,11 +91,21 @@ class Genesis(Struct, frozen=True):
         _distinct([party.signing_key for party in self.parties if party.signing_key], "signing keys")
         if not any(party.role is Role.GATEWAY for party in self.parties):
             raise GenesisInvalid("no party is a gateway, so nobody could sign a transaction")
+        if self.seats:
+            self._check_stakes()
+
+    def _check_stakes(self) -> None:
+        if self.seats % 3 != 1 or self.seats < max(MIN_ELECTED, len(self.delegates)):
+            raise GenesisInvalid("the number of seats is not 3f+1, at least 4 and enough for the first delegates")
+        _distinct([stake.holder for stake in self.stakes], "holders of stake")
+        _distinct([stake.key for stake in self.stakes], "keys of holders")
+        if not 0 < self.total_stake <= MAX_STAKE:
+            raise GenesisInvalid(f"the stakes are not together 1 to {MAX_STAKE}")
 
     @property
-    def quorum(self) -> int:
-        """2f+1 of N = 3f+1 delegates."""
-        return 2 * ((len(self.delegates) - 1) // 3) + 1
+    def total_stake(self) -> int:
+        """All voting weight there is and will be."""
+        return sum(stake.weight for stake in self.stakes)
 
     def slot_at(self, now: float) -> int:
         """The slot that the instant `now` (seconds since the epoch) lies in; negative before the start."""
@@ -81,10 +114,6 @@ class Genesis(Struct, frozen=True):
     def slot_time(self, slot: int) -> int:
         """When `slot` begins, in seconds since the epoch."""
         return self.started_at + slot * self.slot_seconds
-
-    def delegates_hash(self) -> bytes:
-        """Commits to the set of delegates and their indices."""
-        return labelled_hash(DELEGATES, self.chain_id, encode([delegate.key for delegate in self.delegates]))
 
 
 def make_genesis(
@@ -96,10 +125,14 @@ def make_genesis(
     heartbeat_slots: int,
     delegates: tuple[Delegate, ...],
     parties: tuple[PartyBody, ...],
+    seats: int = 0,
+    stakes: tuple[Stake, ...] = (),
 ) -> bytes:
-    """The file's bytes, for people to read. Raises `GenesisInvalid` for what `Genesis.parse` would refuse."""
+    """The file's bytes, for people to read; without seats the delegates are fixed. Raises `GenesisInvalid` for what `Genesis.parse`
+    would refuse.
+    """
     fields = {
-        "format": FORMAT,
+        "format": ELECTED if seats else FIXED,
         "network": network,
         "started_at": started_at,
         "slot_seconds": slot_seconds,
@@ -117,6 +150,9 @@ def make_genesis(
             for party in parties
         ],
     }
+    if seats:
+        fields["seats"] = seats
+        fields["stakes"] = [{"holder": stake.holder, "key": stake.key.hex(), "weight": stake.weight} for stake in stakes]
     file_bytes = dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
     Genesis.parse(file_bytes)
     return file_bytes
@@ -149,9 +185,9 @@ def _list(value: Any, what: str) -> list[Any]:
     return value
 
 
-def _count(value: Any, what: str) -> int:
-    if type(value) is not int or not 0 < value <= _LIMITS[what]:
-        raise GenesisInvalid(f"{what} is not a whole number from 1 to {_LIMITS[what]}")
+def _count(value: Any, what: str, limit: int) -> int:
+    if type(value) is not int or not 0 < value <= limit:
+        raise GenesisInvalid(f"{what} is not a whole number from 1 to {limit}")
     return value
 
 
@@ -174,6 +210,12 @@ def _key(value: Any, what: str) -> bytes:
 def _delegate(value: Any) -> Delegate:
     fields = _fields(value, ("name", "key"), "a delegate")
     return Delegate(_text(fields["name"], "a delegate's name"), _key(fields["key"], "a delegate's key"))
+
+
+def _stake(value: Any) -> Stake:
+    fields = _fields(value, ("holder", "key", "weight"), "a stake")
+    weight = _count(fields["weight"], "a stake's weight", MAX_STAKE)
+    return Stake(_text(fields["holder"], "a stake's holder"), _key(fields["key"], "a stake's key"), weight)
 
 
 def _party(value: Any) -> PartyBody:

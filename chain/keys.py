@@ -23,6 +23,7 @@ GRANT_TERMS = b"fhir-anchor/grant-terms/v1"  # hashed: salt (32 bytes) || terms
 HEADER = b"fhir-anchor/header/v1"  # signed by the producer: the header's bytes
 BLOCK = b"fhir-anchor/block/v1"  # hashed: the header's bytes
 VOTE = b"fhir-anchor/vote/v1"  # signed by a delegate: CBOR [height, block hash]
+DELEGATE = b"fhir-anchor/delegate/v1"  # signed by a delegate that lets itself be registered: CBOR [holder's key, delegate's key, name]
 DELEGATES = b"fhir-anchor/delegates/v1"  # hashed: CBOR [public key, ...] in the order of their indices
 SCHEDULE = b"fhir-anchor/schedule/v1"  # hashed: seed block hash || round (u64)
 

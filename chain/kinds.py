@@ -1,5 +1,6 @@
 """The kinds of transactions, and what the bodies of all kinds are checked with."""
 
+import re
 from enum import IntEnum
 from typing import Any
 
@@ -8,6 +9,7 @@ from chain.merkle import HASH_SIZE
 
 MAX_HEIGHT = (1 << 63) - 1  # what the store's integers hold
 _NUMBERS = tuple(range(24))
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
 
 class TransactionInvalid(LedgerError):
@@ -46,3 +48,8 @@ def is_count(value: Any) -> bool:
 def is_hash(value: Any) -> bool:
     """Whether `value` has the form of a SHA-256."""
     return type(value) is bytes and len(value) == HASH_SIZE
+
+
+def is_name(value: Any) -> bool:
+    """Whether `value` can be the name of a party or delegate: 1 to 200 characters, no control characters or line breaks."""
+    return isinstance(value, str) and bool(_NAME.fullmatch(value))

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from chain import queries
 from chain.block import FinalBlock, Header
+from chain.delegates import Delegates
 from chain.entries import (
     AccessBatchEntry,
     AnchorEntry,
@@ -24,7 +25,7 @@ from chain.genesis import Genesis
 from chain.log import inclusion_path
 from chain.merkle import ProofError
 from chain.proof import LogProof
-from chain.rules import Reason
+from chain.refusal import Reason
 from chain.state import bucket_of
 from chain.store import LedgerDamaged, LedgerStore
 from chain.tables import pool, rejected
@@ -44,6 +45,7 @@ class Ledger:
 
     def __init__(self, store: LedgerStore, genesis: Genesis) -> None:
         self._store, self.genesis = store, genesis
+        self.delegates = Delegates(store, genesis)
 
     @classmethod
     def open(cls, url: str, genesis: Genesis) -> "Ledger":
@@ -117,11 +119,12 @@ class Ledger:
         with self._store.engine.connect() as connection:
             return _sequence(connection, gateway).last
 
-    def prove(self, log_index: int, at_height: int | None = None) -> LogProof:
+    def prove(self, log_index: int, at_height: int | None = None, since: int = 0) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
 
-        The same question has the same answer for ever: the first quorum of the block's votes stands in it. Raises `ProofError` if the log
-        does not hold the index at that height.
+        Its handovers begin after the height `since`, for a checker that knows who acted then, or at the genesis. The same question has the
+        same answer for ever: the first quorum of the block's votes stands in it. Raises `ProofError` if the log does not hold the index at
+        that height.
         """
         with self._store.engine.connect() as connection:
             height = queries.height_of_entry(connection, log_index) if at_height is None else at_height
@@ -130,8 +133,11 @@ class Ledger:
             if stored is None or not transaction:
                 raise ProofError("the ledger has no such block or transaction")
             header_bytes, votes = stored
-            path = inclusion_path(queries.tile_reader(connection), log_index, Header.from_bytes(header_bytes).log_size)
-        return LogProof(transaction[0], log_index, tuple(path), header_bytes, votes[: self.genesis.quorum])
+            header = Header.from_bytes(header_bytes)
+            path = inclusion_path(queries.tile_reader(connection), log_index, header.log_size)
+            quorum = self.delegates.named(connection, header.delegates_hash).quorum
+        handovers = self.delegates.handovers(header.height, since)
+        return LogProof(transaction[0], log_index, tuple(path), header_bytes, votes[:quorum], handovers)
 
     def pending(self) -> int:
         """How many transactions wait in the pool."""

@@ -12,14 +12,16 @@ from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
 from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_vote
-from chain.encoding import EncodingError
+from chain.delegate_set import DelegateSet
+from chain.encoding import EncodingError, decode
 from chain.execution import Execution
 from chain.findings import Code, Finding
-from chain.keys import SignatureInvalid
+from chain.keys import ChainId, SignatureInvalid
 from chain.log import TILE_WIDTH, LogHead, Tiles, extended_tiles
 from chain.merkle import HASH_SIZE
-from chain.rules import TransactionRefused
-from chain.schedule import epoch_seed_height
+from chain.refusal import TransactionRefused
+from chain.schedule import epoch_seed_height, is_last_of_epoch
+from chain.stake_entries import delegate_set_key
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine, Tip
 from chain.tables import block, log_entry, transaction_index
@@ -40,6 +42,7 @@ class Replay:
         self._state = State(self._read, machine.genesis_entries())
         self._is_log_sound = True
         self._absent = 0  # blocks just before the next that could not be read
+        self._skipped: Tip | None = None  # what the last block of an epoch would have followed, where that could not be read
         self._is_hash_doubtful = self._are_votes_doubtful = self._is_seed_doubtful = False
 
     def block(self, connection: Connection, height: int) -> list[Finding]:
@@ -51,12 +54,12 @@ class Replay:
             return [self._skip(Code.BLOCK_INVALID, height, str(error))]
         if row is None or header is None:
             return [self._skip(Code.BLOCK_MISSING, height, "there is no such block")]
-        audit = _BlockAudit(f"height {height}")
+        audit = _BlockAudit(f"height {height}", self.machine.genesis.chain_id)
         audit.check_signature(row, header)
-        self._resume(height, header)
+        self._resume(connection, height, header)
         transactions = _recorded(connection, self.tip.log.size, self._end(audit, row, header))
         self._check_header(audit, height, header, transactions)
-        votes = audit.check_votes(self.machine, row, header)
+        votes = audit.check_votes(self.tip.acting, row, header)
         execution = self._execute(audit, transactions)
         leaf_hashes = self._check_log(connection, audit, header, execution)
         if self.is_state_sound and execution.overlay.root() != header.state_root:
@@ -69,9 +72,10 @@ class Replay:
         self.last_state_root = header.state_root
         self._are_votes_doubtful = not votes
         self._is_hash_doubtful = audit.has(Code.BLOCK_INVALID)
-        voters = bitmap(votes, len(self.machine.genesis.delegates))
+        voters = bitmap(votes, len(self.tip.acting.keys))
         slot = self.tip.slot if self._is_hash_doubtful else header.slot
-        self.tip = replace(self.machine.advance(self.tip, header, self.tip.log.extended(leaf_hashes), voters), slot=slot)
+        log = self.tip.log.extended(leaf_hashes)
+        self.tip = replace(self.machine.advance(self.tip, header, log, voters, execution.elected), slot=slot)
         self._is_seed_doubtful = self._is_seed_doubtful and self.tip.seed != self.tip.hash
         return audit.found
 
@@ -85,18 +89,34 @@ class Replay:
         """A block that cannot be read: its transactions are executed with the next block's."""
         self._absent += 1
         self._is_hash_doubtful = self._are_votes_doubtful = True
-        self._is_seed_doubtful |= epoch_seed_height(height + 1, self.machine.genesis.epoch_blocks) == height
+        if is_last_of_epoch(height, self.machine.genesis.epoch_blocks):
+            self._is_seed_doubtful = True
+            self._skipped = replace(self.tip, height=height - 1)
         return Finding(code, f"height {height}", detail)
 
-    def _resume(self, height: int, header: Header) -> None:
-        """After a doubtful block its hash and votes are taken from its successor, which commits to them."""
+    def _resume(self, connection: Connection, height: int, header: Header) -> None:
+        """After a doubtful block its hash and votes, and who was elected, are taken from its successor, which commits to them."""
         tip = self.tip
         hash_ = header.previous if self._is_hash_doubtful else tip.hash
         voters = header.voters if self._are_votes_doubtful else tip.voters
         seed = tip.seed
         if self._is_hash_doubtful and height > 1 and epoch_seed_height(height, self.machine.genesis.epoch_blocks) == height - 1:
             seed, self._is_seed_doubtful = hash_, False
-        self.tip = Tip(height - 1, hash_, tip.slot, tip.log, voters, seed)
+        self.tip = replace(tip, height=height - 1, hash=hash_, voters=voters, seed=seed)
+        if self._skipped is not None:
+            acting = self._set_named(connection, header.delegates_hash) or tip.following
+            following = self._set_named(connection, header.next_delegates_hash) or tip.following
+            self.tip = replace(self.tip, acting=acting, following=following)
+
+    def _set_named(self, connection: Connection, hash_: bytes) -> DelegateSet | None:
+        """The set of this hash, which may be one that a block elected which is not here: its stored row proves itself."""
+        chain_id, key = self.machine.genesis.chain_id, delegate_set_key(hash_)
+        value = queries.state_value(connection, bucket_of(key), key)
+        try:
+            found = None if value is None else DelegateSet.of(chain_id, decode(value))
+        except (EncodingError, TypeError):
+            return None
+        return found if found is not None and found.hash == hash_ else None
 
     def _end(self, audit: "_BlockAudit", row: Row[Any], header: Header) -> int:
         """The log size after the block, by the header if it is its producer's, else by the row."""
@@ -119,6 +139,9 @@ class Replay:
 
     def _execute(self, audit: "_BlockAudit", transactions: Sequence[bytes]) -> Execution:
         execution = self.machine.execution(self.tip, self._state)
+        if self._skipped is not None:
+            self.machine.end_block(self._skipped, execution)
+            self._skipped = execution.elected = None
         refused = []
         for place, (raw, parsed) in enumerate(zip(transactions, execution.read(transactions), strict=True)):
             try:
@@ -126,6 +149,7 @@ class Replay:
             except TransactionRefused as refusal:
                 refused.append(f"transaction {self.tip.log.size + place} is not admitted: {refusal}")
                 execution.keep_place(raw)
+        self.machine.end_block(self.tip, execution)
         if refused:
             self.is_state_sound = False
             others = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
@@ -169,8 +193,8 @@ class Replay:
 class _BlockAudit:
     """The findings of one block, and the checks that need no more than its row."""
 
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
+    def __init__(self, subject: str, chain_id: ChainId) -> None:
+        self.subject, self._chain_id = subject, chain_id
         self.found: list[Finding] = []
 
     def find(self, code: Code, detail: str) -> None:
@@ -185,20 +209,15 @@ class _BlockAudit:
         except SignatureInvalid:
             self.find(Code.BLOCK_INVALID, "the producer's signature does not hold over the header")
 
-    def check_votes(self, machine: StateMachine, row: Row[Any], header: Header) -> tuple[Vote, ...]:
+    def check_votes(self, acting: DelegateSet, row: Row[Any], header: Header) -> tuple[Vote, ...]:
         """The votes, none if anything is wrong with them."""
-        genesis = machine.genesis
         try:
             votes = queries.votes_from(row.votes)
             indices = [vote.delegate for vote in votes]
-            if (
-                indices != sorted(set(indices))
-                or len(votes) < genesis.quorum
-                or not 0 <= indices[0] <= indices[-1] < len(genesis.delegates)
-            ):
+            if indices != sorted(set(indices)) or len(votes) < acting.quorum or not 0 <= indices[0] <= indices[-1] < len(acting.keys):
                 raise ValueError("not a quorum of different delegates in ascending order")
             for vote in votes:
-                verify_vote(genesis, header.height, header.hash(), vote)
+                verify_vote(self._chain_id, acting, header.height, header.hash(), vote)
         except (EncodingError, ValueError, TypeError):
             self.find(Code.VOTE_INVALID, "the votes are not a quorum of different delegates in ascending order")
         except SignatureInvalid:

@@ -1,8 +1,5 @@
 """The rules of each kind of transaction against the state: may it be recorded, and what does it change. Pure, on an `Overlay`."""
 
-from enum import StrEnum
-from typing import NamedTuple
-
 from chain.access_batch import AccessBatchBody
 from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import encode
@@ -22,45 +19,11 @@ from chain.entries import (
     signing_key_key,
     transaction_key,
 )
-from chain.errors import LedgerError
-from chain.keys import ChainId, SignatureInvalid
+from chain.keys import SignatureInvalid
+from chain.refusal import Envelope, Reason, TransactionRefused
+from chain.stake_rules import apply_stake_body, check_stake_body, stake_keys
 from chain.state import Overlay
-from chain.transactions import AnchorBody, Body, PartyAction, PartyBody
-
-
-class Reason(StrEnum):
-    """Why a transaction was not recorded; a closed list, shown to the operator."""
-
-    MALFORMED = "malformed"
-    SIGNATURE_INVALID = "signature-invalid"
-    EXPIRED = "expired"
-    SIGNER_NOT_A_GATEWAY = "signer-not-a-gateway"
-    DUPLICATE = "duplicate"
-    PARTY_UNKNOWN = "party-unknown"
-    PARTY_SUSPENDED = "party-suspended"
-    PARTY_CHANGED = "party-changed"
-    KEY_TAKEN = "key-taken"
-    GRANT_UNKNOWN = "grant-unknown"
-    GRANT_REVOKED = "grant-revoked"
-    GRANT_OF_ANOTHER_GATEWAY = "grant-of-another-gateway"
-    CONSENT_SIGNATURE_INVALID = "consent-signature-invalid"
-    SEQUENCE_PASSED = "sequence-passed"
-
-
-class TransactionRefused(LedgerError):
-    """The state does not admit the transaction; `reason` says why."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-class Envelope(NamedTuple):
-    """What the transaction around a body says."""
-
-    chain_id: ChainId
-    tx_id: bytes
-    gateway: str  # client id of the party whose signing key signed it
+from chain.transactions import AnchorBody, Body, PartyAction, PartyBody, Transaction
 
 
 def check_body(overlay: Overlay, body: Body, envelope: Envelope) -> None:
@@ -76,6 +39,8 @@ def check_body(overlay: Overlay, body: Body, envelope: Envelope) -> None:
             _check_sequence(overlay, envelope.gateway, body.first)
         case PartyBody():
             _check_party(overlay, body, envelope.tx_id)
+        case _:
+            check_stake_body(overlay, body, envelope)
 
 
 def apply_body(overlay: Overlay, body: Body, envelope: Envelope, log_index: int) -> None:
@@ -91,10 +56,13 @@ def apply_body(overlay: Overlay, body: Body, envelope: Envelope, log_index: int)
             _apply_access_batch(overlay, body, envelope.gateway, log_index)
         case PartyBody():
             _apply_party(overlay, body, envelope.tx_id, log_index)
+        case _:
+            apply_stake_body(overlay, body, envelope, log_index)
 
 
-def touched_keys(body: Body) -> list[bytes]:
+def touched_keys(transaction: Transaction) -> list[bytes]:
     """The entries worth reading ahead, for many transactions at once."""
+    body = transaction.body
     match body:
         case AnchorBody():
             return [anchor_key(body.digest)]
@@ -104,6 +72,8 @@ def touched_keys(body: Body) -> list[bytes]:
             return []  # where it goes, the state has to say first
         case PartyBody():
             return [party_key(body.client_id)]
+        case _:
+            return stake_keys(body, transaction.signer)
 
 
 def party_at(overlay: Overlay, client_id: str) -> PartyEntry | None:

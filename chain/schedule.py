@@ -7,8 +7,7 @@ in the first epoch) and the round's number. Draws that would favour low numbers 
 from collections.abc import Iterator
 from hashlib import sha256
 
-from chain.genesis import Genesis
-from chain.keys import SCHEDULE, labelled_hash
+from chain.keys import SCHEDULE, ChainId, labelled_hash
 
 _WORD = 1 << 64
 
@@ -18,11 +17,15 @@ def epoch_seed_height(height: int, epoch_blocks: int) -> int:
     return (height - 1) // epoch_blocks * epoch_blocks
 
 
-def producer_index(genesis: Genesis, seed: bytes, slot: int) -> int:
-    """The index of the delegate that may produce in `slot`; `seed` is the block hash (or chain id) of the epoch."""
-    count = len(genesis.delegates)
+def is_last_of_epoch(height: int, epoch_blocks: int) -> bool:
+    """Whether the next height begins another epoch."""
+    return height % epoch_blocks == 0
+
+
+def producer_index(chain_id: ChainId, count: int, seed: bytes, slot: int) -> int:
+    """The index of the delegate that may produce in `slot`, of a set of `count`; `seed` is the block hash (or chain id) of the epoch."""
     turn, place = divmod(slot, count)
-    return shuffled(count, labelled_hash(SCHEDULE, genesis.chain_id, seed + turn.to_bytes(8, "big")))[place]
+    return shuffled(count, labelled_hash(SCHEDULE, chain_id, seed + turn.to_bytes(8, "big")))[place]
 
 
 def shuffled(count: int, seed: bytes) -> list[int]:

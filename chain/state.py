@@ -62,7 +62,7 @@ class State:
         """Reads the buckets of `keys` in one go; they stay at hand until the next `commit`."""
         wanted = {number for number in map(bucket_of, keys) if number not in self._loaded}
         found: dict[int, dict[bytes, bytes]] = {number: {} for number in wanted}
-        stored = [number for number in wanted if BUCKETS + number in self.nodes]
+        stored = [number for number in wanted if self._may_hold(number)]
         for key, value in self._read(stored) if stored else ():
             found[bucket_of(key)][key] = value
         self._loaded.update(found)
@@ -73,10 +73,23 @@ class State:
             self.load([number.to_bytes(2, "big")])
         return self._loaded[number]
 
+    def _may_hold(self, number: int) -> bool:
+        return BUCKETS + number in self.nodes
+
     def commit(self, overlay: "Overlay") -> None:
         """Folds in an overlay whose changes the store has made durable."""
         self.nodes.update(overlay.nodes())
         self._loaded.clear()
+
+
+class UnhashedState(State):
+    """The final state for those who only look things up in it: nothing is read before it is asked for, and there is no root."""
+
+    def __init__(self, read: BucketReader) -> None:
+        super().__init__(read, ())
+
+    def _may_hold(self, number: int) -> bool:  # noqa: ARG002 - only the tree, which is not here, could say no
+        return True
 
 
 class Overlay:

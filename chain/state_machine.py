@@ -10,13 +10,16 @@ from typing import Any
 from msgspec import Struct
 
 from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, VERSION, BlockInvalid, Header, Proposal, bitmap
+from chain.delegate_set import DelegateSet
+from chain.election import ATTENDANCE_BLOCKS, Attended, end_epoch, found_stake
 from chain.entries import PartyEntry
 from chain.execution import Execution
 from chain.findings import Code
 from chain.genesis import Genesis
 from chain.log import LogHead
-from chain.rules import Reason, TransactionRefused, write_party
-from chain.schedule import epoch_seed_height, producer_index
+from chain.refusal import Reason, TransactionRefused
+from chain.rules import write_party
+from chain.schedule import is_last_of_epoch, producer_index
 from chain.state import Overlay, State
 
 
@@ -29,6 +32,9 @@ class Tip(Struct, frozen=True):
     log: LogHead
     voters: bytes  # bitmap of the votes that made this block final
     seed: bytes  # block hash (or chain id) that the next block's schedule is drawn from
+    acting: DelegateSet  # who produces and votes on the next block
+    following: DelegateSet  # who acts in the epoch after the next block's
+    attendance: tuple[Attended, ...] = ()  # of the last 100 blocks, where delegates are elected
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -58,23 +64,24 @@ class StateMachine:
 
     def __init__(self, genesis: Genesis) -> None:
         self.genesis = genesis
-        self._delegates_hash = genesis.delegates_hash()
 
     def start(self) -> Tip:
         """The chain before its first block."""
-        chain_id = self.genesis.chain_id
-        return Tip(0, chain_id, -1, LogHead(), bitmap((), len(self.genesis.delegates)), chain_id)
+        chain_id, first = self.genesis.chain_id, self.genesis.first_set
+        return Tip(0, chain_id, -1, LogHead(), bitmap((), len(first.keys)), chain_id, first, first)
 
     def genesis_entries(self) -> list[tuple[bytes, bytes]]:
         """The state before the first block, in the order of keys."""
         overlay = Overlay(State(lambda _: (), ()))
         for party in self.genesis.parties:
             write_party(overlay, party.client_id, PartyEntry.of(party, None))
+        if self.genesis.seats:
+            found_stake(overlay, self.genesis)
         return sorted(overlay.changes.items())
 
     def producer(self, tip: Tip, slot: int) -> int:
-        """The index of the delegate that may produce the block after `tip` in `slot`."""
-        return producer_index(self.genesis, tip.seed, slot)
+        """The index, in the acting set, of the delegate that may produce the block after `tip` in `slot`."""
+        return producer_index(self.genesis.chain_id, len(tip.acting.keys), tip.seed, slot)
 
     def is_heartbeat_due(self, tip: Tip, slot: int) -> bool:
         """Whether an empty block may be made: only after a long silence, so that an idle chain stays small."""
@@ -94,6 +101,7 @@ class StateMachine:
                 transactions.append(candidate.raw)
         if not transactions and not self.is_heartbeat_due(tip, slot):
             return Built(None, execution, tuple(rejections))
+        self.end_block(tip, execution)
         log = execution.log()
         header = Header(**self._due(tip, slot), log_size=log.size, log_root=log.root(), state_root=execution.overlay.root())
         return Built(Proposal(header.to_bytes(), tuple(transactions)), execution, tuple(rejections))
@@ -111,6 +119,7 @@ class StateMachine:
                 execution.record(parsed)
             except TransactionRefused as refusal:
                 raise BlockInvalid(Code.TRANSACTION_INVALID, f"transaction {tip.log.size + place} is not admitted: {refusal}") from None
+        self.end_block(tip, execution)
         log = execution.log()
         if (header.log_size, header.log_root) != (log.size, log.root()):
             raise BlockInvalid(Code.LOG_MISMATCH, "the transactions do not give the header's log")
@@ -121,6 +130,11 @@ class StateMachine:
     def execution(self, tip: Tip, state: State) -> Execution:
         """An empty execution of the block after `tip`."""
         return Execution(self.genesis.chain_id, tip.height + 1, tip.log, state)
+
+    def end_block(self, tip: Tip, execution: Execution) -> None:
+        """What a block does after its transactions: the last one of an epoch elects."""
+        if self.genesis.seats and is_last_of_epoch(tip.height + 1, self.genesis.epoch_blocks):
+            execution.elected = end_epoch(execution.overlay, self.genesis, tip.following, tip.attendance)
 
     def header_faults(self, tip: Tip, header: Header, transactions: Sequence[bytes]) -> Iterator[BlockInvalid]:
         """Whatever of the header, log and state root aside, is not as it must be after `tip`."""
@@ -139,11 +153,13 @@ class StateMachine:
         if header.voters != due["voters"]:
             yield BlockInvalid(Code.VOTE_INVALID, "the header does not name the votes of the block before")
 
-    def advance(self, tip: Tip, header: Header, log: LogHead, voters: bytes) -> Tip:
-        """The tip once the block of `header` is final; `voters` is the bitmap of its votes."""
-        block_hash = header.hash()
-        is_last_of_epoch = epoch_seed_height(header.height + 1, self.genesis.epoch_blocks) == header.height
-        return Tip(header.height, block_hash, header.slot, log, voters, block_hash if is_last_of_epoch else tip.seed)
+    def advance(self, tip: Tip, header: Header, log: LogHead, voters: bytes, elected: DelegateSet | None = None) -> Tip:
+        """The tip once the block of `header` is final; `voters` is the bitmap of its votes, `elected` what its execution found."""
+        hash_ = header.hash()
+        attendance = (*tip.attendance, Attended(tip.acting, voters))[-ATTENDANCE_BLOCKS:] if self.genesis.seats else ()
+        if not is_last_of_epoch(header.height, self.genesis.epoch_blocks):
+            return Tip(header.height, hash_, header.slot, log, voters, tip.seed, tip.acting, tip.following, attendance)
+        return Tip(header.height, hash_, header.slot, log, voters, hash_, tip.following, elected or tip.following, attendance)
 
     def _due(self, tip: Tip, slot: int) -> dict[str, Any]:
         genesis = self.genesis
@@ -154,9 +170,9 @@ class StateMachine:
             "slot": slot,
             "time": genesis.slot_time(slot),
             "previous": tip.hash,
-            "delegates_hash": self._delegates_hash,
-            "next_delegates_hash": self._delegates_hash,  # the set of the genesis acts in every epoch
-            "producer": genesis.delegates[self.producer(tip, slot)].key,
+            "delegates_hash": tip.acting.hash,
+            "next_delegates_hash": tip.following.hash,
+            "producer": tip.acting.keys[self.producer(tip, slot)],
             "voters": tip.voters,
         }
 

@@ -114,8 +114,8 @@ class LedgerStore:
                 rows = [{"log_index": index, "raw": raw} for index, raw in enumerate(final.transactions, first)]
                 connection.execute(insert(log_entry), rows)
                 _write_tiles(connection, first, [item.leaf_hash for item in execution.recorded])
-                _write_state(connection, execution)
                 _index_and_forget(connection, first, execution)
+            _write_state(connection, execution)
             connection.execute(delete(proposal).where(proposal.c.height == final.header.height))
 
     def read_buckets(self, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from chain.access_batch import AccessBatchBody
 from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import EncodingError, decode, encode
+from chain.evidence import EvidenceBody
 from chain.keys import (
     PUBLIC_KEY_SIZE,
     SIGNATURE_SIZE,
@@ -25,7 +26,8 @@ from chain.keys import (
     labelled_hash,
     verify,
 )
-from chain.kinds import MAX_HEIGHT, Kind, TransactionInvalid, check_fields, is_count, is_hash
+from chain.kinds import MAX_HEIGHT, Kind, TransactionInvalid, check_fields, is_count, is_hash, is_name
+from chain.stake import DelegateBody, TransferBody, UnjailBody, VoteBody
 
 __all__ = [
     "BODIES",
@@ -36,12 +38,18 @@ __all__ = [
     "Body",
     "ConsentGrantBody",
     "ConsentRevokeBody",
+    "DelegateBody",
+    "EvidenceBody",
     "Kind",
     "PartyAction",
     "PartyBody",
     "Role",
+    "StakeBody",
     "Transaction",
     "TransactionInvalid",
+    "TransferBody",
+    "UnjailBody",
+    "VoteBody",
     "parse_transaction",
     "sign_transaction",
 ]
@@ -50,7 +58,6 @@ VERSION = 1
 MAX_TRANSACTION_BYTES = 4096
 _SIGNATURE_TAIL = 3 + SIGNATURE_SIZE  # key 5, byte string head of 2 bytes, 64 bytes
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
 
 class PartyAction(IntEnum):
@@ -100,7 +107,7 @@ class PartyBody(Struct, frozen=True, gc=False):
         """Raises `TransactionInvalid` unless names and keys are well formed and fit the action."""
         if not isinstance(self.client_id, str) or not _CLIENT_ID.fullmatch(self.client_id):
             raise TransactionInvalid("PARTY has no valid client id")
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not is_name(self.name):
             raise TransactionInvalid("PARTY has no valid name")
         keys = [key for key in (self.signing_key, self.attestation_key) if key is not None]
         if any(not isinstance(key, bytes) or not is_valid_public_key(key) for key in keys):
@@ -145,13 +152,19 @@ class AnchorBody(Struct, frozen=True, gc=False):
             raise TransactionInvalid("ANCHOR has fewer leaves than bundles")
 
 
-Body = PartyBody | AnchorBody | ConsentGrantBody | ConsentRevokeBody | AccessBatchBody
+StakeBody = DelegateBody | VoteBody | UnjailBody | EvidenceBody | TransferBody  # signed by holders and delegates, all else by gateways
+Body = PartyBody | AnchorBody | ConsentGrantBody | ConsentRevokeBody | AccessBatchBody | StakeBody
 BODIES: dict[int, type[Body]] = {
     Kind.PARTY: PartyBody,
     Kind.ANCHOR: AnchorBody,
     Kind.CONSENT_GRANT: ConsentGrantBody,
     Kind.CONSENT_REVOKE: ConsentRevokeBody,
     Kind.ACCESS_BATCH: AccessBatchBody,
+    Kind.DELEGATE: DelegateBody,
+    Kind.VOTE: VoteBody,
+    Kind.UNJAIL: UnjailBody,
+    Kind.EVIDENCE: EvidenceBody,
+    Kind.TRANSFER: TransferBody,
 }
 
 

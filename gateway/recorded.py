@@ -10,7 +10,7 @@ from chain.block import Header, Vote
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import ChainId
-from chain.proof import verify_finality, verify_recorded
+from chain.proof import Known, verify_finality, verify_recorded
 from chain.transactions import Role, Transaction, parse_transaction
 from gateway.errors import CouldNotCheck
 from gateway.receipt_format import Hash, LoggedTransaction, Number, Raw
@@ -69,7 +69,8 @@ def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, w
 @lru_cache(maxsize=1024)
 def _final(header: bytes, votes: tuple[tuple[int, bytes], ...], genesis_bytes: bytes) -> Header:
     """Raises LedgerError."""
-    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], genesis_of(genesis_bytes))
+    genesis = genesis_of(genesis_bytes)
+    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], genesis, Known.at_genesis(genesis))
 
 
 @lru_cache(maxsize=1024)

@@ -5,10 +5,11 @@ from hashlib import sha256
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.engine import EmbeddedEngine
 from chain.execution import Execution
-from chain.genesis import Delegate, Genesis, make_genesis
+from chain.genesis import Delegate, Genesis, Stake, make_genesis
 from chain.keys import SigningKey
 from chain.ledger import Ledger
 from chain.log import LogHead
+from chain.stake import VoteBody, register
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
@@ -57,7 +58,7 @@ def batch(first, last, leaves=None):
     return AccessBatchBody(root, last - first + 1 if leaves is None else leaves, first, last)
 
 
-def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
+def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10, seats=0, stakes=()):
     return make_genesis(
         network="test",
         started_at=STARTED_AT,
@@ -66,10 +67,24 @@ def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10):
         heartbeat_slots=heartbeat_slots,
         delegates=tuple(Delegate(f"delegate {number}", member.public) for number, member in enumerate(delegates)),
         parties=(PartyBody(PartyAction.REGISTER, GATEWAY_ID, "Gateway", Role.GATEWAY, GATEWAY.public, None),),
+        seats=seats,
+        stakes=tuple(Stake(f"holder {number}", holder.public, weight) for number, (holder, weight) in enumerate(stakes)),
     )
 
 
 GENESIS = Genesis.parse(genesis_bytes())
+HOLDERS = tuple(key(f"holder {number}") for number in range(3))
+STAKES = tuple(zip(HOLDERS, (500, 300, 200), strict=True))
+ELECTED = Genesis.parse(genesis_bytes(seats=7, stakes=STAKES))  # a chain that elects its delegates, in epochs of four blocks
+NEW = tuple(key(f"new delegate {number}") for number in range(6))
+
+
+def registration(delegate, holder=HOLDERS[0], name="New", genesis=ELECTED):
+    return register(delegate, genesis.chain_id, holder.public, name)
+
+
+def vote(*delegates):
+    return VoteBody(tuple(sorted(delegate.public for delegate in delegates)))
 
 
 def genesis_state():
@@ -81,8 +96,9 @@ def genesis_state():
 class MemoryChain:
     """Blocks executed one after the other in memory, by one delegate, unsigned."""
 
-    def __init__(self):
-        self.entries = dict(StateMachine(GENESIS).genesis_entries())
+    def __init__(self, genesis=GENESIS):
+        self.genesis = genesis
+        self.entries = dict(StateMachine(genesis).genesis_entries())
         self.state = State(self._read, sorted(self.entries.items()))
         self.log, self.height = LogHead(), 0
         self._begin()
@@ -92,7 +108,7 @@ class MemoryChain:
 
     def _begin(self):
         self.height += 1
-        self.execution = Execution(GENESIS.chain_id, self.height, self.log, self.state)
+        self.execution = Execution(self.genesis.chain_id, self.height, self.log, self.state)
 
     @property
     def log_index(self):
@@ -122,6 +138,11 @@ class SmallChain:
         for member in keys:
             create_watermark(self.watermark(member), genesis.chain_id, member.public)
         self.open(store)
+
+    def add_delegate(self, member):
+        """A key that comes later; it counts from the next `reopen`."""
+        create_watermark(self.watermark(member), self.genesis.chain_id, member.public)
+        self.keys = (*self.keys, member)
 
     def watermark(self, member):
         return self.folder / f"{member.public.hex()[:8]}.watermark"

@@ -144,13 +144,13 @@ def finalize(genesis, log, signers=None, **changes):
     leaves = [merkle.leaf_hash(raw) for raw in log]
     fields = {
         "version": 1, "chain_id": genesis.chain_id, "height": 3, "slot": 600, "time": genesis.slot_time(600), "previous": bytes(32),
-        "log_size": len(log), "log_root": merkle.root(leaves), "state_root": bytes(33), "delegates_hash": genesis.delegates_hash(),
-        "next_delegates_hash": genesis.delegates_hash(), "producer": genesis.delegates[0].key, "voters": b"\x0e",
+        "log_size": len(log), "log_root": merkle.root(leaves), "state_root": bytes(33), "delegates_hash": genesis.first_set.hash,
+        "next_delegates_hash": genesis.first_set.hash, "producer": genesis.delegates[0].key, "voters": b"\x0e",
     }  # fmt: skip
     fields.update(changes)
     header = Header(**fields).to_bytes()
     hash_ = block_hash(genesis.chain_id, header)
-    signers = signers or range(len(genesis.delegates) - genesis.quorum, len(genesis.delegates))
+    signers = signers or range(len(genesis.delegates) - genesis.first_set.quorum, len(genesis.delegates))
     return header, [(i, sign_vote(key(f"delegate {i}"), genesis.chain_id, fields["height"], hash_)) for i in signers]
 
 

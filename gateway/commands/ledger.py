@@ -73,7 +73,7 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
         "slot_seconds": genesis.slot_seconds,
         "transactions": head.log_size if head else 0,
         "delegates": len(genesis.delegates),
-        "quorum": genesis.quorum,
+        "quorum": genesis.first_set.quorum,
         "in_outbox": waiting,
         "in_pool": reader.pending(),
         "rejected": [{"source": r.source, "reason": r.reason.value, "height": r.height} for r in reader.rejected()],

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from chain.entries import AccessBatchEntry, GrantEntry, SequenceEntry, access_batch_key, grant_key, sequence_key
-from chain.rules import Reason, TransactionRefused
+from chain.refusal import Reason, TransactionRefused
 from chain.transactions import Role, sign_transaction
 
 SIGNERS = {GATEWAY_ID: GATEWAY, "gateway-00000001": key("second")}

@@ -15,7 +15,7 @@ from chain.entries import (
 )
 from chain.execution import Execution
 from chain.log import LogHead
-from chain.rules import Reason, TransactionRefused
+from chain.refusal import Reason, TransactionRefused
 from chain.transactions import PartyAction, Role, sign_transaction
 
 OTHER_ID = "gateway-00000001"

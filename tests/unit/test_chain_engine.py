@@ -24,7 +24,7 @@ from chain.engine import NoQuorum
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
-from chain.rules import Reason
+from chain.refusal import Reason
 from chain.schedule import producer_index
 from chain.state_machine import Candidate, _fitting
 from chain.store import LedgerDamaged, LedgerStore
@@ -86,7 +86,7 @@ def test_the_slots_delegate_produces(chain):
     for number in range(12):
         final = chain.record(anchor(number))
         seed = GENESIS.chain_id if number < 4 else chain.ledger().block(number // 4 * 4).hash
-        assert final.header.producer == DELEGATES[producer_index(GENESIS, seed, final.header.slot)].public
+        assert final.header.producer == DELEGATES[producer_index(GENESIS.chain_id, 4, seed, final.header.slot)].public
     chain.reopen()
     assert chain.record(anchor(99)).header.height == 13
     assert chain.findings() == []

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from chain.block import Header, Vote, sign_vote
 from chain.genesis import Genesis
 from chain.merkle import ProofError
-from chain.proof import verify_finality, verify_log_proof, verify_recorded
+from chain.proof import Known, verify_finality, verify_log_proof, verify_recorded
 from chain.transactions import parse_transaction
 
 
@@ -124,6 +124,6 @@ def test_another_genesis_proves_nothing(ledger):
 def test_proofs_that_share_a_header_check_it_once(ledger):
     proofs = [ledger.prove(index, at_height=3) for index in range(7)]
     assert len({(proof.header, proof.votes) for proof in proofs}) == 1
-    header = verify_finality(proofs[0].header, proofs[0].votes, GENESIS)
+    header = verify_finality(proofs[0].header, proofs[0].votes, GENESIS, Known.at_genesis(GENESIS))
     for proof in proofs:
         verify_recorded(proof.transaction, proof.index, proof.path, header)

@@ -5,7 +5,7 @@ from chain_case import GATEWAY, GENESIS, anchor, genesis_state, key, party
 
 from chain.execution import Execution
 from chain.log import LogHead
-from chain.rules import Reason, TransactionRefused
+from chain.refusal import Reason, TransactionRefused
 from chain.transactions import PartyAction, Role, sign_transaction
 
 REGISTER, ROTATE, SUSPEND = PartyAction.REGISTER, PartyAction.ROTATE, PartyAction.SUSPEND

@@ -11,12 +11,12 @@ SEED = bytes(32)
 
 def test_each_delegate_once_a_round():
     for turn in range(50):
-        assert sorted(producer_index(GENESIS, SEED, 4 * turn + place) for place in range(4)) == [0, 1, 2, 3]
+        assert sorted(producer_index(GENESIS.chain_id, 4, SEED, 4 * turn + place) for place in range(4)) == [0, 1, 2, 3]
 
 
 def test_rounds_and_seeds_give_different_orders():
     def orders(seed):
-        return [tuple(producer_index(GENESIS, seed, 4 * turn + place) for place in range(4)) for turn in range(20)]
+        return [tuple(producer_index(GENESIS.chain_id, 4, seed, 4 * turn + place) for place in range(4)) for turn in range(20)]
 
     assert len(set(orders(SEED))) > 5
     assert orders(SEED) != orders(b"\x01" * 32)

@@ -12,7 +12,7 @@ from chain.state_machine import Candidate, StateMachine, Tip
 from chain.transactions import sign_transaction
 
 MACHINE = StateMachine(GENESIS)
-TIP = Tip(6, b"h" * 32, 20, LogHead(), b"\x0d", b"s" * 32)
+TIP = Tip(6, b"h" * 32, 20, LogHead(), b"\x0d", b"s" * 32, GENESIS.first_set, GENESIS.first_set)
 SLOT = 23
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from chain_case import DELEGATES, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
+from chain_case import DELEGATES, GATEWAY, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
 from msgspec.structs import replace
 
 from chain.block import Header
@@ -11,7 +11,8 @@ from chain.encoding import decode, encode
 from chain.entries import GrantEntry, access_batch_key, anchor_key, grant_key, party_key, sequence_key
 from chain.execution import Execution, Recorded
 from chain.merkle import leaf_hash
-from chain.rules import Envelope, apply_body
+from chain.refusal import Envelope
+from chain.rules import apply_body
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.verify import verify_chain
@@ -360,7 +361,7 @@ class Lenient(Execution):
     """Records whatever is well formed."""
 
     def record(self, transaction):
-        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY_ID)
+        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY.public, GATEWAY_ID)
         apply_body(self.overlay, transaction.body, envelope, self._start.size + len(self.recorded))
         self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), None))
 

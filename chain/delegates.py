@@ -1,0 +1,104 @@
+"""Who acts, stands and holds stake on the final chain, and the handovers from set to set: the ledger's readers ask here."""
+
+from sqlalchemy import Connection
+
+from chain import queries
+from chain.block import Header
+from chain.delegate_set import DelegateSet
+from chain.election import read_set
+from chain.encoding import decode
+from chain.genesis import Genesis
+from chain.merkle import ProofError
+from chain.proof import Handover
+from chain.schedule import is_last_of_epoch
+from chain.stake_entries import ELECTED_KEY, DelegateEntry, StakeEntry, delegate_at, roll_at, stake_at
+from chain.state import Overlay, UnhashedState
+from chain.store import LedgerDamaged, LedgerStore
+
+
+class Delegates:
+    """Every answer is about final blocks. On a chain of fixed delegates, those of the genesis act and nobody stands or holds anything."""
+
+    def __init__(self, store: LedgerStore, genesis: Genesis) -> None:
+        self._store, self._genesis = store, genesis
+        self._handovers: dict[int, Handover | None] = {}  # by the height of the last block of an epoch
+
+    def acting(self) -> DelegateSet:
+        """Who acts on the next block."""
+        return self._sets()[0]
+
+    def following(self) -> DelegateSet:
+        """Who acts in the epoch after the next block's."""
+        return self._sets()[1]
+
+    def delegate(self, key: bytes) -> DelegateEntry | None:
+        """A delegate as it stands; none of this is there where delegates are fixed."""
+        with self._store.engine.connect() as connection:
+            return delegate_at(overlay_on(connection), key)
+
+    def stake(self, holder: bytes) -> StakeEntry | None:
+        """What a key holds."""
+        with self._store.engine.connect() as connection:
+            return stake_at(overlay_on(connection), holder)
+
+    def standing(self) -> list[tuple[bytes, DelegateEntry]]:
+        """Every delegate that neither resigned nor was removed, the most approved first."""
+        with self._store.engine.connect() as connection:
+            overlay = overlay_on(connection)
+            roll = roll_at(overlay)
+            found = [(key, delegate_at(overlay, key)) for key in (roll.delegates if roll else ())]
+        return sorted(((key, entry) for key, entry in found if entry is not None), key=lambda item: (-item[1].approval, item[0]))
+
+    def _sets(self) -> tuple[DelegateSet, DelegateSet]:
+        with self._store.engine.connect() as connection:
+            stored = queries.header_and_votes(connection, queries.height_of(connection))
+            if stored is None:
+                return self._genesis.first_set, self._genesis.first_set
+            header = Header.from_bytes(stored[0])
+            following = self.named(connection, header.next_delegates_hash)
+            if not is_last_of_epoch(header.height, self._genesis.epoch_blocks):
+                return self.named(connection, header.delegates_hash), following
+            elected = overlay_on(connection).get(ELECTED_KEY)
+            return following, following if elected is None else self.named(connection, decode(elected))
+
+    def handovers(self, height: int, since: int = 0) -> tuple[Handover, ...]:
+        """Every change of the acting set after the height `since` and before `height`: what proofs against its block need besides it.
+
+        Raises `ProofError` if the ledger does not reach so far.
+        """
+        if not self._genesis.seats:
+            return ()
+        with self._store.engine.connect() as connection:
+            found = (self._handover(connection, at) for at in self._epoch_ends(since, height))
+            return tuple(handover for handover in found if handover is not None)
+
+    def _epoch_ends(self, since: int, height: int) -> range:
+        length = self._genesis.epoch_blocks
+        return range((since // length + 1) * length, height, length)
+
+    def _handover(self, connection: Connection, height: int) -> Handover | None:
+        """The handover after the last block of an epoch, which is for ever what it is, so that each is read once."""
+        if height not in self._handovers:
+            stored = queries.header_and_votes(connection, height)
+            if stored is None:
+                raise ProofError(f"the ledger has no block at height {height}")
+            header = Header.from_bytes(stored[0])
+            if header.delegates_hash == header.next_delegates_hash:
+                self._handovers[height] = None
+            else:
+                acting, following = (self.named(connection, hash_) for hash_ in (header.delegates_hash, header.next_delegates_hash))
+                self._handovers[height] = Handover(stored[0], stored[1][: acting.quorum], following.keys)
+        return self._handovers[height]
+
+    def named(self, connection: Connection, hash_: bytes) -> DelegateSet:
+        """The set of delegates that a header names."""
+        first = self._genesis.first_set
+        found = first if hash_ == first.hash else read_set(overlay_on(connection), self._genesis.chain_id, hash_)
+        if found is None:
+            raise LedgerDamaged("a header names a set of delegates that was never elected")
+        return found
+
+
+def overlay_on(connection: Connection) -> Overlay:
+    """The final state to look things up in, as the rules see it."""
+    return Overlay(UnhashedState(lambda buckets: queries.bucket_entries(connection, buckets)))

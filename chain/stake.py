@@ -1,0 +1,139 @@
+"""DELEGATE, VOTE, UNJAIL and TRANSFER (DESIGN 5): how the holders of stake choose who produces and votes on blocks.
+
+Stake is a fixed total of voting weight, held by keys. Each of these is signed by the key that it is about: a holder's, or a delegate's own.
+See docs/adr/0019-elected-delegates.md.
+"""
+
+from enum import IntEnum
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from chain.encoding import encode
+from chain.keys import DELEGATE, SIGNATURE_SIZE, ChainId, SigningKey, is_valid_public_key, verify
+from chain.kinds import Kind, TransactionInvalid, check_fields, is_count, is_hash, is_name
+
+MAX_VOTES = 100  # delegates that one holder can approve of
+
+
+class DelegateAction(IntEnum):
+    REGISTER = 0
+    RESIGN = 1
+
+
+class DelegateBody(Struct, frozen=True, gc=False):
+    """A holder registers a delegate, or a delegate resigns for good; to resign, the signer is the delegate and the rest is none."""
+
+    action: DelegateAction
+    key: bytes | None = None  # the delegate's public key
+    name: str | None = None
+    signature: bytes | None = None  # the delegate's; see `register`
+
+    kind: ClassVar[Kind] = Kind.DELEGATE
+
+    def to_map(self) -> dict[int, Any]:
+        if self.action is DelegateAction.RESIGN:
+            return {0: int(self.action)}
+        return {0: int(self.action), 1: self.key, 2: self.name, 3: self.signature}
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "DelegateBody":
+        """Raises `TransactionInvalid`."""
+        resigns = type(body) is dict and body.get(0) == DelegateAction.RESIGN
+        check_fields(body, 1 if resigns else 4)
+        if type(body[0]) is not int or body[0] not in (0, 1):
+            raise TransactionInvalid("DELEGATE has an unknown action")
+        parsed = cls(DelegateAction(body[0])) if resigns else cls(DelegateAction(body[0]), body[1], body[2], body[3])
+        parsed.check()
+        return parsed
+
+    def check(self) -> None:
+        """Raises `TransactionInvalid` unless key, name and signature have their form."""
+        if self.action is DelegateAction.RESIGN:
+            return
+        if type(self.key) is not bytes or not is_valid_public_key(self.key):
+            raise TransactionInvalid("DELEGATE has an unusable public key")
+        if not is_name(self.name):
+            raise TransactionInvalid("DELEGATE has no valid name")
+        if type(self.signature) is not bytes or len(self.signature) != SIGNATURE_SIZE:
+            raise TransactionInvalid("DELEGATE has a signature of the wrong size")
+
+    def verify_signature(self, chain_id: ChainId, holder: bytes) -> None:
+        """Raises `chain.keys.SignatureInvalid` unless the delegate lets itself be registered by the holder with this key."""
+        verify(self.key or b"", DELEGATE, chain_id, encode([holder, self.key, self.name]), self.signature or b"")
+
+
+class VoteBody(Struct, frozen=True, gc=False):
+    """All the delegates that the signer approves of from now on; its whole weight counts for each."""
+
+    delegates: tuple[bytes, ...]  # public keys, ascending
+
+    kind: ClassVar[Kind] = Kind.VOTE
+
+    def to_map(self) -> dict[int, Any]:
+        return {0: list(self.delegates)}
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "VoteBody":
+        """Raises `TransactionInvalid`."""
+        check_fields(body, 1)
+        if type(body[0]) is not list:
+            raise TransactionInvalid("VOTE has no list of delegates")
+        parsed = cls(tuple(body[0]))
+        parsed.check()
+        return parsed
+
+    def check(self) -> None:
+        """Raises `TransactionInvalid` unless the delegates are different, in ascending order, and not too many."""
+        if len(self.delegates) > MAX_VOTES or not all(is_hash(key) for key in self.delegates):
+            raise TransactionInvalid(f"VOTE is not for at most {MAX_VOTES} keys")
+        if list(self.delegates) != sorted(set(self.delegates)):
+            raise TransactionInvalid("VOTE is not for different delegates in ascending order")
+
+
+class UnjailBody(Struct, frozen=True, gc=False):
+    """The signer, a delegate that was jailed for its absence, is back."""
+
+    kind: ClassVar[Kind] = Kind.UNJAIL
+
+    def to_map(self) -> dict[int, Any]:
+        return {}
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "UnjailBody":
+        """Raises `TransactionInvalid`."""
+        check_fields(body, 0)
+        return cls()
+
+
+class TransferBody(Struct, frozen=True, gc=False):
+    """Voting weight moves from the signer to another key; what it voted for does not."""
+
+    to: bytes
+    weight: int
+
+    kind: ClassVar[Kind] = Kind.TRANSFER
+
+    def to_map(self) -> dict[int, Any]:
+        return {0: self.to, 1: self.weight}
+
+    @classmethod
+    def from_map(cls, body: dict[int, Any]) -> "TransferBody":
+        """Raises `TransactionInvalid`."""
+        check_fields(body, 2)
+        parsed = cls(body[0], body[1])
+        parsed.check()
+        return parsed
+
+    def check(self) -> None:
+        """Raises `TransactionInvalid` unless the receiver can be a key and the weight is one."""
+        if type(self.to) is not bytes or not is_valid_public_key(self.to):
+            raise TransactionInvalid("TRANSFER goes to an unusable public key")
+        if not is_count(self.weight):
+            raise TransactionInvalid("TRANSFER has an impossible weight")
+
+
+def register(delegate: SigningKey, chain_id: ChainId, holder: bytes, name: str) -> DelegateBody:
+    """The registration of `delegate` by the holder with this public key, with the delegate's own signature in it."""
+    signature = delegate.sign(DELEGATE, chain_id, encode([holder, delegate.public, name]))
+    return DelegateBody(DelegateAction.REGISTER, delegate.public, name, signature)
