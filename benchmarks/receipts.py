@@ -24,7 +24,7 @@ Pair = tuple[bytes, bytes]  # receipt, record
 def measure(gateway: ServedGateway, party: Credentials, records: Sequence[str], creates: int) -> dict[str, float]:
     """`records` are `Type/id` of one bundle, so that their receipts share a header; `creates` are made anew to see them become final."""
     connection = gateway.connect(party)
-    _until_final(connection, records[0], time.perf_counter() + _WAIT_SECONDS)
+    until_final(connection, records[0])
     cpu = gateway.group.cpu_seconds()
     receipts = [_body(connection, f"/ledger/receipts/{record}") for record in records]
     cpu = gateway.group.cpu_seconds() - cpu
@@ -82,7 +82,9 @@ def _became_final(connection: Connection, waiting: list[tuple[str, float]], unti
     return waited
 
 
-def _until_final(connection: Connection, record: str, deadline: float) -> None:
+def until_final(connection: Connection, record: str) -> None:
+    """Waits until the receipt of `record` (`Type/id`) can be had. Raises DidNotRun if it takes too long."""
+    deadline = time.perf_counter() + _WAIT_SECONDS
     while connection.ask("GET", f"/ledger/receipts/{record}").status == _PENDING:
         if time.perf_counter() > deadline:
             raise DidNotRun(f"the anchor of {record} did not become final")

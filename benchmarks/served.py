@@ -62,7 +62,7 @@ def served(folder: Path, home: Path) -> Iterator[ServedGateway]:
     log_path = folder / "serve.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _words(home, "serve", "--port", "0"), stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True
+            words(home, "serve", "--port", "0"), stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), start_new_session=True
         )
     assert process.stdout is not None
     try:
@@ -82,7 +82,7 @@ def served(folder: Path, home: Path) -> Iterator[ServedGateway]:
 
 def command(home: Path, *args: str) -> str:
     """Stdout of one fhir-anchor command. Raises DidNotRun unless it ends well."""
-    done = subprocess.run(_words(home, *args), capture_output=True, text=True, check=False, env=_environment())
+    done = subprocess.run(words(home, *args), capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
         raise DidNotRun(f"fhir-anchor {args[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
     return done.stdout
@@ -103,10 +103,11 @@ def bucket_bytes(home: Path) -> int:
     return sum(path.stat().st_size for path in (home / "bucket").rglob("*.container"))
 
 
-def _words(home: Path, *args: str) -> list[str]:
+def words(home: Path, *args: str) -> list[str]:
+    """The command line of one fhir-anchor command."""
     return [sys.executable, "-m", "gateway", "--home", str(home), *args]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The benchmark's own settings count, not those of a gateway that may be set up around it."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FHIR_ANCHOR_")}

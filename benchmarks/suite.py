@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audit, fetch, ingest, ledger, limits, receipts, stages
+from benchmarks import audit, content_audit, fetch, ingest, ledger, limits, receipts, stages
 from benchmarks.pushing import Pushed, push
 from benchmarks.served import ServedGateway, make_home, served
 from benchmarks.workload import Workload
@@ -34,6 +34,7 @@ class Extent:
     transactions: int = 10_000
     megabytes: int = 128
     blocks: int = 200
+    audit_rounds: int = 9
 
 
 QUICK = Extent(
@@ -48,6 +49,7 @@ QUICK = Extent(
     transactions=1000,
     megabytes=32,
     blocks=30,
+    audit_rounds=2,
 )
 
 
@@ -69,6 +71,7 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
         if "audit" in names:
             say("audit: storage and ledger")
             result["audit"] = audit.measure(_new(folder, "audit"), megabytes=extent.megabytes, blocks=extent.blocks)
+            result["audit"] |= content_audit.measure(_new(folder, "content-audit"), workload, rounds=extent.audit_rounds, say=say)
     return {name: result[name] for name in ("cores", "python", "machine", "limits", *NAMES) if name in result}
 
 

@@ -72,6 +72,13 @@ def targets(result: Result) -> tuple[Target, ...]:
             lambda r: r["audit"]["storage_mb_per_s"],
             limit=lambda r: float(r["limits"]["sha256_mb_per_s"]),
         ),
+        Target("audit of content, records/s a core", 100_000, "", lambda r: r["audit"]["content_records_per_s_per_core"]),
+        Target(
+            "audit of content, originals in turns, records/s a core",
+            100_000,
+            "",
+            lambda r: r["audit"]["content_rotating_records_per_s_per_core"],
+        ),
         Target(
             "receipts verified, /s a core",
             10_000,

@@ -6,7 +6,7 @@ request that brought a resource by itself is not sealed, and an id in a resource
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,7 @@ _TAIL = 200
 _UUID = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"urn:uuid:([^"\\]+)"')
 _FULL_URL = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"([^"\\]+)"')
 
+_Named = tuple[bytes, int, int]  # token, type, row
 _SOURCES = KeyedQuery(select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource), t.source_map.c.token)
 
 
@@ -51,7 +52,7 @@ class SourceNames:
 
     def __init__(self, index: Index, tokens: BlindTokens, ids: RecordIds, notes: Notes) -> None:
         self._index, self._tokens, self._ids, self._notes = index, tokens, ids, notes
-        self._waiting: list[tuple[bytes, int, int]] = []  # token, type, row
+        self._waiting: list[_Named] = []
 
     def add(self, party: int, resource_type: str, rows: Sequence[int], entries: Sequence[EntryRow | None]) -> None:
         """The entries that records `rows`, all of this type, were made of; `party` is the sender's row."""
@@ -65,22 +66,23 @@ class SourceNames:
     def finish(self) -> None:
         """Look up what waits. Unavailable if the database cannot be read."""
         with self._index.reading() as connection:
-            rows: Iterable[Sequence[Any]] = _SOURCES.among(connection, {token for token, _, _ in self._waiting})
-            known = {(token, type_): row for token, type_, row in rows}
-        for token, type_, row in self._waiting:
-            found = known.get((token, type_))
-            if found != row:
-                code = "index-row-missing" if found is None else "index-row-altered"
-                self._notes.found(
-                    code, record_name(row, type_, None, self._ids), "its sender's name for it does not lead to it (source_map)"
-                )
+            stored = set(_SOURCES.tuples_among(connection, {token for token, _, _ in self._waiting}))
+        self._judge([name for name in self._waiting if name not in stored], stored)
         self._notes.count("source names", len(self._waiting))
         self._waiting = []
+
+    def _judge(self, strays: Sequence[_Named], stored: Collection[tuple[Any, ...]]) -> None:
+        """Note each of `strays`, which do not stand in the database as they should."""
+        known = {(token, type_) for token, type_, _ in stored} if strays else set()
+        for token, type_, row in strays:
+            code = "index-row-altered" if (token, type_) in known else "index-row-missing"
+            subject = record_name(row, type_, None, self._ids)
+            self._notes.found(code, subject, "its sender's name for it does not lead to it (source_map)")
 
 
 def _name(entry: bytes, ids: RecordIds) -> str | None:
     """What the sender calls the record: in the address of a PUT, else in Bundle.entry.fullUrl; None where neither says."""
-    if _POSTED.search(entry, max(0, len(entry) - _TAIL)) is None and b'"PUT"' in entry:
+    if b'"PUT"' in entry and _POSTED.search(entry, max(0, len(entry) - _TAIL)) is None:
         request = _ENTRY.decode(entry).request
         if request is not None and request.method == "PUT":
             target = parse_interaction("PUT", request.url).id

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Dialect, Select, Table, bindparam, literal_column, select
 
-from gateway.errors import Unavailable
 from gateway.index import schema as t
 from gateway.index.index_row import FORMAT, IndexRow
-from gateway.index.rows import KeyedQuery
+from gateway.index.rows import KeyedQuery, driver_rows
 
 _VERSIONED = IndexRow._fields[3:-2]  # what `resource` and `history` both have of an index row
 _DENSE = 10  # neighbours from which on a range is read at once, instead of row by row
@@ -79,7 +78,7 @@ def stored_rows(connection: Connection, bundles: Iterable[int]) -> StoredRows:
 def stored_versions(connection: Connection, rows: Iterable[int]) -> dict[tuple[int, int], StoredVersion]:
     """Every version of these resources, by row and version, wherever it points; the current one where the history doubles it."""
     keys = set(rows)
-    found = [StoredVersion._make(row) for query in (_EARLIER_BY_ROW, _CURRENT_BY_ROW) for row in query.among(connection, keys)]
+    found = [StoredVersion._make(row) for query in (_EARLIER_BY_ROW, _CURRENT_BY_ROW) for row in query.tuples_among(connection, keys)]
     return {version.name: version for version in found}
 
 
@@ -130,16 +129,8 @@ def _text(query: Select[Any], dialect: Dialect) -> str:
 
 
 def _fetched(connection: Connection, query: Select[Any], span: tuple[int, int]) -> Iterable[Stored]:
-    """The rows of `_within`, as the driver's own tuples: a third of the time. Unavailable if they cannot be read."""
-    result = connection.exec_driver_sql(_text(query, connection.dialect), span)
-    assert result.cursor is not None
-    try:
-        rows: list[Any] = list(result.cursor.fetchall())
-    except connection.dialect.loaded_dbapi.Error as error:
-        raise Unavailable("the database cannot be read for now") from error
-    finally:
-        result.close()
-    return rows
+    """The rows of `_within`. Unavailable if they cannot be read."""
+    return driver_rows(connection, _text(query, connection.dialect), span)
 
 
 def _read_codes(connection: Connection, current: dict[int, int], found: StoredRows) -> None:
@@ -165,7 +156,7 @@ def _among(connection: Connection, within: Select[Any], keyed: KeyedQuery, keys:
             single += range(low, high + 1)
         else:
             yield from _fetched(connection, within, (low, high))
-    yield from keyed.among(connection, single)
+    yield from keyed.tuples_among(connection, single)
 
 
 def _runs(keys: Sequence[int]) -> Iterator[tuple[int, int]]:

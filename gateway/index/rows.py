@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Row, Select, Table, insert, literal
 
+from gateway.errors import Unavailable
+
 _SIZES = (1, 20, 100, 500)  # keys in a statement: few sizes, so that each is compiled and prepared once
 
 
@@ -24,6 +26,19 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         connection.exec_driver_sql(_insert_text(table, connection.dialect), list(rows))
 
 
+def driver_rows(connection: Connection, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The rows of a statement as the driver's own tuples, a third of the time where there are many. Unavailable if they cannot be read."""
+    result = connection.exec_driver_sql(text, parameters)
+    assert result.cursor is not None
+    try:
+        rows: list[Any] = list(result.cursor.fetchall())
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise Unavailable("the database cannot be read for now") from error
+    finally:
+        result.close()
+    return rows
+
+
 class KeyedQuery:
     """A query without parameters of its own, for the rows whose `column` is one of many keys."""
 
@@ -33,12 +48,21 @@ class KeyedQuery:
 
     def among(self, connection: Connection, keys: Collection[Any]) -> Iterator[Row[Any]]:
         """The rows for `keys` (integers or bytes, as the driver takes them), in no order that counts."""
+        for text, padded in self._statements(connection.dialect, keys):
+            yield from connection.exec_driver_sql(text, padded).all()
+
+    def tuples_among(self, connection: Connection, keys: Collection[Any]) -> Iterator[tuple[Any, ...]]:
+        """The same as `driver_rows`."""
+        for text, padded in self._statements(connection.dialect, keys):
+            yield from driver_rows(connection, text, padded)
+
+    def _statements(self, dialect: Dialect, keys: Collection[Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The texts and the keys, sorted and the last repeated up to a size that there is a text for."""
         ordered = sorted(keys)
         for start in range(0, len(ordered), _SIZES[-1]):
             chunk = ordered[start : start + _SIZES[-1]]
             size = next(size for size in _SIZES if size >= len(chunk))
-            padded = (*chunk, *chunk[-1:] * (size - len(chunk)))
-            yield from connection.exec_driver_sql(self._text(connection.dialect, size), padded)
+            yield self._text(dialect, size), (*chunk, *chunk[-1:] * (size - len(chunk)))
 
     def _text(self, dialect: Dialect, size: int) -> str:
         text = self._texts.get((dialect.name, size))

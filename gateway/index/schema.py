@@ -117,6 +117,7 @@ Index(
     sqlite_where=resource.c.version == 0,
     postgresql_where=resource.c.version == 0,
 )
+Index("resource_bundle", resource.c.bundle)
 
 history = Table(
     "history",
@@ -134,6 +135,7 @@ history = Table(
     Column("content", LargeBinary),
     sqlite_with_rowid=False,
 )
+Index("history_bundle", history.c.bundle)
 
 source_map = Table(
     "source_map",

@@ -113,12 +113,12 @@ def _parse_table(content: bytes, start: int, size: int) -> list[BundleSlot]:
 
 def container_root(bundle_roots: Sequence[bytes]) -> bytes:
     """RFC 6962 root over the bundle roots, in order."""
-    return merkle.root([merkle.leaf_hash(root) for root in bundle_roots])
+    return merkle.root(merkle.leaf_hashes(bundle_roots))
 
 
 def bundle_path(bundle_roots: Sequence[bytes], index: int) -> list[bytes]:
     """The RFC 6962 path from bundle `index` to the container root."""
-    return merkle.inclusion_path([merkle.leaf_hash(root) for root in bundle_roots], index)
+    return merkle.inclusion_path(merkle.leaf_hashes(bundle_roots), index)
 
 
 def container_name(digest: bytes) -> str:

@@ -109,7 +109,7 @@ class OpenedClass:
         ids = self.part.ids[start:end]
         rows = RecordRows.parse(content, ids, part)
         salts = primitives.record_salts(self._class_seed(rows, chunk, part), low, high - low)
-        leaves = [merkle.leaf_hash(commitment) for commitment in primitives.commitments(salts, rows.bodies)]
+        leaves = merkle.leaf_hashes(primitives.commitments(salts, rows.bodies))
         if _range_hashes(leaves, low) != list(self.part.hashes[chunk]):
             raise LeafMismatch(part, "a record is not the one that its leaf commits to")
         return RecordBatch(self.name, low, ids, self.part.versions[start:end], rows.bodies, rows.index_rows, salts, leaves, content)

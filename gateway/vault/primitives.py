@@ -108,9 +108,9 @@ class Prf:
 
     def digests(self, messages: Iterable[bytes]) -> list[bytes]:
         """The 32-byte HMAC of each message."""
-        inner, outer, out = self._inner, self._outer, []
+        inner, outer, out = self._inner.copy, self._outer.copy, []
         for message in messages:
-            i, o = inner.copy(), outer.copy()
+            i, o = inner(), outer()
             i.update(message)
             o.update(i.digest())
             out.append(o.digest())

@@ -100,7 +100,7 @@ class _LaidOutClass:
 
     def leaf_hashes(self) -> list[bytes]:
         salts = primitives.record_salts(self.seed, self.first_leaf, len(self.records))
-        return [merkle.leaf_hash(c) for c in primitives.commitments(salts, [record.body for record in self.records])]
+        return merkle.leaf_hashes(primitives.commitments(salts, [record.body for record in self.records]))
 
     def pack(self, part_number: int, bundle_key: bytes, segments: "_Segments", tree: Tree) -> ClassEntry:
         """Puts the class's part and segments among `segments` and returns its line in the directory."""

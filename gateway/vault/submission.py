@@ -32,8 +32,8 @@ class SubmissionInvalid(Refused):
 
 def entry_leaves(salts: Iterable[bytes], entries: Iterable[bytes]) -> list[bytes]:
     """The RFC 6962 leaf hashes of entries under their salts."""
-    sha256, leaf_hash = hashlib.sha256, merkle.leaf_hash
-    return [leaf_hash(sha256(salt + entry).digest()) for salt, entry in zip(salts, entries, strict=True)]
+    sha256 = hashlib.sha256
+    return merkle.leaf_hashes([sha256(salt + entry).digest() for salt, entry in zip(salts, entries, strict=True)])
 
 
 def entry_leaf(salt: bytes, entry: bytes) -> bytes:

@@ -23,6 +23,7 @@ TINY = Extent(
     transactions=200,
     megabytes=2,
     blocks=3,
+    audit_rounds=2,
 )
 pytestmark = pytest.mark.xdist_group("gateway")
 
