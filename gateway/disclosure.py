@@ -4,17 +4,18 @@ It opens for what is the reader's own, and for what a grant in force permits for
 whoever asks for what does not exist, gets one and the same answer. What leaves by a grant is in the access log before it leaves.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from sqlalchemy import Connection
 
 from gateway.access_log import LoggedAccess, log_accesses
-from gateway.consent.decision import AccessRequest, Decision, Role, decide
+from gateway.consent.decision import OWN, AccessRequest, Decision, Role, decide
+from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
-from gateway.index import consents, records, search
-from gateway.index.parties import Party
+from gateway.index import consents, directory_links, records, search
+from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
 
@@ -131,7 +132,34 @@ def _judged(connection: Connection, reader: Party, purpose: str | None, found: S
     also = search.also_archives(connection, {at.row for at in found})
     concerned = {at.archive for at in found}.union(*also.values())
     grants = consents.grants_for(connection, reader.row, concerned) if purpose else []
-    return [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now) for at in found]
+    judged = [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now) for at in found]
+    denied = {at.row for at, decision in zip(found, judged, strict=True) if not decision.permitted}
+    links = directory_links.linked(connection, reader.row, denied) if denied else {}
+    return _judged_by_links(connection, reader, purpose, found, judged, links, now) if links else judged
+
+
+def _judged_by_links(
+    connection: Connection,
+    reader: Party,
+    purpose: str | None,
+    found: Sequence[RecordLocation],
+    judged: list[Decision],
+    links: Mapping[int, set[int]],
+    now: float,
+) -> list[Decision]:
+    """The same, with those of a directory judged anew by what referred to them; only those, wherever a row of links points."""
+    directories = directory_links.in_directories(connection, links)
+    grants = consents.by_rows(connection, set().union(*links.values()) - {directory_links.OWN}) if purpose else []
+
+    def again(at: RecordLocation, decision: Decision) -> Decision:
+        by = links.get(at.row, set()) if at.row in directories else set()
+        if decision.permitted or not by:
+            return decision
+        asked = _asked(reader, purpose, at, ())
+        is_own = directory_links.OWN in by and reader.role is PartyRole.PATIENT
+        return decide(replace(asked, linked_own=is_own, linked_by=by), grants, now)
+
+    return [again(at, decision) for at, decision in zip(found, judged, strict=True)]
 
 
 def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> Released:
@@ -144,17 +172,59 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
     found = [record.location for record in page]
     with services.index.reading() as connection:
         judged = _judged(connection, reader, purpose, found, services.clock())
+        links = _new_links(services, connection, reader, page, judged)
     accesses: Sequence[LoggedAccess] = ()
-    if purpose is not None and any(decision.grants for decision in judged):
+    if links or (purpose is not None and any(decision.grants for decision in judged)):
         with services.index.atomic() as connection:
             now = services.clock()
             judged = _judged(connection, reader, purpose, found, now)
+            if links := _new_links(services, connection, reader, page, judged):
+                directory_links.add(connection, reader.row, links)
+                judged = _judged(connection, reader, purpose, found, now)  # what is linked may be on this very page
             relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
-            accesses = log_accesses(services, connection, reader, purpose, relied_on, int(now * 1000))
+            accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
     kept = [record for record, decision in zip(page, judged, strict=True) if decision.permitted]
     if page and not kept:
         raise Forbidden(REFUSAL)
     return Released(kept, accesses)
+
+
+def referred_to(services: Services, connection: Connection, page: Sequence[Disclosed]) -> dict[int, set[int]]:
+    """By record's row: the rows of the directory resources to which the records of patients on `page` refer, of the same issuer.
+
+    Of the same issuer, so that nobody opens another's directory by a reference of its own; from patients' records alone, so that one
+    reference leads to one resource and not through a whole directory.
+    """
+    rows = {record.location.row: _rows_referred_to(services, record.body) for record in page}
+    if not any(rows.values()):
+        return {}
+    issuers = directory_links.in_directories(connection, set(rows).union(*rows.values()))
+    found: dict[int, set[int]] = {}
+    for record in page:
+        at = record.location
+        if at.row not in issuers:
+            found.setdefault(at.row, set()).update(row for row in rows[at.row] if issuers.get(row) == at.issuer)
+    return found
+
+
+def _rows_referred_to(services: Services, body: bytes) -> set[int]:
+    return {row for id_ in directory_references(body) if (row := services.ids.decode(id_)) is not None}
+
+
+def _new_links(
+    services: Services, connection: Connection, reader: Party, page: Sequence[Disclosed], judged: Sequence[Decision]
+) -> set[tuple[int, int]]:
+    """(resource, grant or OWN) for what `page` refers to and was not referred to yet, as far as the record itself may leave."""
+    giving = [(record, _ways(decision)) for record, decision in zip(page, judged, strict=True) if _ways(decision)]
+    targets = referred_to(services, connection, [record for record, _ in giving]) if giving else {}
+    links = {(row, way) for record, ways in giving for row in targets.get(record.location.row, ()) for way in ways}
+    known = directory_links.linked(connection, reader.row, {row for row, _ in links}) if links else {}
+    return {(row, way) for row, way in links if way not in known.get(row, ())}
+
+
+def _ways(decision: Decision) -> set[int]:
+    """How the record is the reader's to have, where it is not of its own issue."""
+    return {grant.row for grant in decision.grants} or ({directory_links.OWN} if decision.basis == OWN else set())
 
 
 def _asked(reader: Party, purpose: str | None, at: RecordLocation, also: Collection[int]) -> AccessRequest:

@@ -24,8 +24,14 @@ class _Link(msgspec.Struct):
     url: str
 
 
+class _Search(msgspec.Struct, frozen=True):
+    mode: str = "match"
+
+
 class _Entry(msgspec.Struct):
     resource: msgspec.Raw = msgspec.Raw()
+    fullUrl: str = ""  # noqa: N815 - FHIR's name
+    search: _Search = _Search()
 
 
 class _Page(msgspec.Struct):
@@ -48,21 +54,24 @@ class FetchedPage(NamedTuple):
 def fetch_pages(connection: Connection, query: str, *, purpose: str | None) -> Iterator[FetchedPage]:
     """The resources of each page of `query`, such as `Observation?patient=ID`; one page with one resource for `Type/id`.
 
+    What comes with pages because their records refer to it is given once.
+
     Raises FetchRefused for any answer that says no, also on a later page, and what the connection raises.
     """
     headers = {"Accept": FHIR_JSON} | ({HEADER: purpose} if purpose else {})
     seen: set[str] = set()
+    included: set[str] = set()
     path: str | None = "/fhir/" + query.removeprefix("/").removeprefix("fhir/")
     while path is not None:
         if path in seen:
             raise Unreachable("the gateway's next links go round in a circle")
         seen.add(path)
         answer = connection.ask("GET", path, headers=headers)
-        resources, path = _read(answer)
+        resources, path = _read(answer, included)
         yield FetchedPage(resources, [int(number) for number in _NUMBER.findall(answer.headers.get("X-Access-Sequence", ""))])
 
 
-def _read(answer: Answer) -> tuple[list[bytes], str | None]:
+def _read(answer: Answer, included: set[str]) -> tuple[list[bytes], str | None]:
     if answer.status >= 500:
         raise Unreachable(_reason(answer))
     if answer.status != 200:
@@ -74,8 +83,17 @@ def _read(answer: Answer) -> tuple[list[bytes], str | None]:
     except msgspec.DecodeError as error:
         raise Unreachable("what answers there is no FHIR server") from error
     following = next((link.url for link in page.link if link.relation == "next"), None)
-    resources = [bytes(entry.resource) for entry in page.entry if bytes(entry.resource)]
+    resources = [bytes(entry.resource) for entry in page.entry if bytes(entry.resource) and not _is_repeated(entry, included)]
     return resources, None if following is None else _path(following)
+
+
+def _is_repeated(entry: _Entry, included: set[str]) -> bool:
+    """Whether an earlier page had it; if not, it is had from now on."""
+    if entry.search.mode != "include" or not entry.fullUrl:
+        return False
+    before = entry.fullUrl in included
+    included.add(entry.fullUrl)
+    return before
 
 
 def _path(url: str) -> str:

@@ -1,6 +1,7 @@
 """Who may do what with whose records (DESIGN 1, table of permissions; DESIGN 6). Pure: no clock, no database.
 
-Denied unless one of three holds: the record is the reader's own, the requester issued it, or every patient it is about has granted it.
+Denied unless one of four holds: the record is the reader's own, the requester issued it, every patient it is about has granted it, or it
+belongs to no patient and a record that the reader was given, in a way that still holds, refers to it.
 Grants only ever permit, so fewer of them never permit more. A decision says what it rests on, for the access log and for who asks why.
 """
 
@@ -53,6 +54,8 @@ class AccessRequest:
     archive: int
     also_archives: Collection[int] = field(default_factory=frozenset)
     issuer_is_requester: bool = False
+    linked_own: bool = False  # a record of the requester's own refers to it, and it belongs to no patient
+    linked_by: Collection[int] = field(default_factory=frozenset)  # rows of grants by which a record that refers to it was disclosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,25 @@ def decide(request: AccessRequest, grants: Iterable[Grant], now: float) -> Decis
     held = list(grants)
     relied_on = [_permitting(request, archive, held, now) for archive in needed]
     found = tuple(grant for grant in relied_on if grant is not None)
+    if not found and (request.linked_own or request.linked_by):
+        return _decide_linked(request, held, now)
     if len(found) < len(needed):
         reason = "no grant in force permits it" if not found else "a further patient whom it is about has not granted it"
         return Decision(permitted=False, basis=None, reason=reason)
     basis = OWN if own == request.archive else found[0]
     return Decision(permitted=True, basis=basis, reason=_words(request, found), grants=found)
+
+
+def _decide_linked(request: AccessRequest, grants: Iterable[Grant], now: float) -> Decision:
+    """Of what belongs to no patient: it is read by whoever may read the record that refers to it, whatever the types of the grant."""
+    if request.action == "read" and request.linked_own:
+        return Decision(permitted=True, basis=OWN, reason="a record of the patient's own refers to it")
+    permits = [grant for grant in grants if grant.row in request.linked_by and _permits_purpose(grant, request, now)]
+    first = min(permits, key=lambda grant: (grant.sequence, grant.id), default=None)
+    if first is None or request.action != "read":
+        return Decision(permitted=False, basis=None, reason="no grant in force permits it")
+    words = f"a record disclosed to {request.client_id} for {request.purpose} refers to it (commit {first.sequence})"
+    return Decision(permitted=True, basis=first, reason=words, grants=(first,))
 
 
 def _permitting(request: AccessRequest, archive: int, grants: Iterable[Grant], now: float) -> Grant | None:
@@ -90,9 +107,12 @@ def _permitting(request: AccessRequest, archive: int, grants: Iterable[Grant], n
 
 
 def _permits(grant: Grant, request: AccessRequest, now: float) -> bool:
+    return request.resource_type in grant.types and _permits_purpose(grant, request, now)
+
+
+def _permits_purpose(grant: Grant, request: AccessRequest, now: float) -> bool:
     return (
         grant.grantee == request.client_id
-        and request.resource_type in grant.types
         and request.purpose in grant.purposes
         and request.action in grant.rights
         and grant.is_in_force(now)

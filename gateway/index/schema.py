@@ -240,6 +240,15 @@ Index(
 
 Index("access_consent", access.c.consent, access.c.sequence)
 
+directory_link = Table(
+    "directory_link",
+    metadata,
+    Column("resource", Key, primary_key=True),  # of an institution's directory
+    Column("party", Key, ForeignKey("party.row"), primary_key=True),  # who was given a record that refers to it
+    Column("consent", Key, primary_key=True),  # by that grant; 0: as its own
+    sqlite_with_rowid=False,
+)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -26,12 +26,13 @@ _SPARE = 11  # looked up beyond what a page still lacks: one tells that there is
 class Page:
     """`next_after`: the row to go on after; None if nothing is left. A page may have fewer records than asked for, and yet a next one.
 
-    `accesses`: how it was logged.
+    `accesses`: how it was logged. `included`: what the records refer to of an institution's directory, beyond the count.
     """
 
     records: list[Disclosed]
     next_after: int | None
     accesses: Sequence[LoggedAccess] = ()
+    included: Sequence[Disclosed] = ()
 
 
 def find_page(services: Services, reader: Party, purpose: str | None, search: Search, after: int = 0) -> Page:
@@ -55,7 +56,7 @@ def find_page(services: Services, reader: Party, purpose: str | None, search: Se
         ids = services.ids.encode(at.row for at in allowed)
         for at, id_ in zip(allowed, ids, strict=True):
             if len(kept) == search.count or size >= MAX_BYTES:
-                return _released(services, reader, purpose, kept, going_on)
+                return _released(services, reader, purpose, search, kept, opener, going_on)
             body = opener.body(at)
             going_on = at.row
             if _holds(search, body):
@@ -65,12 +66,32 @@ def find_page(services: Services, reader: Party, purpose: str | None, search: Se
         going_on = following
         if len(rows) < limit:  # the end, or as far as the index looks in one go
             break
-    return _released(services, reader, purpose, kept, going_on)
+    return _released(services, reader, purpose, search, kept, opener, going_on)
 
 
-def _released(services: Services, reader: Party, purpose: str | None, kept: list[Disclosed], next_after: int | None) -> Page:
-    released = disclosure.release_page(services, reader, purpose, kept)
-    return Page(released.records, next_after, released.accesses)
+def _released(
+    services: Services,
+    reader: Party,
+    purpose: str | None,
+    search: Search,
+    kept: list[Disclosed],
+    opener: RecordOpener,
+    next_after: int | None,
+) -> Page:
+    included = _referred_to(services, search, kept, opener) if search.with_directory else []
+    released = disclosure.release_page(services, reader, purpose, [*kept, *included])
+    rows = {record.location.row for record in included}
+    matches, others = ([r for r in released.records if (r.location.row in rows) is is_other] for is_other in (False, True))
+    return Page(matches, next_after, released.accesses, others)
+
+
+def _referred_to(services: Services, search: Search, kept: list[Disclosed], opener: RecordOpener) -> list[Disclosed]:
+    """What of the institutions' directories the records of a page refer to, as far as its type was asked for."""
+    with services.index.reading() as connection:
+        rows = set().union(*disclosure.referred_to(services, connection, kept).values())
+        located = [at for at in records.current(connection, rows) if not search.types or at.type in search.types]
+    ids = services.ids.encode(at.row for at in located)
+    return [Disclosed(at, id_, opener.body(at)) for at, id_ in zip(located, ids, strict=True)]
 
 
 def _holds(search: Search, body: bytes) -> bool:

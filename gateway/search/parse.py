@@ -55,6 +55,7 @@ class Search:
     categories: tuple[tuple[Token, ...], ...] = ()
     actors: tuple[tuple[Token, ...], ...] = ()  # of Consents
     undated_too: bool = False  # records without a time meet every date
+    with_directory: bool = False  # what the records refer to of an institution's directory comes with them
     used: tuple[Parameter, ...] = ()
 
 
@@ -116,6 +117,7 @@ def parse_everything(patient: str, types: Iterable[str], given: Sequence[Paramet
         patients=((patient,),),
         dates=tuple(dates),
         undated_too=True,
+        with_directory=True,
         used=tuple(used),
     )
 

@@ -1,7 +1,7 @@
 """GET /fhir/Patient/{id}/$everything: all of a patient's records that the caller may have, page by page
 (http://hl7.org/fhir/R4/patient-operation-everything.html).
 
-Of resources that lie elsewhere, such as the practitioners that a record refers to, it gives none.
+With each page comes, beyond `_count`, what its records refer to of the institution's own: practitioners, organizations, locations.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,8 @@ def find_records(search: Search, after: int) -> Found:
     """Records that the caller may have for what it states."""
     party = caller().party
     page = find_page(services(), party, stated_purpose(party), search, after)
-    return Found([_entry(record) for record in page.records], page.next_after, page.accesses)
+    entries = [_entry(record, mode) for records, mode in ((page.records, "match"), (page.included, "include")) for record in records]
+    return Found(entries, page.next_after, page.accesses)
 
 
 def answer(
@@ -98,11 +99,11 @@ def _query(used: Sequence[Parameter]) -> str:
     return f"?{urlencode(used)}" if used else ""
 
 
-def _entry(record: Disclosed) -> dict[str, object]:
+def _entry(record: Disclosed, mode: str) -> dict[str, object]:
     reference = f"{record.location.type}/{record.id}"
     return {
         "fullUrl": f"{addresses.fhir_base()}/{reference}",
         "link": [{"relation": "receipt", "url": receipt_url(addresses.base_url(), reference, record.location.version)}],
         "resource": msgspec.Raw(record.body),
-        "search": {"mode": "match"},
+        "search": {"mode": mode},
     }

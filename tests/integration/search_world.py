@@ -80,8 +80,8 @@ class World:
         assert self.ask(name, f"{consent}/$revoke", "POST").status == 200
 
 
-def references(answer):
-    return [entry["fullUrl"].partition("/fhir/")[2] for entry in answer.json.get("entry", [])]
+def references(answer, mode="match"):
+    return [entry["fullUrl"].partition("/fhir/")[2] for entry in answer.json.get("entry", []) if entry["search"]["mode"] == mode]
 
 
 def link(answer, relation):

@@ -1,0 +1,45 @@
+"""Which resources of an institution's directory were referred to by a record that a party was given (docs/adr/0020-directory-links.md).
+
+A row says: the party of that row was given, by that grant or as its own, a record that refers to this resource. It permits as long as the
+grant does.
+"""
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import ColumnElement, Connection, literal_column, select
+
+from gateway.index import schema as t
+from gateway.index.rows import KeyedQuery, insert_rows
+
+OWN = 0  # in place of a grant's row: the record was the party's own
+
+_NONE: ColumnElement[int] = literal_column("0")  # a KeyedQuery has no parameters of its own
+_IN_DIRECTORIES = KeyedQuery(
+    select(t.resource.c.row, t.resource.c.issuer)
+    .select_from(t.resource.join(t.archive, t.archive.c.row == t.resource.c.archive))
+    .where(t.archive.c.directory_of.is_not(None), t.resource.c.version > _NONE, t.resource.c.deleted == _NONE),
+    t.resource.c.row,
+)
+_LINKS = KeyedQuery(select(t.directory_link), t.directory_link.c.resource)
+
+
+def in_directories(connection: Connection, rows: Collection[int]) -> dict[int, int]:
+    """Those of `rows` that are live resources of an institution's directory, with the row of the institution that issued each."""
+    return {found.row: found.issuer for found in _IN_DIRECTORIES.among(connection, rows)}
+
+
+def linked(connection: Connection, party: int, rows: Collection[int]) -> dict[int, set[int]]:
+    """By resource among `rows`: the grants, or OWN, by which the party was given a record that refers to it."""
+    found: dict[int, set[int]] = {}
+    for link in _LINKS.among(connection, rows):
+        if link.party == party:
+            found.setdefault(link.resource, set()).add(link.consent)
+    return found
+
+
+def add(connection: Connection, party: int, links: Iterable[tuple[int, int]]) -> None:
+    """Write (resource, grant or OWN) pairs of the party; those that are there stay."""
+    wanted = set(links)
+    known = linked(connection, party, {resource for resource, _ in wanted})
+    new = sorted(link for link in wanted if link[1] not in known.get(link[0], ()))
+    insert_rows(connection, t.directory_link, [(resource, party, consent) for resource, consent in new])
