@@ -149,7 +149,8 @@ def _judged_by_links(
 ) -> list[Decision]:
     """The same, with those of a directory judged anew by what referred to them; only those, wherever a row of links points."""
     directories = directory_links.in_directories(connection, links)
-    grants = consents.by_rows(connection, set().union(*links.values()) - {directory_links.OWN}) if purpose else []
+    rows = set().union(*links.values()) - {directory_links.OWN} if purpose else set()
+    grants = [row.grant for row in consents.by_rows(connection, rows)]
 
     def again(at: RecordLocation, decision: Decision) -> Decision:
         by = links.get(at.row, set()) if at.row in directories else set()

@@ -61,6 +61,7 @@ class PermitAudit:
             archive=place.archive,
             also_archives=place.also,
             issuer_is_requester=place.issuer == row.party,
+            linked_by={named.row} if (row.party, named.row) in place.linked_by else frozenset(),
         )
         decision = decide(request, self._held(row, named, place), row.accessed_ms / 1000)
         if not decision.permitted:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.index import accesses, consents, search
+from gateway.index import accesses, archives, consents, directory_links, search
 from gateway.index import schema as t
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
@@ -33,12 +33,16 @@ class LoggedRow(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Whose a version is: the archive of its bundle and those of further patients; `type` is "" for a number that no type has."""
+    """Whose a version is: the archive of its bundle and those of further patients; `type` is "" for a number that no type has.
+
+    Of what belongs to no patient: to which parties, by which grants, a record was given that refers to it (both are rows).
+    """
 
     type: str
     archive: int
     also: frozenset[int]
     issuer: int  # party row
+    linked_by: frozenset[tuple[int, int]] = frozenset()
 
 
 class Reader(NamedTuple):
@@ -158,7 +162,18 @@ def _places(connection: Connection, versions: Collection[Version]) -> dict[Versi
     found |= {(row.row, row.version): row for row in _EARLIER.among(connection, missing)}
     also = search.also_archives(connection, {row for row, _ in versions})
     wanted = ((version, found[version]) for version in versions if version in found)
-    return {at: Place(NAME_OF.get(row.type, ""), row.archive, frozenset(also.get(at, ())), row.issuer) for at, row in wanted}
+    links = _links(connection, {row: place.archive for (row, _), place in found.items()})
+    return {
+        at: Place(NAME_OF.get(row.type, ""), row.archive, frozenset(also.get(at, ())), row.issuer, links.get(at[0], frozenset()))
+        for at, row in wanted
+    }
+
+
+def _links(connection: Connection, archive_of: Mapping[int, int]) -> dict[int, frozenset[tuple[int, int]]]:
+    """By resource, of those that lie in an institution's directory."""
+    known = archives.by_rows(connection, set(archive_of.values()))
+    rows = {row for row, archive in archive_of.items() if archive in known and known[archive].directory_of is not None}
+    return {row: frozenset(links) for row, links in directory_links.every(connection, rows).items()}
 
 
 def _shared(connection: Connection, places: Mapping[Version, Place]) -> dict[int, list[ConsentRow]]:

@@ -38,11 +38,6 @@ def next_sequence(connection: Connection) -> int:
     return row_numbers.take(connection, _SEQUENCE, 1)[0]
 
 
-def by_rows(connection: Connection, rows: Collection[int]) -> list[Grant]:
-    """The grants of these row numbers, ended and revoked ones included."""
-    return [_row(found).grant for found in connection.execute(_query().where(t.consent_grant.c.row.in_(sorted(rows))))] if rows else []
-
-
 def grants_for(connection: Connection, grantee: int, archives: Collection[int]) -> list[Grant]:
     """All that was ever granted to the party of that row on these archives, ended and revoked ones included: `decide` tells."""
     ordered, found = sorted(archives), []

@@ -28,13 +28,18 @@ def in_directories(connection: Connection, rows: Collection[int]) -> dict[int, i
     return {found.row: found.issuer for found in _IN_DIRECTORIES.among(connection, rows)}
 
 
-def linked(connection: Connection, party: int, rows: Collection[int]) -> dict[int, set[int]]:
-    """By resource among `rows`: the grants, or OWN, by which the party was given a record that refers to it."""
-    found: dict[int, set[int]] = {}
+def every(connection: Connection, rows: Collection[int]) -> dict[int, set[tuple[int, int]]]:
+    """By resource among `rows`: (party, grant or OWN) for each party that was given a record which refers to it."""
+    found: dict[int, set[tuple[int, int]]] = {}
     for link in _LINKS.among(connection, rows):
-        if link.party == party:
-            found.setdefault(link.resource, set()).add(link.consent)
+        found.setdefault(link.resource, set()).add((link.party, link.consent))
     return found
+
+
+def linked(connection: Connection, party: int, rows: Collection[int]) -> dict[int, set[int]]:
+    """The same for one party: the grants, or OWN. Resources without any are left out."""
+    found = {row: {consent for to, consent in links if to == party} for row, links in every(connection, rows).items()}
+    return {row: ways for row, ways in found.items() if ways}
 
 
 def add(connection: Connection, party: int, links: Iterable[tuple[int, int]]) -> None:

@@ -3,7 +3,9 @@
 import sqlite3
 
 import pytest
-from conduct_case import audit_conduct, make_conduct
+from audit_case import observation
+from conduct_case import ConductHome, audit_conduct, make_conduct
+from intake_case import post, transaction
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,22 @@ def test_whose_consent_it_is_cannot_be_changed(tampered, sound):
 def test_a_lost_consent_is_named_and_what_was_read_by_it(tampered):
     report = tampered("DELETE FROM consent_grant WHERE sequence = 10")
     assert {finding.code for finding in report.findings} == {"consent-missing", "permit-missing"}
+
+
+def test_what_a_disclosed_record_refers_to_needs_the_link(tmp_path):
+    home = ConductHome.make(tmp_path)
+    services = home.made.services
+    urls = [f"https://source.example.org/{name}" for name in ("Practitioner/d", "Observation/o7")]
+    entries = [(urls[0], {"resourceType": "Practitioner", "id": "d"})]
+    named = observation(7, 1.5, "https://source.example.org/Patient/p0") | {"performer": [{"reference": urls[0]}]}
+    results = post(services, home.hospital, transaction(*entries, (urls[1], named), bundle_type="collection")).results
+    home.records |= {name: result.reference.split("/")[1] for name, result in zip(("d", "o7"), results, strict=True)}
+    home.grant(home.anna)
+    assert [home.read("o7"), home.read("d", "Practitioner")] == [[2], [3]]
+    home.close_batch()
+    home.block()
+    assert audit_conduct(home.made.home).findings == ()
+    with services.index.atomic() as connection:
+        connection.exec_driver_sql("DELETE FROM directory_link")
+    assert found(audit_conduct(home.made.home)) == [("permit-missing", "access 3")]
+    home.made.close()
