@@ -8,6 +8,7 @@ import pytest
 from conduct_case import audit_conduct, make_conduct
 
 from gateway.access_log import log_accesses
+from gateway.granting import sealed_context
 from gateway.index import consents, records
 from gateway.registration import register_party
 
@@ -128,3 +129,17 @@ def test_a_height_that_cannot_be_read_is_not_clean_and_hides_nothing_else(home):
     with home.made.services.index.atomic() as connection:
         connection.exec_driver_sql("DELETE FROM access WHERE sequence = 8")
     assert [finding.subject for finding in audit_conduct(home.made.home).findings] == ["access 8"]
+
+
+def test_a_consent_widened_by_who_holds_the_keys_is_not_what_the_chain_has(home):
+    services = home.made.services
+    with services.index.atomic() as connection:
+        [row] = consents.numbered(connection, range(5, 6))
+        id_ = services.ids.encode([row.grant.row])[0]
+        content = services.keyring.open(sealed_context(id_), row.sealed).replace(b'"code":"Observation"', b'"code":"Condition"')
+        sealed = services.keyring.seal(sealed_context(id_), content, os.urandom)
+        token = services.tokens.content(row.grant.archive, content)
+        change = "UPDATE consent_grant SET types = 'Condition', sealed = ?, content = ? WHERE sequence = 5"
+        connection.exec_driver_sql(change, (sealed, token))
+    found = {(finding.code, finding.subject) for finding in audit_conduct(home.made.home).findings}
+    assert ("consent-altered", f"Consent/{id_}") in found
