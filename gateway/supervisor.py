@@ -65,7 +65,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Returns after an asked-for stop, when no child is left. Raises GaveUp, then too with no child left."""
-        with _signals_as_bytes() as heard:
+        with signals_as_bytes(_HEARD) as heard:
             try:
                 self._watch(heard)
             finally:
@@ -159,11 +159,15 @@ def _tell(children: Sequence[Child], number: signal.Signals) -> None:
 
 
 @contextmanager
-def _signals_as_bytes() -> Iterator[socket.socket]:
-    """While inside, each signal heard is one byte in the socket given: no handler does work, none is missed between two looks."""
+def signals_as_bytes(heard: Sequence[signal.Signals]) -> Iterator[socket.socket]:
+    """While inside, each signal of `heard` is one byte in the socket given: none is missed between two looks, and no handler does work.
+
+    A handler that does, such as one that sets a threading.Event, runs between two bytecodes of the main thread, also while that holds the
+    very lock which the handler then waits for.
+    """
     inward, outward = socket.socketpair()
     outward.setblocking(False)
-    before = {number: signal.signal(number, lambda *_: None) for number in _HEARD}
+    before = {number: signal.signal(number, lambda *_: None) for number in heard}
     previous = signal.set_wakeup_fd(outward.fileno(), warn_on_full_buffer=False)
     try:
         yield inward

@@ -3,6 +3,7 @@
 import structlog
 
 from chain.block import FinalBlock
+from chain.database import LedgerUnreachable
 from chain.engine import EmbeddedEngine, NoQuorum
 from chain.keys import SigningKey
 from chain.ledger import Ledger
@@ -19,10 +20,17 @@ class BlockProduction:
         self._log = structlog.get_logger()
 
     def produce(self, now: float) -> FinalBlock | None:
-        """The slot that `now` lies in. A missing quorum is logged and tried again in the next slot; what was begun is finished then.
+        """The slot that `now` lies in. A quorum or a database that is missing is logged, and the next slot finishes what was begun.
 
         The chain goes on without the outbox where that cannot be read for now.
         """
+        try:
+            return self._produce(now)
+        except LedgerUnreachable as error:
+            self._log.error("the ledger cannot be written in this slot", reason=str(error))
+            return None
+
+    def _produce(self, now: float) -> FinalBlock | None:
         try:
             submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, self._ledger.height())
         except Unavailable as error:

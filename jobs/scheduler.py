@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from types import FrameType
 
 import structlog
 from apscheduler.jobstores.base import ConflictingIdError
@@ -27,6 +26,7 @@ from gateway.index import job_runs
 from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
+from gateway.supervisor import signals_as_bytes
 from jobs.produce_blocks import BlockProduction
 from jobs.registry import Job, jobs_of
 from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now
@@ -64,8 +64,13 @@ class JobsProcess:
 
     def run_until_told(self) -> None:
         """Returns after SIGTERM or SIGINT, when no job runs any more."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        with signals_as_bytes((signal.SIGTERM, signal.SIGINT)) as heard:
+            self._start()
+            heard.recv(1)
+            self._told.set()
+            self._scheduler.shutdown(wait=True)
+
+    def _start(self) -> None:
         genesis = self._genesis
         self._say_what_was_interrupted()
         first_slot = genesis.slot_time(genesis.slot_at(time.time()) + 1)
@@ -76,11 +81,6 @@ class JobsProcess:
         self._fire("look-what-is-due", self._start_due, LOOK_EVERY, time.time() + FIRST_LOOK)
         self._scheduler.start()
         self._log.info("jobs run", jobs=[job.id for job in self._scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
-        self._told.wait()
-        self._scheduler.shutdown(wait=True)
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._told.set()
 
     def _fire(self, name: str, run: Callable[[], object], every: int, first_at: float) -> None:
         self._scheduler.add_job(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -68,6 +69,16 @@ class GatewayProcess:
         """SIGKILL to every process of the group at once."""
         return self._ended(signal.SIGKILL)
 
+    def kill9_one(self, which: str, chance: random.Random) -> None:
+        """SIGKILL to the jobs process alone, or to one of the web workers, and to nothing else."""
+        assert self.process is not None
+        children = {pid: _children(pid) for pid in _children(self.process.pid)}  # gunicorn is the one that has children
+        candidates = (
+            [pid for pid in children if not children[pid]] if which == "jobs" else [pid for below in children.values() for pid in below]
+        )
+        if candidates:  # what was killed a moment ago may not be back yet
+            os.kill(chance.choice(candidates), signal.SIGKILL)
+
     def party(self, kind: str = "institution", name: str = "Test Hospital", *more: str) -> Path:
         """Register a party; the path of its credentials."""
         out = self.folder / f"{name.replace(' ', '-').lower()}.json"
@@ -109,6 +120,10 @@ def served(folder: Path, *init_args: str, slot_seconds: int = 1) -> Iterator[Gat
     finally:
         if gateway.process is not None and gateway.process.poll() is None:
             gateway.stop()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _environment() -> dict[str, str]:

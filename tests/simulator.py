@@ -66,6 +66,9 @@ class SimulatedObjectStore:
                 yield StoredObject(name, len(body), created_at)
         self._end(fault)
 
+    def check_writable(self) -> None:
+        self._end(self._begin("check_writable", ""))
+
     def delete(self, name: str) -> None:
         fault = self._begin("delete", name)
         self._objects.pop(name, None)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import Unavailable
@@ -52,12 +53,28 @@ class Index:
         self.engine.dispose()
 
 
-def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS) -> Index:
-    """The database at `url` (`sqlite:///...`); nothing is read yet. A writer waits `busy_seconds` for another."""
+def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS, create: bool = False) -> Index:
+    """The database at `url` (`sqlite:///...`); nothing is read yet. A writer waits `busy_seconds` for another.
+
+    A file that is not there is not made, unless `create`: an empty one would stand in the way of the one that is put back.
+    """
     engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=busy_seconds, connect_args={"timeout": busy_seconds})
 
+    file = Path(engine.url.database or "")
+
+    @event.listens_for(engine, "do_connect")
+    def _open(_dialect: object, _record: object, args: list[Any], named: dict[str, Any]) -> None:
+        args[0] = f"{file.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+        named["uri"] = True
+
+    @event.listens_for(engine, "checkout")
+    def _look(_connection: object, record: Any, _proxy: object) -> None:
+        if record.info["file"] != _identity(file):
+            raise DisconnectionError("another file is in its place: what is written to the one that is open would be lost")
+
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
+    def _configure(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(file)
         connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
         for pragma in (
             "journal_mode=WAL",
@@ -78,12 +95,21 @@ def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BU
 
 def create_index(url: str) -> None:
     """Create the database at `url`, or bring it to this version's schema."""
-    index = open_index(url)
+    index = open_index(url, create=True)
     try:
         with index.atomic() as connection:
             migrate.upgrade(connection)
     finally:
         index.close()
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """Which file is at this path now. Raises OperationalError where there is none, as opening it would."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise OperationalError("open", None, error) from error
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

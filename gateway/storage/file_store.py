@@ -14,6 +14,7 @@ from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject
 TEMPORARY = ".tmp"  # below the bucket, so on its file system; never listed
 _SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # no leading dot: neither "..", nor the temporary folder
 _NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*", re.ASCII)
+_BLOCK = 4096  # bytes: what takes room on a disk
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -70,6 +71,17 @@ class FileObjectStore:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
                 _sync_folder(path.parent)
+
+    def check_writable(self) -> None:
+        """Makes and removes a file where those of unfinished puts are: what a crash leaves of it goes with them."""
+        with _faults():
+            self._check_root()
+            self._make_folder(self._root / TEMPORARY)
+            temporary = self._root / TEMPORARY / secrets.token_hex(16)
+            try:
+                _write_durably(temporary, bytes(_BLOCK))
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def remove_left_overs(self, *, older_than: int, now: int) -> int:
         """Removes what crashes left of unfinished puts, once `older_than` seconds old; how many. For the start of the service."""

@@ -39,3 +39,6 @@ class ObjectStore(Protocol):
 
     def delete(self, name: str) -> None:
         """Gone when it returns; deleting what is not there is no error."""
+
+    def check_writable(self) -> None:
+        """Returns if an object could be put now: the bucket is there, may be written and has room. Leaves nothing that `list` shows."""

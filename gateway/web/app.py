@@ -3,6 +3,7 @@
 from flask import Flask
 
 from chain.ledger import Ledger
+from gateway.readiness import Readiness
 from gateway.receipts import ReceiptAssembler
 from gateway.services import Services
 from gateway.web.audit_event import audit_event
@@ -53,6 +54,7 @@ def create_app(services: Services, ledger: Ledger) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["services"] = services
     app.extensions["ledger"] = ledger
+    app.extensions["readiness"] = Readiness(services, ledger)
     app.extensions["receipts"] = ReceiptAssembler(services, ledger)
     app.url_map.strict_slashes = False  # no redirect may carry a body or a token elsewhere
     app.url_map.merge_slashes = False

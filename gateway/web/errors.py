@@ -7,6 +7,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from chain.database import LedgerUnreachable
 from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
 from gateway.disclosure import Deleted
 from gateway.errors import GatewayError, Unauthorized, Unavailable
@@ -53,6 +54,8 @@ def answer(error: Exception) -> Response:
         return error.response()
     if isinstance(error, InvalidInput):
         return outcome(400 if error.unreadable else 422, error.issues)
+    if isinstance(error, LedgerUnreachable):
+        return answer(Unavailable(str(error)))
     if isinstance(error, GatewayError):
         if error.status >= 500:
             structlog.get_logger().warning("refused for now", exc_info=error)

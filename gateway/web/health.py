@@ -1,18 +1,10 @@
-"""GET /livez and /readyz: for whoever starts, restarts or balances this service. They say which part is missing, never why in detail."""
-
-from collections.abc import Callable, Mapping
+"""GET /livez and /readyz: for whoever starts, restarts or balances this service."""
 
 import msgspec
-import structlog
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
-from gateway.heartbeat import is_beating
-from gateway.index.database import Index
-from gateway.storage.port import ObjectMissing, ObjectStore
+from gateway.readiness import PARTS, Readiness
 from gateway.web.authorization import public
-from gateway.web.request_context import ledger, services
-
-_NO_CONTAINER = f"00/{'0' * 64}.container"  # a name that no digest has
 
 health = Blueprint("health", __name__)
 
@@ -27,39 +19,15 @@ def livez() -> Response:
 @health.get("/readyz")
 @public
 def readyz() -> Response:
-    """All that a submission needs is there: database, bucket, ledger, jobs process."""
-    checks: Mapping[str, Callable[[], object]] = {
-        "database": lambda: _database(services().index),
-        "bucket": lambda: _bucket(services().store),
-        "ledger": lambda: ledger().head(),
-        "jobs": lambda: is_beating(services().settings.home, services().clock()),
-    }
-    found = {name: _holds(name, check) for name, check in checks.items()}
-    ready = all(found.values())
-    answer = _answer(200 if ready else 503, {"ready": ready, **found})
-    if not ready:
-        answer.headers["Retry-After"] = "1"
+    """Each part by name: whether all that a submission needs is there; `reasons` says of each part that is not what is the matter."""
+    readiness: Readiness = current_app.extensions["readiness"]
+    missing = readiness.missing()
+    told: dict[str, object] = {"ready": not missing, **{part: part not in missing for part in PARTS}}
+    if not missing:
+        return _answer(200, told)
+    answer = _answer(503, {**told, "reasons": missing})
+    answer.headers["Retry-After"] = "1"
     return answer
-
-
-def _holds(name: str, check: Callable[[], object]) -> bool:
-    try:
-        return check() is not False
-    except Exception as error:  # whatever it is, this part cannot be used now, and the others are still to be asked
-        structlog.get_logger().warning("not ready", part=name, exc_info=error)
-        return False
-
-
-def _database(index: Index) -> None:
-    with index.reading() as connection:
-        connection.exec_driver_sql("SELECT 1").one()
-
-
-def _bucket(store: ObjectStore) -> None:
-    try:
-        store.get_range(_NO_CONTAINER, 0, 1)
-    except ObjectMissing:
-        return
 
 
 def _answer(status: int, told: object) -> Response:

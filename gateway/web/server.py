@@ -5,6 +5,7 @@ Threads serve a worker's requests (`gthread` finishes them after SIGTERM, and re
 
 import gc
 import os
+import signal
 import socket
 import sys
 import time
@@ -31,6 +32,7 @@ THREADS = 16  # a worker's requests at a time; they share one interpreter lock, 
 HEAD_WITHIN = 10.0  # seconds for the request line and headers
 _STUCK_AFTER = 120  # seconds without a sign of life of a worker's main loop
 _KEEP_ALIVE = 15  # seconds
+_STOPPING = (signal.SIGTERM, signal.SIGQUIT)  # as the master tells its workers
 
 # What gunicorn refuses before the application sees it: error -> status line. The rest of its parse errors are 400.
 _STATUS: dict[type[Exception], tuple[int, str]] = {
@@ -95,11 +97,24 @@ class _Master(Arbiter):  # type: ignore[misc]
             raise StopIteration
         super().murder_workers()
 
+    def spawn_worker(self) -> int:
+        """A new worker still has the master's handlers, which would queue a stop for nobody: until it has its own, the stop waits."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            return int(super().spawn_worker())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._heads: dict[Any, ExitStack] = {}  # by connection: the deadline of the head that is being read
+
+    def init_signals(self) -> None:
+        """From here on a stop is heard, also one that came since the fork (`_Master.spawn_worker`)."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def enqueue_req(self, conn: Any) -> None:
         """Something came on `conn`; a thread reads it when one is free."""

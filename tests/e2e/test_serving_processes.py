@@ -112,6 +112,20 @@ def test_sigterm_to_the_parent_alone_does_the_same(start):
     assert served.group() == []
 
 
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_a_stop_that_comes_between_a_workers_fork_and_its_handlers_is_not_lost(start, whole_group):
+    served = start(jobs="late-worker").ready()
+    until((served.home / "late-forked").exists)
+    began = time.monotonic()
+    if whole_group:
+        os.killpg(served.process.pid, signal.SIGTERM)
+    else:
+        served.process.terminate()
+    assert served.process.wait(20) == 0
+    assert time.monotonic() - began < 10, "the grace of those that did not hear"
+    assert served.group() == []
+
+
 def test_without_their_parent_the_children_stop(start):
     served = start().ready()
     os.kill(served.process.pid, signal.SIGKILL)

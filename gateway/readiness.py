@@ -1,0 +1,135 @@
+"""Whether a submission could be taken now, and come to its end: what `/readyz` says (DESIGN 7).
+
+Five parts, each really tried: the write lock of the database is taken, bytes are stored in the bucket and removed again, the ledger is read,
+its head moves while there is work for it, the jobs process beats. A look costs a few milliseconds and an fsync, so one that found all in
+order is believed for a while, however many ask.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from threading import Lock
+
+import structlog
+
+from chain.errors import LedgerError
+from chain.genesis import Genesis
+from chain.ledger import Ledger
+from gateway.errors import GatewayError
+from gateway.heartbeat import is_beating
+from gateway.index import outbox
+from gateway.index.database import Index, open_index
+from gateway.services import Services
+
+BELIEVED_FOR = 2.0  # seconds
+BELIEVED_MISSING_FOR = 0.25  # seconds: who waits for a start or a recovery asks often
+LOCK_WITHIN = 5.0  # seconds until a database that others write to counts as one that cannot be written
+STALLED_SLOTS, STALLED_SECONDS = 10, 15  # how long the chain may leave work lie, whichever is longer
+
+Missing = dict[str, str]  # part -> what is the matter, in a sentence that may go to anyone
+PARTS = ("database", "bucket", "ledger", "chain", "jobs")
+
+
+class ChainWatch:
+    """Follows the head: it must move on while transactions wait, or a heartbeat is due. Times in seconds since the epoch."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self._genesis = genesis
+        self._due: tuple[int, float] | None = None  # the height at which work was seen lying, and when first
+
+    def look(self, now: float, *, height: int, slot: int, waiting: int) -> str | None:
+        """What is the matter, None as long as nothing is. `height` and `slot` are the head's, `waiting` counts transactions.
+
+        What lay at one height and lies at the same height now has lain all the time: to record it is to raise the height. A gateway that
+        was off for long has as much time as any other to catch up.
+        """
+        if not waiting and self._genesis.slot_at(now) - slot < self._genesis.heartbeat_slots:
+            self._due = None
+            return None
+        if self._due is None or self._due[0] != height:
+            self._due = height, now
+        late = int(now - self._due[1])
+        if late <= max(STALLED_SECONDS, STALLED_SLOTS * self._genesis.slot_seconds):
+            return None
+        return f"no block for {late} seconds, with {waiting} transactions waiting" if waiting else f"no heartbeat block for {late} seconds"
+
+
+class Readiness:
+    """For one process; `missing` may be called by several threads."""
+
+    def __init__(self, services: Services, ledger: Ledger) -> None:
+        self._services, self._ledger = services, ledger
+        self._looking = Lock()
+        self._found: tuple[float, Missing] | None = None  # when, by the services' clock
+
+    @cached_property
+    def _watch(self) -> ChainWatch:
+        return ChainWatch(self._ledger.genesis)
+
+    @cached_property
+    def _probe(self) -> Index:
+        """The database with little patience."""
+        return open_index(self._services.settings.effective_database_url, cache_mib=1, busy_seconds=LOCK_WITHIN)
+
+    def missing(self) -> Missing:
+        """The parts that cannot be used, none of them if this gateway is ready. While one thread looks, others get what was found last."""
+        found = self._found
+        if found is not None and self._is_believed(found):
+            return found[1]
+        if not self._looking.acquire(blocking=found is None):
+            assert found is not None
+            return found[1]
+        try:
+            self._found = self._services.clock(), self._look()
+            return self._found[1]
+        finally:
+            self._looking.release()
+
+    def close(self) -> None:
+        self._probe.close()
+
+    def _is_believed(self, found: tuple[float, Missing]) -> bool:
+        return 0 <= self._services.clock() - found[0] < (BELIEVED_MISSING_FOR if found[1] else BELIEVED_FOR)
+
+    def _look(self) -> Missing:
+        checks: dict[str, Callable[[], str | None]] = {
+            "database": lambda: _written(self._probe),
+            "bucket": self._services.store.check_writable,
+            "ledger": self._read_ledger,
+            "chain": self._chain,
+            "jobs": self._jobs,
+        }
+        found = {part: _fault(part, check) for part, check in checks.items()}
+        return {part: fault for part, fault in found.items() if fault is not None}
+
+    def _read_ledger(self) -> None:
+        self._ledger.height()
+
+    def _chain(self) -> str | None:
+        """None where database or ledger cannot be read: they are named themselves."""
+        try:
+            head, waiting = self._ledger.head(), self._ledger.pending()
+            with self._probe.reading() as connection:
+                waiting += outbox.size(connection)
+        except (GatewayError, LedgerError):
+            return None
+        height, slot = (head.height, head.slot) if head else (0, 0)
+        return self._watch.look(self._services.clock(), height=height, slot=slot, waiting=waiting)
+
+    def _jobs(self) -> str | None:
+        return None if is_beating(self._services.settings.home, self._services.clock()) else "the jobs process gives no sign of life"
+
+
+def _written(index: Index) -> None:
+    with index.atomic():
+        pass  # the write lock was there to be had
+
+
+def _fault(part: str, check: Callable[[], str | None]) -> str | None:
+    try:
+        return check()
+    except (GatewayError, LedgerError) as error:
+        structlog.get_logger().warning("not ready", part=part, exc_info=error)
+        return str(error)
+    except Exception as error:  # whatever it is, this part cannot be used now, and the others are still to be asked
+        structlog.get_logger().warning("not ready", part=part, exc_info=error)
+        return "it cannot be used; the log says why"
