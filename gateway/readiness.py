@@ -1,8 +1,8 @@
 """Whether a submission could be taken now, and come to its end: what `/readyz` says (DESIGN 7).
 
-Five parts, each really tried: the write lock of the database is taken, bytes are stored in the bucket and removed again, the ledger is read,
-its head moves while there is work for it, the jobs process beats. A look costs a few milliseconds and an fsync, so one that found all in
-order is believed for a while, however many ask.
+Five parts, each really tried: the write lock of the database is taken, bytes are stored in the bucket and removed again, the ledger is
+read, its head moves while there is work for it, the jobs process beats. A look costs a few milliseconds and an fsync, so one that found
+all in order is believed for a while, however many ask.
 """
 
 from collections.abc import Callable

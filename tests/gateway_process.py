@@ -72,10 +72,8 @@ class GatewayProcess:
     def kill9_one(self, which: str, chance: random.Random) -> None:
         """SIGKILL to the jobs process alone, or to one of the web workers, and to nothing else."""
         assert self.process is not None
-        children = {pid: _children(pid) for pid in _children(self.process.pid)}  # gunicorn is the one that has children
-        candidates = (
-            [pid for pid in children if not children[pid]] if which == "jobs" else [pid for below in children.values() for pid in below]
-        )
+        workers = {pid: _forked(pid) for pid in _forked(self.process.pid)}  # gunicorn is the one that has any
+        candidates = [pid for pid in workers if not workers[pid]] if which == "jobs" else [pid for below in workers.values() for pid in below]
         if candidates:  # what was killed a moment ago may not be back yet
             os.kill(chance.choice(candidates), signal.SIGKILL)
 
@@ -122,8 +120,10 @@ def served(folder: Path, *init_args: str, slot_seconds: int = 1) -> Iterator[Gat
             gateway.stop()
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _forked(pid: int) -> list[int]:
+    """The children of a process that run the same program."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _environment() -> dict[str, str]:

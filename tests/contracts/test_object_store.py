@@ -50,6 +50,12 @@ def test_nothing_is_overwritten(store):
     assert store.get("ab/one") == b"first"
 
 
+def test_looking_whether_it_can_be_written_leaves_nothing(store):
+    store.put_if_absent("ab/one", b"body")
+    store.check_writable()
+    assert [found.name for found in store.list()] == ["ab/one"]
+
+
 def test_ranges_are_exact_and_shorter_only_at_the_end(store):
     store.put_if_absent("ab/one", b"0123456789")
     assert store.get_range("ab/one", 2, 3) == b"234"
@@ -197,6 +203,7 @@ def test_a_bucket_that_is_not_there_is_unavailable_not_empty(tmp_path):
         lambda: list(store.list()),
         lambda: store.put_if_absent("a", b""),
         lambda: store.delete("a"),
+        store.check_writable,
     ):
         with pytest.raises(Unavailable):
             use()

@@ -1,5 +1,6 @@
 """`kill -9` during puts: under final names there are whole objects only, and every one that was acknowledged."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from gateway.errors import Unavailable
 from gateway.storage.file_store import FileObjectStore
 
 WRITER = """
@@ -46,3 +48,33 @@ def test_a_kill_leaves_whole_objects_only(tmp_path, after):
     assert store.remove_left_overs(older_than=0, now=int(time.time()) + 10) == left_over
     body = store.get(next(iter(store.list())).name)
     assert body  # the store goes on
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with room for 256 KiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small file system here")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_refuses_for_now_and_keeps_nothing(small_disk):
+    store = FileObjectStore(small_disk)
+    store.put_if_absent("a/first", bytes(100_000))
+    store.check_writable()
+    with pytest.raises(Unavailable, match="the disk is full"):
+        store.put_if_absent("a/second", bytes(300_000))
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(128_000))
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as more:
+        while more.write(bytes(4096)):
+            pass
+    with pytest.raises(Unavailable, match="the disk is full"):
+        store.check_writable()
+    ballast.unlink()
+    assert list((small_disk / ".tmp").iterdir()) == []
+    store.check_writable()
+    store.put_if_absent("a/second", bytes(100_000))
+    assert [found.name for found in store.list()] == ["a/first", "a/second"]

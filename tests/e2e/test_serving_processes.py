@@ -126,6 +126,38 @@ def test_a_stop_that_comes_between_a_workers_fork_and_its_handlers_is_not_lost(s
     assert served.group() == []
 
 
+STOPPED_OFTEN = """
+import os, signal, sys, time
+from gateway.supervisor import signals_as_bytes
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until the child hears, it is deaf
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        with signals_as_bytes((signal.SIGTERM,)) as heard:
+            heard.settimeout(0.0005)
+            os.write(1, b".")
+            while True:
+                try:
+                    heard.recv(1)
+                    os._exit(0)
+                except TimeoutError:
+                    pass
+    time.sleep(0.01)
+    deadline = time.monotonic() + 5
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            sys.exit("a child that was told many times did not stop")
+        os.kill(child, signal.SIGTERM)
+"""
+
+
+def test_whoever_is_told_to_stop_many_times_at_any_moment_stops():
+    """A handler that takes a lock, as threading.Event's does, hangs in some of these forty."""
+    done = subprocess.run([sys.executable, "-c", STOPPED_OFTEN], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "." * 40, "")
+
+
 def test_without_their_parent_the_children_stop(start):
     served = start().ready()
     os.kill(served.process.pid, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """What anyone may ask, over HTTP: health, metadata, the ledger."""
 
+import dataclasses
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from chain.engine import EmbeddedEngine
 from chain.store import LedgerStore
 from gateway import heartbeat
 from gateway.key_files import delegate_key_paths, read_key
-from gateway.readiness import Readiness
+from gateway.readiness import BELIEVED_FOR, BELIEVED_MISSING_FOR, STALLED_SECONDS, Readiness
 from gateway.vault.submission import from_base64url
 from jobs.produce_blocks import BlockProduction
 
@@ -80,6 +81,31 @@ def test_a_missing_part_is_named(gateway, part):
     part = part.partition("-")[0]
     assert [name for name, holds in answer.json.items() if not holds] == ["ready", part]
     assert list(answer.json["reasons"]) == [part]
+
+
+def test_a_chain_that_leaves_work_lie_is_named(gateway):
+    """No jobs process runs here, so the registrations stay in the outbox."""
+    now = [time.time()]
+    readiness = Readiness(dataclasses.replace(gateway.services, clock=lambda: now[0]), gateway.ledger)
+    assert "chain" not in readiness.missing()
+    now[0] += STALLED_SECONDS + 2
+    assert "3 transactions waiting" in readiness.missing()["chain"]
+    readiness.close()
+
+
+def test_what_was_found_is_believed_for_a_while(gateway):
+    heartbeat.beat(gateway.services.settings.home)
+    now, bucket = [time.time()], gateway.services.settings.home / "bucket"
+    readiness = Readiness(dataclasses.replace(gateway.services, clock=lambda: now[0]), gateway.ledger)
+    assert readiness.missing() == {}
+    bucket.rename(bucket.with_name("elsewhere"))
+    assert readiness.missing() == {}
+    now[0] += BELIEVED_FOR
+    assert list(readiness.missing()) == ["bucket"]
+    bucket.with_name("elsewhere").rename(bucket)
+    now[0] += BELIEVED_MISSING_FOR
+    assert readiness.missing() == {}
+    readiness.close()
 
 
 def test_the_capability_statement_is_valid_and_names_only_what_exists(gateway):

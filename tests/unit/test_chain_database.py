@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import inspect
 
 from chain import database
-from chain.database import LedgerMissing, connect
+from chain.database import LedgerMissing, LedgerUnreachable, connect
 from chain.tables import metadata
 
 
@@ -65,3 +65,24 @@ def test_a_migration_that_fails_leaves_the_layout_before_it(tmp_path, monkeypatc
     assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     assert connection.execute("PRAGMA user_version").fetchone() == (0,)
     connection.close()
+
+
+def test_a_ledger_that_is_gone_or_locked_is_unreachable_for_now(tmp_path):
+    file = tmp_path / "ledger.db"
+    engine = connect(f"sqlite:///{file}", create=True)
+    engine.dispose()
+    engine = connect(f"sqlite:///{file}", read_only=True)
+    file.rename(tmp_path / "away.db")
+    with pytest.raises(LedgerUnreachable), engine.connect():
+        pass
+    assert not file.exists()
+    (tmp_path / "away.db").rename(file)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=OFF")
+        connection.exec_driver_sql("PRAGMA busy_timeout=1")
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnreachable):
+            connection.exec_driver_sql("DELETE FROM pool")
+        other.close()
+    engine.dispose()

@@ -1,7 +1,10 @@
 """The schema, row numbers, tokens and index rows."""
 
 import itertools
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -56,6 +59,34 @@ def test_a_database_that_is_not_there_is_unavailable(tmp_path):
     with pytest.raises(Unavailable), index.reading():
         pass
     index.close()
+
+
+def test_a_database_that_was_moved_away_is_unavailable_and_not_made_anew(index, tmp_path):
+    file = Path(index.engine.url.database)
+    away = file.with_name("away.db")
+    with index.reading():
+        pass
+    file.rename(away)
+    for unit in (index.reading, index.atomic):
+        with pytest.raises(Unavailable), unit():
+            pass
+    assert not file.exists()
+    away.rename(file)
+    with index.atomic() as connection:
+        insert_rows(connection, t.secret, [("moved", b"1")])
+
+
+def test_what_was_put_in_its_place_is_used_from_then_on(index, tmp_path):
+    file = Path(index.engine.url.database)
+    with index.reading():
+        pass
+    create_index(f"sqlite:///{tmp_path / 'other.db'}")
+    file.rename(tmp_path / "old.db")
+    (tmp_path / "other.db").rename(file)
+    with index.atomic() as connection:
+        insert_rows(connection, t.secret, [("new", b"1")])
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT name FROM secret").fetchall() == [("new",)]
 
 
 def test_nothing_of_a_unit_that_fails_is_written(index):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
+from chain.database import LedgerUnreachable
 from fhir_adapters.issue import InvalidInput, Issue
 from gateway import errors
 from gateway.logs import GunicornLog, configure_logs
@@ -61,6 +62,7 @@ def ask(error, path=f"/fhir/test/{SECRET}?name={SECRET}", **kwargs):
         (NotAcceptable("xml"), 406, "not-supported"),
         (errors.NotSupported("later"), 501, "not-supported"),
         (errors.Unavailable("disk"), 503, "transient"),
+        (LedgerUnreachable("locked"), 503, "transient"),
         (TooManyRequests("slowly", retry_after=7), 429, "throttled"),
         (InvalidInput([Issue("structure", "broken")], unreadable=True), 400, "structure"),
         (InvalidInput([Issue("value", "wrong", "Patient.gender")]), 422, "value"),
