@@ -73,7 +73,9 @@ class GatewayProcess:
         """SIGKILL to the jobs process alone, or to one of the web workers, and to nothing else."""
         assert self.process is not None
         workers = {pid: _forked(pid) for pid in _forked(self.process.pid)}  # gunicorn is the one that has any
-        candidates = [pid for pid in workers if not workers[pid]] if which == "jobs" else [pid for below in workers.values() for pid in below]
+        candidates = (
+            [pid for pid in workers if not workers[pid]] if which == "jobs" else [pid for below in workers.values() for pid in below]
+        )
         if candidates:  # what was killed a moment ago may not be back yet
             os.kill(chance.choice(candidates), signal.SIGKILL)
 
