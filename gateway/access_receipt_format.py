@@ -5,7 +5,7 @@ It is for the reader and for the patient, who both know what the entry says: so 
 
 from typing import Final, Literal
 
-from gateway.receipt_format import Handovers, Hash, LoggedTransaction, Number, Part, Raw, read_strictly
+from gateway.receipt_format import Handover, Hash, LoggedTransaction, Number, Part, Raw, Votes, read_strictly
 
 FORMAT: Final = "fhir-anchor access receipt 1"
 
@@ -27,8 +27,8 @@ class AccessReceipt(Part, frozen=True):
     access: LoggedAccess
     batch: LoggedTransaction
     header: Raw
-    votes: tuple[tuple[Number, Raw], ...]
-    handovers: Handovers
+    votes: Votes
+    handovers: tuple[Handover, ...]
 
 
 def from_json(body: bytes) -> AccessReceipt:

@@ -17,7 +17,7 @@ from gateway.errors import Forbidden
 from gateway.index import accesses
 from gateway.index.accesses import AccessRow
 from gateway.index.parties import Party
-from gateway.receipt_format import Hash, LoggedTransaction, Raw
+from gateway.receipt_format import Hash, LoggedTransaction, Raw, handovers_of, votes_of
 from gateway.receipts import NotYetFinal
 from gateway.services import Services
 from gateway.vault.errors import LeafMismatch
@@ -45,8 +45,8 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
         access=access,
         batch=LoggedTransaction(Raw(batch.transaction), batch.index, tuple(map(Hash, batch.path))),
         header=Raw(batch.header),
-        votes=tuple((vote.delegate, Raw(vote.signature)) for vote in batch.votes),
-        handovers=(),
+        votes=votes_of(batch.votes),
+        handovers=handovers_of(batch),
     )
 
 

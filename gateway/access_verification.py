@@ -35,14 +35,14 @@ def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes) -> AccessV
         receipt = access_receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no access receipt: {error}") from error
-    header = verify_final(receipt, genesis_bytes)
+    header, delegates = verify_final(receipt, genesis_bytes)
     batch = verify_logged(receipt.batch, header, genesis, "batch").body
     if not isinstance(batch, AccessBatchBody):
         raise ReceiptInvalid("batch.transaction is of another kind")
     access = _verified_access(receipt.access, batch, genesis)
     records = tuple(f"{id_.hex()}/_history/{version}" for id_, version in access.records)
     said = (access.client_id, access.purpose, access.grant_id.hex(), records, access.sequence, access.accessed_ms)
-    return AccessVerdict(*said, header.height, header.time, len(receipt.votes), len(genesis.delegates))
+    return AccessVerdict(*said, header.height, header.time, len(receipt.votes), delegates)
 
 
 def _verified_access(logged: LoggedAccess, batch: AccessBatchBody, genesis: Genesis) -> Access:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import msgspec
 
+from chain.block import Vote
+from chain.proof import LogProof
 from gateway.vault.submission import from_base64url, to_base64url
 
 FORMAT: Final = "fhir-anchor receipt 1"
@@ -41,7 +43,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
 Side = Literal["left", "right"]
 SidedPath = tuple[tuple[Side, Hash], ...]
-Handovers = Annotated[tuple[Any, ...], msgspec.Meta(max_length=0)]  # none while the genesis delegates act
+Votes = tuple[tuple[Number, Raw], ...]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +65,14 @@ class Bundle(Part, frozen=True):
     index: Number
     size: Number
     path: tuple[Hash, ...]
+
+
+class Handover(Part, frozen=True):
+    """A final header that names other delegates for the next epoch, and their public keys by index."""
+
+    header: Raw
+    votes: Votes
+    delegates: tuple[Hash, ...]
 
 
 class LoggedTransaction(Part, frozen=True):
@@ -90,8 +100,8 @@ class Receipt(Part, frozen=True):
     bundle: Bundle
     anchor: LoggedTransaction
     header: Raw
-    votes: tuple[tuple[Number, Raw], ...]
-    handovers: Handovers
+    votes: Votes
+    handovers: tuple[Handover, ...]  # every change of the acting set since genesis
     statement: Statement | msgspec.UnsetType = msgspec.UNSET
     issuer: LoggedTransaction | Literal["genesis"] | msgspec.UnsetType = msgspec.UNSET  # "genesis": a party that genesis itself names
 
@@ -121,6 +131,16 @@ def read_strictly(body: bytes, kind: type[Form]) -> Form:
         return msgspec.convert(found, kind, strict=True, dec_hook=_read)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate passes JSON, but is no text
         raise NoReceipt(str(error) if isinstance(error, msgspec.ValidationError) else "it holds half a surrogate pair") from error
+
+
+def votes_of(votes: Sequence[Vote]) -> Votes:
+    """Votes as receipts have them."""
+    return tuple((vote.delegate, Raw(vote.signature)) for vote in votes)
+
+
+def handovers_of(proof: LogProof) -> tuple[Handover, ...]:
+    """A proof's handovers as receipts have them."""
+    return tuple(Handover(Raw(one.header), votes_of(one.votes), tuple(map(Hash, one.delegates))) for one in proof.handovers)
 
 
 def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:

@@ -15,7 +15,21 @@ from chain.ledger import Ledger
 from chain.proof import LogProof
 from chain.transactions import AnchorBody, PartyBody, parse_transaction
 from gateway.index.records import RecordLocation
-from gateway.receipt_format import FORMAT, Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
+from gateway.receipt_format import (
+    FORMAT,
+    Bundle,
+    Handover,
+    Hash,
+    LoggedTransaction,
+    Raw,
+    Receipt,
+    Record,
+    Statement,
+    Votes,
+    handovers_of,
+    sided,
+    votes_of,
+)
 from gateway.services import Services
 from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
@@ -42,7 +56,8 @@ class _Shared(NamedTuple):
     bundle: Bundle
     anchor: LoggedTransaction
     header: Raw
-    votes: tuple[tuple[int, Raw], ...]
+    votes: Votes
+    handovers: tuple[Handover, ...]
     statement: Statement
     issuer: LoggedTransaction | Literal["genesis"]
 
@@ -104,7 +119,8 @@ class ReceiptAssembler:
             Bundle(ordinal, len(slots), tuple(map(Hash, container.bundle_path([slot.root for slot in slots], ordinal)))),
             _logged(anchor),
             Raw(anchor.header),
-            tuple((vote.delegate, Raw(vote.signature)) for vote in anchor.votes),
+            votes_of(anchor.votes),
+            handovers_of(anchor),
             Statement(Raw(stated.body), Raw(stated.salt), sided(opened.path(0), 0, opened.leaf_count)),
             issuer,
         )
@@ -143,7 +159,7 @@ class ReceiptAssembler:
             anchor=shared.anchor,
             header=shared.header,
             votes=shared.votes,
-            handovers=(),
+            handovers=shared.handovers,
             statement=shared.statement,
             issuer=shared.issuer,
         )

@@ -1,19 +1,20 @@
-"""What every receipt rests on: a quorum of the genesis delegates accepted a log that holds a gateway's transaction.
+"""What every receipt rests on: a quorum of the delegates accepted a log that holds a gateway's transaction.
 
 Steps 1, 3 to 6 of docs/design/receipt.md.
 """
 
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from chain import proof
 from chain.block import Header, Vote
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import ChainId
-from chain.proof import Known, verify_finality, verify_recorded
+from chain.proof import Known
 from chain.transactions import Role, Transaction, parse_transaction
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Hash, LoggedTransaction, Number, Raw
+from gateway.receipt_format import Handover, Hash, LoggedTransaction, Raw, Votes
 
 
 class ReceiptInvalid(Exception):
@@ -28,7 +29,16 @@ class Evidence(Protocol):
     @property
     def header(self) -> Raw: ...
     @property
-    def votes(self) -> tuple[tuple[Number, Raw], ...]: ...
+    def votes(self) -> Votes: ...
+    @property
+    def handovers(self) -> tuple[Handover, ...]: ...
+
+
+class Accepted(NamedTuple):
+    """A final header, and of how many delegates a quorum accepted it."""
+
+    header: Header
+    delegates: int
 
 
 # Pure, and receipts of one batch share the inputs: those of a container have header, votes and ANCHOR in common.
@@ -43,12 +53,16 @@ def genesis_of(genesis_bytes: bytes) -> Genesis:
         raise CouldNotCheck(f"the genesis file is none: {error}") from error
 
 
-def verify_final(receipt: Evidence, genesis_bytes: bytes) -> Header:
+def verify_final(receipt: Evidence, genesis_bytes: bytes) -> Accepted:
     """The header that a quorum of this chain's delegates accepted. Raises ReceiptInvalid and CouldNotCheck."""
     if receipt.chain_id != bytes(genesis_of(genesis_bytes).chain_id):
         raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
     try:
-        return _final(receipt.header, tuple((delegate, signature) for delegate, signature in receipt.votes), genesis_bytes)
+        known = _handed_over(receipt.handovers, genesis_bytes)
+    except LedgerError as error:
+        raise ReceiptInvalid(f"handovers: {error}") from error
+    try:
+        return Accepted(_final(receipt.header, receipt.votes, known, genesis_bytes), len(known.acting.keys))
     except LedgerError as error:
         raise ReceiptInvalid(f"header and votes: {error}") from error
 
@@ -57,7 +71,7 @@ def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, w
     """The transaction: a gateway of genesis signed it for this chain, and the header's log holds it. Raises ReceiptInvalid with `what`."""
     gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
     try:
-        verify_recorded(logged.transaction, logged.index, logged.path, header)
+        proof.verify_recorded(logged.transaction, logged.index, logged.path, header)
         transaction = _signed_transaction(logged.transaction, genesis.chain_id)
     except LedgerError as error:
         raise ReceiptInvalid(f"{what}: {error}") from error
@@ -66,11 +80,22 @@ def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, w
     return transaction
 
 
-@lru_cache(maxsize=1024)
-def _final(header: bytes, votes: tuple[tuple[int, bytes], ...], genesis_bytes: bytes) -> Header:
+@lru_cache(maxsize=64)
+def _handed_over(handovers: tuple[Handover, ...], genesis_bytes: bytes) -> Known:
     """Raises LedgerError."""
     genesis = genesis_of(genesis_bytes)
-    return verify_finality(header, [Vote(delegate, signature) for delegate, signature in votes], genesis, Known.at_genesis(genesis))
+    told = [proof.Handover(one.header, _votes(one.votes), tuple(map(bytes, one.delegates))) for one in handovers]
+    return proof.verify_handovers(told, genesis, Known.at_genesis(genesis))
+
+
+@lru_cache(maxsize=1024)
+def _final(header: bytes, votes: Votes, known: Known, genesis_bytes: bytes) -> Header:
+    """Raises LedgerError."""
+    return proof.verify_finality(header, _votes(votes), genesis_of(genesis_bytes), known)
+
+
+def _votes(votes: Votes) -> tuple[Vote, ...]:
+    return tuple(Vote(delegate, signature) for delegate, signature in votes)
 
 
 @lru_cache(maxsize=1024)

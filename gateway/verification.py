@@ -42,7 +42,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
         receipt = receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no receipt: {error}") from error
-    header = verify_final(receipt, genesis_bytes)
+    header, delegates = verify_final(receipt, genesis_bytes)
     anchor = verify_logged(receipt.anchor, header, genesis, "anchor").body
     if not isinstance(anchor, AnchorBody):
         raise ReceiptInvalid("anchor.transaction is of another kind")
@@ -54,7 +54,6 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     not_checked = [RECORD_NOT_CHECKED] if record is None else []
     if who is None:
         not_checked.append(ISSUER_NOT_CHECKED)
-    delegates = len(genesis.delegates)
     return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
 
 

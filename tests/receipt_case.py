@@ -4,14 +4,17 @@ import hashlib
 import itertools
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from chain import merkle
 from chain.block import Header, block_hash, sign_vote
-from chain.genesis import Delegate, Genesis, make_genesis
+from chain.delegate_set import DelegateSet
+from chain.genesis import Delegate, Genesis, Stake, make_genesis
 from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
 from gateway.index.index_row import FORMAT, IndexRow, index_row
 from gateway.index.resource_types import NUMBER_OF
-from gateway.receipt_format import Bundle, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
+from gateway.receipt_format import Bundle, Handover, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
 from gateway.vault import primitives, submission
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.primitives import WrapPrivateKey, WrapSuite
@@ -44,7 +47,7 @@ def random_from(seed):
     return lambda n: hashlib.shake_256(seed + next(numbers).to_bytes(8, "big")).digest(n)
 
 
-def genesis_bytes(delegates=4, network="test", parties=()):
+def genesis_bytes(delegates=4, network="test", parties=(), seats=0):
     return make_genesis(
         network=network,
         started_at=NOW - 1000,
@@ -53,6 +56,8 @@ def genesis_bytes(delegates=4, network="test", parties=()):
         heartbeat_slots=30,
         delegates=tuple(Delegate(f"delegate {i}", key(f"delegate {i}").public) for i in range(delegates)),
         parties=(PartyBody(PartyAction.REGISTER, "gateway", "The gateway", Role.GATEWAY, GATEWAY.public, None), *parties),
+        seats=seats,
+        stakes=(Stake("holder", key("holder").public, 1000),) if seats else (),
     )
 
 
@@ -99,12 +104,13 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random,
 
 def make_case(
     signed_by="issuer", *, delegates=4, bundle=1, record=3, log_before=5, genesis=None, party=None, signers=(GATEWAY, GATEWAY),
-    statement=None, header=None, anchor=None, voters=None, misplaced=False, respell=None,
+    statement=None, header=None, anchor=None, voters=None, misplaced=False, respell=None, sets=(),
 ):  # fmt: skip
     """Record number `record` of bundle number `bundle` of a container of three, anchored in a log with `log_before` other transactions.
 
     `signers` sign the issuer's PARTY and the ANCHOR; `statement`, `header` and `anchor` change fields before they are sealed and signed.
-    With `misplaced` every record is the statement, and the statement is none; `respell` changes the statement's bytes.
+    `sets` are those that acted one after the other since the genesis's: lists of keys. With `misplaced` every record is the statement,
+    and the statement is none; `respell` changes the statement's bytes.
     """
     random = random_from(b"case")
     genesis_file = genesis or genesis_bytes(delegates)
@@ -124,10 +130,12 @@ def make_case(
     keys = [signers[0], *[GATEWAY] * (log_before - 1), signers[1]]
     log = [sign_transaction(body, 100, key, genesis.chain_id).raw for body, key in zip(bodies, keys, strict=True)]
     opened, leaf = open_leaf(bundles[bundle], recipient, record)
-    head, votes = finalize(genesis, log, voters, **(header or {}))
+    handovers, acting = handovers_to(genesis, sets)
+    head, votes = finalize(genesis, log, voters, acting, **{"height": 100 * len(sets) + 3, **(header or {})})
+    receipt = receipt_of(genesis, opened, leaf, bundle=bundle, roots=roots, log=log, header=head, votes=votes)
     return Case(
         genesis_file,
-        receipt_of(genesis, opened, leaf, bundle=bundle, roots=roots, log=log, header=head, votes=votes),
+        replace(receipt, handovers=handovers),
         opened.record(leaf).body,
     )
 
@@ -140,18 +148,42 @@ def open_leaf(sealed, recipient, record):
     return OpenedBundle(read, header, unwrap_bundle_key(header, recipient)), sealed.placements[record]
 
 
-def finalize(genesis, log, signers=None, **changes):
+def members_of(count, name="delegate"):
+    return [key(f"{name} {i}") for i in range(count)]
+
+
+def handovers_to(genesis, sets):
+    """The handovers that end the first epochs, from the genesis's delegates through `sets`, and who acts then."""
+    handovers, acting = [], members_of(len(genesis.delegates))
+    for epoch, following in enumerate(sets, 1):
+        handovers.append(handover(genesis, acting, following, epoch=epoch))
+        acting = following
+    return tuple(handovers), acting
+
+
+def handover(genesis, acting, following, *, epoch=1, delegates=None, signers=None, **changes):
+    """`changes` are of the header, before it is voted for; `delegates` are told in place of `following`."""
+    hash_ = DelegateSet.of(genesis.chain_id, [member.public for member in following]).hash
+    fields = {"height": 100 * epoch, "next_delegates_hash": hash_, **changes}
+    header, votes = finalize(genesis, [], signers, acting, **fields)
+    told = [member.public for member in following] if delegates is None else delegates
+    return Handover(Raw(header), tuple((i, Raw(signature)) for i, signature in votes), tuple(map(Hash, told)))
+
+
+def finalize(genesis, log, signers=None, members=None, **changes):
+    members = members or members_of(len(genesis.delegates))
+    acting = DelegateSet.of(genesis.chain_id, [member.public for member in members])
     leaves = [merkle.leaf_hash(raw) for raw in log]
     fields = {
         "version": 1, "chain_id": genesis.chain_id, "height": 3, "slot": 600, "time": genesis.slot_time(600), "previous": bytes(32),
-        "log_size": len(log), "log_root": merkle.root(leaves), "state_root": bytes(33), "delegates_hash": genesis.first_set.hash,
-        "next_delegates_hash": genesis.first_set.hash, "producer": genesis.delegates[0].key, "voters": b"\x0e",
+        "log_size": len(log), "log_root": merkle.root(leaves), "state_root": bytes(33), "delegates_hash": acting.hash,
+        "next_delegates_hash": acting.hash, "producer": acting.keys[0], "voters": b"\x0e",
     }  # fmt: skip
     fields.update(changes)
     header = Header(**fields).to_bytes()
     hash_ = block_hash(genesis.chain_id, header)
-    signers = signers or range(len(genesis.delegates) - genesis.first_set.quorum, len(genesis.delegates))
-    return header, [(i, sign_vote(key(f"delegate {i}"), genesis.chain_id, fields["height"], hash_)) for i in signers]
+    signers = signers or range(len(members) - acting.quorum, len(members))
+    return header, [(i, sign_vote(members[i], genesis.chain_id, fields["height"], hash_)) for i in signers]
 
 
 def receipt_of(genesis, opened, leaf, *, bundle, roots, log, header, votes):

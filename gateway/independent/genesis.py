@@ -10,6 +10,8 @@ from gateway.independent.faults import Invalid, Unreadable
 
 CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
 NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+FIXED, ELECTED = "fhir-anchor genesis 1", "fhir-anchor genesis 2"  # formats: the second gives out stake, which elects delegates
+MAX_SEATS, MAX_STAKE = 100, 1_000_000
 _LIMITS = {"started_at": 1 << 40, "slot_seconds": 3600, "epoch_blocks": 1 << 20, "heartbeat_slots": 1 << 20}
 
 
@@ -23,19 +25,11 @@ class Genesis(NamedTuple):
     chain_id: bytes
     started_at: int  # seconds since the epoch
     slot_seconds: int
-    delegates: tuple[bytes, ...]  # public keys; a delegate's number is its place
+    epoch_blocks: int
+    elects: bool  # whether other delegates can follow
+    delegates: tuple[bytes, ...]  # public keys of the first set; a delegate's number is its place
     parties: dict[str, Party]
     gateway_keys: frozenset[bytes]
-
-    @property
-    def quorum(self) -> int:
-        return 2 * (len(self.delegates) - 1) // 3 + 1
-
-    def delegates_hash(self) -> bytes:
-        """Over the CBOR array of the delegates' keys."""
-        count = len(self.delegates)
-        head = bytes([0x80 + count]) if count < 24 else b"\x98" + bytes([count]) if count < 256 else b"\x99" + count.to_bytes(2, "big")
-        return signatures.labelled_hash(signatures.DELEGATES, self.chain_id, head + b"".join(b"\x58\x20" + key for key in self.delegates))
 
 
 def read(data: bytes) -> Genesis:
@@ -47,8 +41,9 @@ def read(data: bytes) -> Genesis:
 
 
 def _read(found: Any, chain_id: bytes) -> Genesis:
-    _expect(found, {"format", "network", *_LIMITS, "delegates", "parties"})
-    if found["format"] != "fhir-anchor genesis 1":
+    elects = isinstance(found, dict) and found.get("format") == ELECTED
+    _expect(found, {"format", "network", *_LIMITS, "delegates", "parties"} | ({"seats", "stakes"} if elects else set()))
+    if not elects and found["format"] != FIXED:
         raise ValueError("its format is not known here")
     if any(type(found[name]) is not int or not 0 < found[name] <= limit for name, limit in _LIMITS.items()):
         raise ValueError("a number is none, or out of its limits")
@@ -64,7 +59,26 @@ def _read(found: Any, chain_id: bytes) -> Genesis:
     _distinct(delegates)
     _distinct([party["client_id"] for party in found["parties"]])
     _distinct([party.signing_key for party in parties.values() if party.signing_key])
-    return Genesis(chain_id, found["started_at"], found["slot_seconds"], delegates, parties, gateways)
+    if elects:
+        _check_stakes(found["seats"], found["stakes"], len(delegates))
+    return Genesis(chain_id, found["started_at"], found["slot_seconds"], found["epoch_blocks"], elects, delegates, parties, gateways)
+
+
+def _check_stakes(seats: Any, stakes: Any, delegates: int) -> None:
+    if type(seats) is not int or seats % 3 != 1 or not max(4, delegates) <= seats <= MAX_SEATS:
+        raise ValueError("the seats are not 3f+1 from 4 to 100, and enough for the first delegates")
+    if not isinstance(stakes, list):
+        raise TypeError("the stakes are no list")
+    for stake in stakes:
+        _expect(stake, {"holder", "key", "weight"})
+        _text(stake["holder"])
+        _key(stake["key"])
+        if type(stake["weight"]) is not int or stake["weight"] < 1:
+            raise ValueError("a stake's weight is none")
+    _distinct([stake["holder"] for stake in stakes])
+    _distinct([stake["key"] for stake in stakes])
+    if not 1 <= sum(stake["weight"] for stake in stakes) <= MAX_STAKE:
+        raise ValueError("the stakes are not together 1 to a million")
 
 
 def _expect(found: Any, names: set[str]) -> None:

@@ -17,10 +17,47 @@ class Header(NamedTuple):
     time: int  # seconds since the epoch: when the slot began
     log_size: int
     log_root: bytes
+    following: bytes  # hash of the delegates of the next epoch
 
 
-def read(raw: bytes, genesis: Genesis) -> Header:
-    """A well-formed header of this chain, of a time when the genesis delegates acted. Raises Invalid."""
+class Acting(NamedTuple):
+    """Who acts after a height: public keys, a delegate's number being its place."""
+
+    after: int
+    delegates: tuple[bytes, ...]
+
+    @property
+    def quorum(self) -> int:
+        return 2 * (len(self.delegates) - 1) // 3 + 1
+
+
+def final(raw: bytes, votes: Sequence[tuple[int, bytes]], genesis: Genesis, acting: Acting) -> Header:
+    """A well-formed header of this chain that a quorum of those who act voted for. Raises Invalid."""
+    header = _read(raw, genesis, acting)
+    _check_votes(raw, header.height, votes, genesis, acting)
+    return header
+
+
+def handed_over(raw: bytes, votes: Sequence[tuple[int, bytes]], delegates: Sequence[bytes], genesis: Genesis, acting: Acting) -> Acting:
+    """Who acts after the epoch that this final header ends. Raises Invalid."""
+    header = final(raw, votes, genesis, acting)
+    if not genesis.elects or header.height % genesis.epoch_blocks:
+        raise Invalid("header is not the last of an epoch of a chain that elects")
+    if len(delegates) % 3 != 1 or header.following != set_hash(genesis.chain_id, delegates):
+        raise Invalid("its delegates are not those that its header names")
+    if tuple(delegates) == acting.delegates:
+        raise Invalid("it changes nothing")
+    return Acting(header.height, tuple(delegates))
+
+
+def set_hash(chain_id: bytes, delegates: Sequence[bytes]) -> bytes:
+    """Over the CBOR array of the delegates' keys."""
+    count = len(delegates)
+    head = bytes([0x80 + count]) if count < 24 else b"\x98" + bytes([count]) if count < 256 else b"\x99" + count.to_bytes(2, "big")
+    return signatures.labelled_hash(signatures.DELEGATES, chain_id, head + b"".join(b"\x58\x20" + key for key in delegates))
+
+
+def _read(raw: bytes, genesis: Genesis, acting: Acting) -> Header:
     found = cbor.decode(raw, "header")
     if not isinstance(found, dict) or list(found) != list(range(len(_KINDS))):
         raise Invalid("header does not have exactly the fields 0 to 12")
@@ -35,22 +72,24 @@ def read(raw: bytes, genesis: Genesis) -> Header:
         raise Invalid("header has an impossible height, slot or log size")
     if time != genesis.started_at + slot * genesis.slot_seconds:
         raise Invalid("header: its time is not that of its slot")
-    if found[9] != genesis.delegates_hash() or found[11] not in genesis.delegates:
-        raise Invalid("header: its delegates are not those of genesis")
-    return Header(height, time, log_size, _bytes(found[7]))
+    if height <= acting.after:
+        raise Invalid("header is not later than the handovers before it")
+    if found[9] != set_hash(genesis.chain_id, acting.delegates) or found[11] not in acting.delegates:
+        raise Invalid("header: its delegates are not those that act")
+    return Header(height, time, log_size, _bytes(found[7]), _bytes(found[10]))
 
 
-def check_votes(raw: bytes, height: int, votes: Sequence[tuple[int, bytes]], genesis: Genesis) -> None:
+def _check_votes(raw: bytes, height: int, votes: Sequence[tuple[int, bytes]], genesis: Genesis, acting: Acting) -> None:
     """Raises Invalid unless exactly 2f+1 delegates, by ascending number, voted for this header."""
     numbers = [number for number, _ in votes]
-    if len(votes) != genesis.quorum:
-        raise Invalid(f"votes: {len(votes)}, where exactly {genesis.quorum} make a quorum")
-    if numbers != sorted(set(numbers)) or numbers[-1] >= len(genesis.delegates):
+    if len(votes) != acting.quorum:
+        raise Invalid(f"votes: {len(votes)}, where exactly {acting.quorum} make a quorum")
+    if numbers != sorted(set(numbers)) or numbers[-1] >= len(acting.delegates):
         raise Invalid("votes are not by different delegates in ascending order")
     block_hash = signatures.labelled_hash(signatures.BLOCK, genesis.chain_id, raw)
     message = signatures.labelled(signatures.VOTE, genesis.chain_id, b"\x82" + _cbor_number(height) + b"\x58\x20" + block_hash)
     for number, signature in votes:
-        signatures.check(genesis.delegates[number], message, signature, f"the vote of delegate {number}")
+        signatures.check(acting.delegates[number], message, signature, f"the vote of delegate {number}")
 
 
 def _cbor_number(number: int) -> bytes:

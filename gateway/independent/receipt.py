@@ -9,7 +9,7 @@ from gateway.independent import genesis as genesis_file
 from gateway.independent import header, json_text, statement, transaction, tree
 from gateway.independent.faults import Invalid, Unreadable
 from gateway.independent.genesis import Genesis, Party
-from gateway.independent.header import Header
+from gateway.independent.header import Acting, Header
 from gateway.independent.statement import from_base64url
 
 FORMAT = "fhir-anchor receipt 1"
@@ -38,9 +38,8 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     receipt = _receipt(receipt_bytes)  # 2
     if _hash(receipt["chain_id"], "chain_id") != genesis.chain_id:  # 3
         raise Invalid("chain_id: the receipt is of another chain than the genesis file")
-    head_bytes = from_base64url(receipt["header"], "header")
-    head = header.read(head_bytes, genesis)  # 4
-    header.check_votes(head_bytes, head.height, _votes(receipt["votes"]), genesis)  # 5
+    acting = _handovers(receipt["handovers"], genesis)  # 4
+    head = header.final(from_base64url(receipt["header"], "header"), _votes(receipt["votes"]), genesis, acting)  # 4, 5
     anchor_bytes = _logged(receipt["anchor"], "anchor")
     anchor = transaction.anchor(anchor_bytes, genesis)  # 6
     _check_in_log(receipt["anchor"], anchor_bytes, head, "anchor")
@@ -56,7 +55,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
         head.height,
         head.time,
         len(receipt["votes"]),
-        len(genesis.delegates),
+        len(acting.delegates),
         who,
         _not_checked(with_record=record is not None, with_statement=who is not None),
     )
@@ -82,8 +81,6 @@ def _receipt(data: bytes) -> dict[str, Any]:
     receipt = _object(found, _PUBLIC | ({"statement", "issuer"} if full else set()), "the receipt")
     if receipt["format"] != FORMAT:
         raise Invalid("format is not that of a receipt")
-    if receipt["handovers"] != [] or not isinstance(receipt["handovers"], list):
-        raise Invalid("handovers: there are none while the delegates of genesis act")
     names = {"reference", "commitment", "path"} | ({"salt"} if full else set())
     reference = _object(receipt["record"], names, "record")["reference"]
     if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
@@ -126,6 +123,18 @@ def _sided_path(value: Any, what: str) -> list[tuple[str, bytes]]:
             raise Invalid(f"{what} has a step that is no side with a hash")
         path.append((str(item[0]), _hash(item[1], what)))
     return path
+
+
+def _handovers(value: Any, genesis: Genesis) -> Acting:
+    acting = Acting(0, genesis.delegates)
+    for number, item in enumerate(_list(value, "handovers")):
+        part = _object(item, {"header", "votes", "delegates"}, "a handover")
+        delegates = _path(part["delegates"], "a handover's delegates")
+        try:
+            acting = header.handed_over(from_base64url(part["header"], "header"), _votes(part["votes"]), delegates, genesis, acting)
+        except Invalid as error:
+            raise Invalid(f"handovers: {number}: {error}") from error
+    return acting
 
 
 def _votes(value: Any) -> list[tuple[int, bytes]]:
