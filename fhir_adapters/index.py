@@ -33,11 +33,12 @@ _CODES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "productCo
 class IndexFields(msgspec.Struct, frozen=True, gc=False):
     """`start` and `end` are seconds since 1970 UTC, both inclusive, None where open or unknown.
 
-    `category` is the first code in `category`, whatever it is; `codes` and `identifiers` are (system, value) pairs; `birth_date`,
-    `gender` and `names` are a Patient's.
+    `category` is the first code in `category`, whatever it is, and `categories` are all; `codes` and `identifiers` are (system, value)
+    pairs; `birth_date`, `gender` and `names` are a Patient's.
     """
 
     category: str | None
+    categories: tuple[str, ...]
     start: int | None
     end: int | None
     codes: tuple[Coded, ...]
@@ -78,9 +79,9 @@ def index_plan(definition: Structure) -> IndexPlan:
 def index_fields(resource: Any, plan: IndexPlan) -> IndexFields:
     """The index fields of a valid `resource`."""
     start, end = _effective(resource, plan)
-    category = None
-    if plan.has_category and resource.category is not UNSET:
-        category = next((code for _, code in _coded(resource.category)), None)
+    coded = _coded(resource.category) if plan.has_category and resource.category is not UNSET else []
+    category = coded[0][1] if coded else None
+    categories = tuple(dict.fromkeys(code for _, code in coded if code))
     codes: list[Coded] = []
     for name in plan.codes:
         value = getattr(resource, name)
@@ -90,9 +91,10 @@ def index_fields(resource: Any, plan: IndexPlan) -> IndexFields:
     if plan.has_identifier and resource.identifier is not UNSET:
         identifiers = tuple([(_or_none(i.system), _or_none(i.value)) for i in _each(resource.identifier)])
     if not plan.is_patient:
-        return IndexFields(category, start, end, tuple(codes), identifiers)
+        return IndexFields(category, categories, start, end, tuple(codes), identifiers)
     names = tuple(part for name in _each(resource.name) for part in (*_each(name.family), *_each(name.given), *_each(name.text)) if part)
-    return IndexFields(category, start, end, tuple(codes), identifiers, _or_none(resource.birthDate), _or_none(resource.gender), names)
+    about = (_or_none(resource.birthDate), _or_none(resource.gender), names)
+    return IndexFields(category, categories, start, end, tuple(codes), identifiers, *about)
 
 
 def patients(resource: Any, plan: IndexPlan) -> tuple[str, ...]:

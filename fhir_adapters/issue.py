@@ -14,17 +14,21 @@ Severity = Literal["fatal", "error", "warning", "information"]
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue: `code` is of the value set issue-type, `expression` a FHIRPath: `Bundle.entry[3].resource.gender`."""
+    """One OperationOutcome.issue: `code` is of the value set issue-type, `expression` a FHIRPath: `Bundle.entry[3].resource.gender`.
+
+    `details` is a (system, code) for programs, where the code says too little.
+    """
 
     code: str
     diagnostics: str
     expression: str | None = None
     severity: Severity = "error"
+    details: tuple[str, str] | None = None
 
     def below(self, path: str) -> "Issue":
         """The same fault seen from a document that holds this one at `path`: replaces the leading type name of the expression."""
         tail = self.expression.partition(".")[2] if self.expression else ""
-        return Issue(self.code, self.diagnostics, f"{path}.{tail}" if tail else path, self.severity)
+        return Issue(self.code, self.diagnostics, f"{path}.{tail}" if tail else path, self.severity, self.details)
 
 
 class InvalidInput(Exception):
@@ -50,6 +54,7 @@ def operation_outcome(issues: Iterable[Issue]) -> bytes:
                     "code": i.code,
                     "diagnostics": i.diagnostics,
                     **({"expression": [i.expression]} if i.expression else {}),
+                    **({"details": {"coding": [{"system": i.details[0], "code": i.details[1]}]}} if i.details else {}),
                 }
                 for i in issues
             ],

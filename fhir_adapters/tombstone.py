@@ -15,4 +15,4 @@ from fhir_adapters.resource import Resource
 def tombstone(resource_type: str) -> Resource:
     """The content of a deleted version: it refers to nothing, and nothing in it can be searched for."""
     content = f'{{"resourceType":"{resource_type}","meta":{{}},"deleted":true}}'
-    return Resource(resource_type, None, (), (), IndexFields(None, None, None, (), ()), Cut(content.encode(), (), []))
+    return Resource(resource_type, None, (), (), IndexFields(None, (), None, None, (), ()), Cut(content.encode(), (), []))

@@ -64,6 +64,6 @@ def _index_row(version: Version, issuer: int, codes: CodeTokens, tokens: BlindTo
     identifiers: tuple[bytes, ...] = ()
     if fields.identifiers:
         identifiers = tuple(sorted({tokens.identifier(resource.type, system, value) for system, value in fields.identifiers if value}))
-    coded = codes.of(fields.category, fields.codes)
+    coded = codes.of(fields.categories, fields.codes)
     place = (FORMAT, placed.row, placed.type, version.version, int(placed.draft.deletes), issuer, version.updated_ms)
     return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers)

@@ -47,11 +47,10 @@ class CodeTokens:
         self._prf = Prf(token_key)
         self._known: dict[bytes, int] = {}
 
-    def of(self, category: str | None, codes: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:
+    def of(self, categories: Iterable[str], codes: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:
         """The distinct tokens of a record, ascending: signed 64-bit integers."""
         named = {CODE + code.encode() for _, code in codes if code}
-        if category:
-            named.add(CATEGORY + category.encode())
+        named.update(CATEGORY + category.encode() for category in categories)
         return tuple(sorted({self._token(name) for name in named}))
 
     def _token(self, name: bytes) -> int:

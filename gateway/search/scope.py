@@ -123,9 +123,9 @@ def _coded(services: Services, connection: Connection, reaches: Sequence[Reach],
     known = archives.by_rows(connection, within)
     tokens = {row: CodeTokens(services.keyring.archive_secret(archive.keys).token_key) for row, archive in known.items()}
     for group in search.codes:
-        yield tuple((row, token) for row, made in tokens.items() for token in made.of(None, group))
+        yield tuple((row, token) for row, made in tokens.items() for token in made.of((), group))
     for group in search.categories:
-        yield tuple((row, token) for row, made in tokens.items() for _, code in group for token in made.of(code, ()))
+        yield tuple((row, token) for row, made in tokens.items() for _, code in group for token in made.of((code,), ()))
 
 
 def _too_costly(why: str) -> InvalidInput:

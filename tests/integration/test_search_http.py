@@ -76,6 +76,28 @@ def test_by_identifier_and_by_id(world):
     assert (refused.status, refused.outcome[0]["code"]) == (400, "not-supported")
 
 
+def test_by_any_coding_of_any_category_and_of_the_code(world):
+    patient = world.create("hospital", {"resourceType": "Patient"})
+
+    def found(query):
+        return world.search("hospital", f"Observation?patient={patient}&{query}")
+
+    several = [{"coding": [{"system": "urn:a", "code": "first"}, {"system": "urn:b", "code": "second"}]}, {"coding": [{"code": "third"}]}]
+    codings = {"coding": [{"system": "urn:c", "code": "one"}, {"system": "urn:d", "code": "two"}]}
+    rich = world.create("hospital", observation(patient, when="2024-12-30", category=several) | {"code": codings})
+    for query in (
+        "category=first",
+        "category=second",
+        "category=third",
+        f"category={quote('urn:b|second')}",
+        f"category={quote('|third')}",
+    ):
+        assert found(query) == [rich], query
+    for query in ("code=one", "code=two", f"code={quote('urn:d|two')}"):
+        assert found(query) == [rich], query
+    assert found(f"category={quote('urn:a|second')}") == found(f"code={quote('urn:c|two')}") == []
+
+
 def test_by_code_category_and_date(world):
     patient = world.create("hospital", {"resourceType": "Patient"})
     vital = {"category": [{"coding": [{"system": "urn:cat", "code": "vital-signs"}]}]}

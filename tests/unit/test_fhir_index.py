@@ -83,7 +83,9 @@ def test_codes_category_and_identifiers():
         category=[{"coding": [{"system": "urn:c", "code": "laboratory"}]}], identifier=[{"system": "urn:s", "value": "1"}]
     ).index
     assert found.codes == (("http://loinc.org", "1-8"), (None, "x"))
-    assert found.category == "laboratory"
+    assert (found.category, found.categories) == ("laboratory", ("laboratory",))
+    several = [{"coding": [{"code": "a"}, {"system": "urn:c", "code": "b"}]}, {"text": "none"}, {"coding": [{"code": "c"}, {"code": "a"}]}]
+    assert parsed("Observation", status="final", code={"text": "x"}, category=several).index.categories == ("a", "b", "c")
     assert found.identifiers == (("urn:s", "1"),)
     assert parsed("AllergyIntolerance", patient={"reference": "Patient/1"}, category=["food"]).index.category == "food"
     medication = parsed(
