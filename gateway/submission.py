@@ -12,6 +12,12 @@ from gateway.errors import Forbidden, PreconditionFailed, Refused
 from gateway.identity.interaction import Interaction, Method
 from gateway.index.submissions import Status
 
+# 200 says of a write only that it is there. This tells equal content, of which no version was made, from an update.
+OUTCOME_SYSTEM = "urn:fhir-anchor:write-outcome"
+UNCHANGED = Issue(
+    "informational", "equal content is stored already: no new version", severity="information", details=(OUTCOME_SYSTEM, "unchanged")
+)
+
 
 def _anything(_method: Method, _resource_type: str) -> bool:
     return True

@@ -11,6 +11,7 @@ from fhir_adapters.issue import InvalidInput, Issue
 from gateway.client.connection import Answer, Connection
 from gateway.client.receipt import receipt_link
 from gateway.client.submission import Submission, parse_submission, signed_headers
+from gateway.submission import OUTCOME_SYSTEM
 
 UNREAD = "no-store"  # of the issue that says that a file could not be read
 _LOCATION = re.compile(r"(?:.*/)?([A-Z][A-Za-z]*/[A-Za-z0-9.-]{1,64})/_history/[A-Za-z0-9.-]{1,64}")
@@ -18,11 +19,12 @@ _LOCATION = re.compile(r"(?:.*/)?([A-Z][A-Za-z]*/[A-Za-z0-9.-]{1,64})/_history/[
 
 @dataclass(slots=True)
 class Pushed:
-    """What became of one file. `resources` = created + unchanged + failed; `errors` are OperationOutcome issues, with the file's name."""
+    """What became of one file: `resources` is the sum of the four after it. `errors` are OperationOutcome issues, with the file's name."""
 
     file: str
     resources: int = 0
     created: int = 0
+    updated: int = 0
     unchanged: int = 0
     failed: int = 0
     receipts: list[dict[str, str]] = field(default_factory=list)
@@ -48,7 +50,7 @@ def push_file(connection: Connection, path: Path, *, now: Callable[[], float]) -
         pushed.refuse(1, None, [_issue(issue) for issue in error.issues])
         return pushed
     pushed.resources = len(sent.entries)
-    headers = signed_headers(sent, connection.credentials, int(now()))
+    headers = signed_headers(sent, connection.credentials, int(now())) | {"Prefer": "return=OperationOutcome"}
     _read_answer(pushed, sent, connection.ask("POST", sent.path, sent.body, headers))
     return pushed
 
@@ -62,7 +64,8 @@ def _read_answer(pushed: Pushed, sent: Submission, answer: Answer) -> None:
     replayed = answer.headers.get("Idempotent-Replay") == "true" and not answer.retried
     if sent.kind != "Bundle":
         receipt = receipt_link(answer.headers.get("Link"))
-        _count(pushed, str(answer.status), answer.headers.get("Location"), receipt, replayed=replayed)
+        is_equal = replayed or _is_unchanged(told)
+        _count(pushed, str(answer.status), answer.headers.get("Location"), receipt, is_equal=is_equal)
         return
     entries = told.get("entry", []) if isinstance(told, dict) else []
     for entry in entries:
@@ -80,17 +83,28 @@ def _read_entry(pushed: Pushed, entry: dict[str, Any], *, replayed: bool) -> Non
         pushed.refuse(1, code, _issues(response.get("outcome")) or [_issue(Issue("exception", f"status {status}"))])
         return
     receipts = [link.get("url") for link in entry.get("link", []) if link.get("relation") == "receipt"]
-    _count(pushed, status, response.get("location"), receipts[0] if receipts else None, replayed=replayed)
+    is_equal = replayed or _is_unchanged(response.get("outcome"))
+    _count(pushed, status, response.get("location"), receipts[0] if receipts else None, is_equal=is_equal)
 
 
-def _count(pushed: Pushed, status: str, location: object, receipt: object, *, replayed: bool) -> None:
-    if status.startswith("201") and not replayed:
+def _count(pushed: Pushed, status: str, location: object, receipt: object, *, is_equal: bool) -> None:
+    """A deletion is an update; of what was not there it has no location, and changes nothing."""
+    if is_equal or not isinstance(location, str):
+        pushed.unchanged += 1
+    elif status.startswith("201"):
         pushed.created += 1
     else:
-        pushed.unchanged += 1
+        pushed.updated += 1
     place = _LOCATION.fullmatch(location) if isinstance(location, str) else None
     if place:
         pushed.receipts.append({"record": place[1], "url": receipt if isinstance(receipt, str) else ""})
+
+
+def _is_unchanged(outcome: object) -> bool:
+    """Whether an OperationOutcome says that equal content was there."""
+    issues = outcome.get("issue") if isinstance(outcome, dict) else None
+    codings = [coding for issue in issues or [] for coding in issue.get("details", {}).get("coding", [])]
+    return {"system": OUTCOME_SYSTEM, "code": "unchanged"} in codings
 
 
 def _issues(told: object) -> list[dict[str, Any]]:

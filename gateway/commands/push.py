@@ -24,7 +24,8 @@ SHOWN_ERRORS = 20
 def push(*, credentials_path: Path, url: str | None, files: tuple[Path, ...], as_json: bool) -> None:
     """Send FILEs (a FHIR R4 Bundle or a single resource each, JSON) and say what became of each resource.
 
-    Sending the same file again changes nothing.
+    Created, updated (a new version, or a deletion), unchanged (equal content is stored already), or failed. Sending the same file again
+    changes nothing.
     Exit code 1 if something was refused, 2 if the gateway could not be reached or a file could not be read.
     """
     from gateway.client.push import UNREAD
@@ -57,7 +58,7 @@ def _push_all(credentials_path: Path, url: str | None, files: tuple[Path, ...]) 
     except (Unreachable, SignInRefused) as error:
         reached = f" ({len(done)} of {len(files)} files were sent; send all again, nothing is stored twice)" if done else ""
         raise CouldNot(f"{error}{reached}") from error
-    counts = {name: sum(getattr(pushed, name) for pushed in done) for name in ("resources", "created", "unchanged", "failed")}
+    counts = {name: sum(getattr(pushed, name) for pushed in done) for name in ("resources", "created", "updated", "unchanged", "failed")}
     receipts = [receipt for pushed in done for receipt in pushed.receipts]
     return {"bundles": len(done), **counts, "receipts": receipts, "errors": [error for pushed in done for error in pushed.errors]}
 
@@ -77,7 +78,7 @@ def _with_progress(files: tuple[Path, ...]) -> Iterator[Path]:
 def _words(result: dict[str, Any]) -> str:
     table = Table(show_header=False, box=None)
     table.add_row("files", str(result["bundles"]))
-    for name in ("resources", "created", "unchanged", "failed"):
+    for name in ("resources", "created", "updated", "unchanged", "failed"):
         table.add_row(f"  {name}" if name != "resources" else name, str(result[name]))
     table.add_row("seconds", f"{result['seconds']:.1f}")
     console = Console(width=120, color_system=None)

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from fhir_adapters.issue import operation_outcome
 from gateway.intake import receive
-from gateway.submission import Accepted, Failed, Written
+from gateway.submission import UNCHANGED, Accepted, Failed, Written
 from gateway.web import addresses, submitted
 from gateway.web.authorization import caller, require
 from gateway.web.links import etag, receipt_url, version_path
@@ -48,6 +48,7 @@ def response_bundle(accepted: Accepted, base_url: str) -> bytes:
 def _written(result: Written, base_url: str) -> dict[str, object]:
     if not result.version:
         return {"response": {"status": _NO_CONTENT}}
+    told = {"outcome": msgspec.Raw(operation_outcome([UNCHANGED]))} if result.status == "unchanged" else {}
     return {
         "fullUrl": f"{base_url}{addresses.FHIR_PATH}/{result.reference}",
         "link": [{"relation": "receipt", "url": receipt_url(base_url, result.reference, result.version)}],
@@ -56,6 +57,7 @@ def _written(result: Written, base_url: str) -> dict[str, object]:
             "location": version_path(result.reference, result.version),
             "etag": etag(result.version),
             "lastModified": result.last_updated,
+            **told,
         },
     }
 

@@ -21,6 +21,7 @@ _INTERACTIONS = ("create", "read", "vread", "update", "delete", "history-instanc
 _DOCUMENTATION = (
     "Ids are the gateway's. A PUT by the sender's own id creates or updates what it calls so; Location then has the gateway's id. "
     "Conditions are identifier=system|value among the sender's own resources. A transaction or batch takes POST, PUT and DELETE. "
+    "Equal content makes no version: 200, with the outcome unchanged of urn:fhir-anchor:write-outcome. "
     "PATCH is not offered. A request with an Idempotency-Key is done once."
 )
 

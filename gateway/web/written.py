@@ -10,7 +10,7 @@ from fhir_adapters.issue import Issue, operation_outcome
 from gateway import disclosure
 from gateway.errors import GatewayError
 from gateway.intake import receive
-from gateway.submission import Accepted, Submission, Written
+from gateway.submission import UNCHANGED, Accepted, Submission, Written
 from gateway.web import addresses
 from gateway.web.authorization import caller
 from gateway.web.bundle import REPLAY
@@ -58,7 +58,7 @@ def _described(answer: Response, accepted: Accepted, written: Written) -> Respon
 def _body(written: Written) -> bytes:
     wanted = preferred_return(request.headers.get("Prefer"))
     if wanted == "OperationOutcome":
-        return operation_outcome([_STORED])
+        return operation_outcome([UNCHANGED if written.status == "unchanged" else _STORED])
     if wanted == "representation":
         return _representation(written)
     return b""

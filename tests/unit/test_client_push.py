@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from fhir_adapters.issue import InvalidInput
+from fhir_adapters.issue import InvalidInput, operation_outcome
 from gateway.client.connection import Answer
 from gateway.client.credentials import new_credentials
 from gateway.client.push import push_file
 from gateway.client.submission import parse_submission, signed_headers
+from gateway.submission import UNCHANGED
 from gateway.vault import primitives, submission
 
 CREDENTIALS = new_credentials("http://127.0.0.1:8080", "hospital-0a1b2c3d")
@@ -77,10 +78,35 @@ def counts(done):
     return done.resources, done.created, done.unchanged, done.failed
 
 
+def equal(i):
+    """The answer to an entry whose content was there."""
+    answered = entry(i, "200 OK")
+    answered["response"]["outcome"] = json.loads(operation_outcome([UNCHANGED]))
+    return answered
+
+
+def test_updated_and_unchanged_are_told_apart(tmp_path):
+    absent = {"response": {"status": "204 No Content"}}
+    for answers, expected in (
+        ((entry(0, "201 Created"), entry(1, "200 OK"), equal(2)), (1, 1, 1)),
+        ((entry(0, "204 No Content"), absent, equal(2)), (0, 1, 2)),
+        ((entry(0, "200 OK"), entry(1, "200 OK"), entry(2, "200 OK")), (0, 3, 0)),
+    ):
+        done = pushed(Gateway(200, bundle(*answers)), tmp_path)
+        assert (done.created, done.updated, done.unchanged) == expected
+    replayed = pushed(Gateway(200, bundle(*(entry(i, "200 OK") for i in range(3))), {"Idempotent-Replay": "true"}), tmp_path)
+    assert (replayed.updated, replayed.unchanged) == (0, 3)
+    told = {"resourceType": "OperationOutcome", "issue": [{"details": {"coding": [{"system": "urn:x", "code": "unchanged"}]}}]}
+    other = entry(0, "200 OK")
+    other["response"]["outcome"] = told
+    assert pushed(Gateway(200, bundle(other, equal(1), equal(2))), tmp_path).updated == 1, "another system's code"
+
+
 def test_created_and_unchanged_are_counted_and_every_resource_has_its_receipt(tmp_path):
-    gateway = Gateway(200, bundle(entry(0, "201 Created"), entry(1, "200 OK"), entry(2, "201 Created")))
+    gateway = Gateway(200, bundle(entry(0, "201 Created"), equal(1), entry(2, "201 Created")))
     done = pushed(gateway, tmp_path)
     assert counts(done) == (3, 2, 1, 0)
+    assert done.updated == 0
     assert done.receipts == [{"record": f"Patient/{IDS[i]}", "url": f"http://x/{i}"} for i in range(3)]
     assert gateway.asked[0][:3] == ("POST", "/fhir", BUNDLE)
 
