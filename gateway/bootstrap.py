@@ -2,8 +2,6 @@
 
 import os
 import time
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from chain.genesis import Genesis
 from chain.keys import ChainId
@@ -22,10 +20,11 @@ from gateway.vault.record_id import RecordIds
 
 def open_services(settings: Settings, random: Random = os.urandom) -> Services:
     """All that the flows need. Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator."""
-    index = open_index(settings.effective_database_url)
+    keyring = Keyring(load_kek(settings.kek_path))
+    index = open_index(settings.effective_database_url, keyring)
     if not index.is_current():
-        raise BadSetting(f"the database of {settings.home} was made by another version of fhir-anchor; bring it up to date first")
-    keyring = Keyring(load_kek(_kek_path(settings)))
+        made = f"the database of {settings.home} was made by another version of fhir-anchor"
+        raise BadSetting(f"{made}; bring it up to date with: fhir-anchor --home {settings.home} upgrade")
     with index.reading() as connection:
         own = secrets.load(connection, keyring)
     try:
@@ -53,9 +52,3 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
 def read_genesis(settings: Settings) -> Genesis:
     """The genesis of the gateway's chain. Raises chain.genesis.GenesisInvalid."""
     return Genesis.parse(settings.genesis_path.read_bytes())
-
-
-def _kek_path(settings: Settings) -> Path:
-    if settings.kek_uri is None:
-        return settings.keys_path / "kek.json"
-    return Path(unquote(urlsplit(settings.kek_uri).path))

@@ -16,6 +16,7 @@ from gateway.index.database import create_index, open_index
 from gateway.key_files import write_key
 from gateway.settings import Settings, save_settings
 from gateway.storage.opening import open_object_store
+from gateway.upgrading import mark_tagged
 from gateway.vault.keyring import Keyring, create_kek, load_kek
 from gateway.vault.primitives import Random
 
@@ -82,6 +83,7 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     with index.atomic() as connection:
         secrets.create(connection, Keyring(load_kek(keys / "kek.json")), random)
     index.close()
+    mark_tagged(settings)
     (folder / "genesis.json").write_bytes(body)
     return genesis
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -46,6 +46,11 @@ class Settings:
     @property
     def keys_path(self) -> Path:
         return self.home / "keys"
+
+    @property
+    def kek_path(self) -> Path:
+        """Where the key-encryption key lies."""
+        return self.keys_path / "kek.json" if self.kek_uri is None else Path(unquote(urlsplit(self.kek_uri).path))
 
     @property
     def effective_database_url(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chain.ledger import Ledger
+from gateway.index import parties
 from gateway.index.archives import Archive
 from gateway.index.containers import BundleRow
 from gateway.services import Services
@@ -137,9 +138,9 @@ class BundleAudit:
     def _party(self, client_id: str) -> int | None:
         """The issuer's row, by which its records name it."""
         if client_id not in self._parties:
-            party = self._services.parties.by_client_id(client_id)
-            self._parties[client_id] = party.row if party else None
-            if party is None:
+            with self._services.index.reading() as connection:
+                row = self._parties[client_id] = parties.row_of(connection, client_id)
+            if row is None:
                 self._notes.found("index-row-missing", f"party {client_id}", "it issued what was sealed, and the database does not know it")
         return self._parties[client_id]
 

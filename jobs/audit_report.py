@@ -13,6 +13,8 @@ FINDING_CODES = {
     "container-unanchored": "The database names a container that the chain never anchored: look at `ledger status`, rejected.",
     "orphan-object": "No record points to it: a crash between storing and committing leaves it. `jobs run sweep-orphans` removes it.",
     "index-row-altered": "The database's row differs from what was sealed or anchored: restore the database.",
+    "party-altered": "A party's keys, status or archive are not as the gateway wrote them, or as the ledger says: restore the database.",
+    "archive-altered": "An archive's keys or links are not as the gateway wrote them: restore the database, look for who can write to it.",
     "block-missing": "The stored chain was cut at this height: restore ledger.db from a delegate or a backup.",
     "block-invalid": "The stored chain was changed at this height: restore ledger.db from a delegate or a backup.",
     "schedule-invalid": "A delegate produced in a slot that was not its own: find out who holds its key.",

@@ -38,11 +38,11 @@ def read_stored(index: Index, digests: Sequence[bytes]) -> StoredShard:
             if row.row is not None:
                 members.append(BundleRow(*row[1:]))
         every = [bundle for members in bundles.values() for bundle in members]
-        known = archives.by_rows(connection, {bundle.archive for bundle in every})
+        known = archives.as_stored(connection, {bundle.archive for bundle in every})
         return StoredShard(bundles, known, stored_rows(connection, [bundle.row for bundle in every]))
 
 
 def archives_by_key_id(index: Index, key_ids: Sequence[bytes]) -> dict[int, Archive]:
     """The archives with these key ids: whose a bundle is by its own wraps, should its row say otherwise."""
     with index.reading() as connection:
-        return archives.by_rows(connection, {row for (row,) in _BY_KEY_ID.among(connection, key_ids)})
+        return archives.as_stored(connection, {row for (row,) in _BY_KEY_ID.among(connection, key_ids)})

@@ -34,8 +34,8 @@ def open_services(folder, store=None) -> Services:
     """The gateway in `folder`, made where there is none."""
     url = f"sqlite:///{folder / 'gateway.db'}"
     create_index(url)
-    index = open_index(url)
     keyring = Keyring(KEK)
+    index = open_index(url, keyring)
     (folder / "bucket").mkdir(exist_ok=True)
     with index.atomic() as connection:
         if not connection.scalar(select(func.count()).select_from(secret)):

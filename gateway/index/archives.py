@@ -1,12 +1,12 @@
 """Archives: a patient's, or the one where an institution's directory resources lie. Each has its keys, its secret, its running number."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from gateway.index import records
+from gateway.index import records, row_tags
 from gateway.index import schema as t
 from gateway.index.database import LostRace
 from gateway.index.resource_types import PATIENT
@@ -26,22 +26,40 @@ class Archive:
     directory_of: int | None  # row of the institution, None for a patient's
     keys: SealedArchive
     next_number: int
+    joined_to: int | None = None  # row of the archive at the root of its group
 
 
 _KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t.archive.c.sealed_seed, t.archive.c.sealed_secret)
-_QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, *_KEY_COLUMNS)
+_QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, t.archive.c.joined_to, t.archive.c.tag, *_KEY_COLUMNS)
 _BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
 
 
 def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
-    """The archives of these row numbers, by row number."""
+    """The archives of these row numbers, by row number. RowAltered if one is not as this gateway wrote it."""
+    return {row.row: _checked(connection, row) for row in _BY_ROW.among(connection, rows)}
+
+
+def as_stored(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
+    """The same, believed by nobody: for an audit, which holds them against what is sealed."""
     return {row.row: _archive(row) for row in _BY_ROW.among(connection, rows)}
+
+
+def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
+    """The row number of every archive, and whether its row is other than this gateway wrote it."""
+    found = connection.execute(_QUERY.order_by(t.archive.c.row))
+    return ((row.row, not row_tags.is_tagged(connection, "archive", _believed(row), row.tag)) for row in found)
+
+
+def tag_all(connection: Connection) -> None:
+    """Vouch for every row as it stands."""
+    for row in connection.execute(_QUERY).all():
+        _tag(connection, row)
 
 
 def directory_of(connection: Connection, party: int) -> Archive | None:
     """The archive of an institution's directory resources, once it has one."""
     row = connection.execute(_QUERY.where(t.archive.c.directory_of == party)).one_or_none()
-    return None if row is None else _archive(row)
+    return None if row is None else _checked(connection, row)
 
 
 def new(keys: SealedArchive, directory_of: int | None = None) -> Archive:
@@ -58,9 +76,10 @@ def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> 
         connection,
         t.archive,
         [
-            (a.row, a.directory_of, k.key_id, k.suite, k.public, k.sealed_seed, k.sealed_secret, a.next_number, None, now)
+            (a.row, a.directory_of, k.key_id, k.suite, k.public, k.sealed_seed, k.sealed_secret, a.next_number, None, now, tag)
             for a in archives
             for k in (a.keys,)
+            for tag in [row_tags.tag_of(connection, "archive", (a.row, a.directory_of, k.key_id, k.suite, k.public, None))]
         ],
     )
 
@@ -95,6 +114,21 @@ def of_patient_resources(connection: Connection, rows: Collection[int]) -> set[i
     return {resource.archive for resource in live if resource.type == PATIENT and resource.archive is not None}
 
 
+def _believed(row: Any) -> list[row_tags.Value]:
+    """What a row decides; seed and secret are the keyring's already, and who takes a running number twice fails."""
+    return [row.row, row.directory_of, row.key_id, row.suite, row.public_key, row.joined_to]
+
+
+def _tag(connection: Connection, row: Any) -> None:
+    tag = row_tags.tag_of(connection, "archive", _believed(row))
+    connection.execute(update(t.archive).where(t.archive.c.row == row.row).values(tag=tag))
+
+
+def _checked(connection: Connection, row: Any) -> Archive:
+    row_tags.check(connection, "archive", _believed(row), row.tag)
+    return _archive(row)
+
+
 def _archive(row: Any) -> Archive:
     keys = SealedArchive(row.key_id, row.suite, row.public_key, row.sealed_seed, row.sealed_secret)
-    return Archive(row.row, row.directory_of, keys, row.next_number)
+    return Archive(row.row, row.directory_of, keys, row.next_number, row.joined_to)

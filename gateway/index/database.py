@@ -10,7 +10,8 @@ from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import Unavailable
-from gateway.index import migrate
+from gateway.index import migrate, row_tags
+from gateway.vault.keyring import Keyring
 
 BUSY_SECONDS = 10.0
 CACHE_MIB = 64  # page cache of a connection
@@ -53,9 +54,12 @@ class Index:
         self.engine.dispose()
 
 
-def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS, create: bool = False) -> Index:
+def open_index(
+    url: str, keyring: Keyring | None = None, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS, create: bool = False
+) -> Index:
     """The database at `url` (`sqlite:///...`); nothing is read yet. A writer waits `busy_seconds` for another.
 
+    Without the keyring, no party and no archive can be read or written: their rows are not believed without their tags.
     A file that is not there is not made, unless `create`: an empty one would stand in the way of the one that is put back.
     """
     engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=busy_seconds, connect_args={"timeout": busy_seconds})
@@ -90,7 +94,7 @@ def open_index(url: str, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BU
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
-    return Index(engine)
+    return Index(engine if keyring is None else row_tags.with_keyring(engine, keyring))
 
 
 def create_index(url: str) -> None:

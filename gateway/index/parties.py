@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, cast
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from chain.transactions import PartyAction, PartyBody, Role
-from gateway.index import outbox
+from gateway.index import outbox, row_tags
 from gateway.index import schema as t
 from gateway.index.database import Index
 
@@ -80,20 +80,18 @@ def register(
     """
     body = PartyBody(PartyAction.REGISTER, client_id, name, role, signing_key, attestation_key)
     body.check()
-    connection.execute(
-        insert(t.party).values(
-            client_id=client_id,
-            name=name,
-            role=int(role),
-            signing=signing,
-            jwks=msgspec.json.encode(jwks).decode(),
-            signing_key=signing_key,
-            attestation_key=attestation_key,
-            attestation_sealed=attestation_sealed,
-            purposes=" ".join(purposes),
-            status="active",
-            created_at=now,
-        )
+    _write(
+        connection,
+        client_id=client_id,
+        name=name,
+        role=int(role),
+        signing=signing,
+        jwks=msgspec.json.encode(jwks).decode(),
+        signing_key=signing_key,
+        attestation_key=attestation_key,
+        attestation_sealed=attestation_sealed,
+        purposes=" ".join(purposes),
+        created_at=now,
     )
     outbox.add(connection, body, now)
     return cast(Party, by_client_id(connection, client_id))
@@ -101,37 +99,51 @@ def register(
 
 def enrol_patient(connection: Connection, *, client_id: str, archive: int, jwks: dict[str, Any], signing_key: bytes, now: int) -> Party:
     """Let a patient sign in to the archive of that row number. Nothing goes to the ledger: it names no patient."""
-    connection.execute(
-        insert(t.party).values(
-            client_id=client_id,
-            name="",
-            role=int(PartyRole.PATIENT),
-            signing="own",
-            jwks=msgspec.json.encode(jwks).decode(),
-            signing_key=signing_key,
-            purposes="",
-            status="active",
-            archive=archive,
-            created_at=now,
-        )
+    _write(
+        connection,
+        client_id=client_id,
+        name="",
+        role=int(PartyRole.PATIENT),
+        signing="own",
+        jwks=msgspec.json.encode(jwks).decode(),
+        signing_key=signing_key,
+        purposes="",
+        archive=archive,
+        created_at=now,
     )
     return cast(Party, by_client_id(connection, client_id))
 
 
 def by_client_id(connection: Connection, client_id: str) -> Party | None:
-    """The party, suspended ones included."""
+    """The party, suspended ones included. RowAltered if its row is not as this gateway wrote it, as for all that read one."""
     row = connection.execute(select(t.party).where(t.party.c.client_id == client_id)).one_or_none()
-    return None if row is None else _party(row)
+    return None if row is None else _party(connection, row)
+
+
+def row_of(connection: Connection, client_id: str) -> int | None:
+    """The row number of a party, whatever else its row says."""
+    return connection.scalar(select(t.party.c.row).where(t.party.c.client_id == client_id))
 
 
 def by_row(connection: Connection, row: int) -> Party:
     """The party of row number `row`, which must be one that another table holds."""
-    return _party(connection.execute(select(t.party).where(t.party.c.row == row)).one())
+    return _party(connection, connection.execute(select(t.party).where(t.party.c.row == row)).one())
 
 
 def all_parties(connection: Connection) -> list[Party]:
     """Every party in the order of registration."""
-    return [_party(row) for row in connection.execute(select(t.party).order_by(t.party.c.row))]
+    return [_party(connection, row) for row in connection.execute(_ALL)]
+
+
+def altered(connection: Connection) -> Iterator[tuple[str, bool]]:
+    """Every party's client id, and whether its row is other than this gateway wrote it."""
+    return ((row.client_id, not row_tags.is_tagged(connection, "party", _believed(row), row.tag)) for row in connection.execute(_ALL))
+
+
+def tag_all(connection: Connection) -> None:
+    """Vouch for every row as it stands."""
+    for row in connection.execute(_ALL).all():
+        _tag(connection, row)
 
 
 def suspend(connection: Connection, client_id: str, now: int) -> bool:
@@ -140,6 +152,7 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
     if party is None or not party.active:
         return False
     connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
+    _tag(connection, connection.execute(select(t.party).where(t.party.c.row == party.row)).one())
     if party.role is not PartyRole.PATIENT:
         outbox.add(connection, PartyBody(PartyAction.SUSPEND, client_id, party.name, Role(party.role), None, None), now)
     return True
@@ -147,7 +160,7 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
 
 def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int) -> bool:
     """Take an assertion's jti for its one use; False if it was used, or if there is no such party. `expires_at` in seconds."""
-    row = connection.scalar(select(t.party.c.row).where(t.party.c.client_id == client_id))
+    row = row_of(connection, client_id)
     if row is None:
         return False
     token = hashlib.sha256(jti.encode()).digest()[:16]
@@ -175,8 +188,29 @@ class Parties:
             return claim_jti(connection, client_id, jti, expires_at)
 
 
-def _party(row: Any) -> Party:
+_ALL = select(t.party).order_by(t.party.c.row)
+_BELIEVED = tuple(column.name for column in t.party.columns if column.name not in ("attestation_sealed", "created_at", "tag"))
+
+
+def _believed(row: Any) -> list[row_tags.Value]:
+    """What a row decides; `attestation_sealed` is the keyring's already."""
+    return [getattr(row, name) for name in _BELIEVED]
+
+
+def _write(connection: Connection, **values: Any) -> None:
+    connection.execute(insert(t.party).values(**values, status="active"))
+    _tag(connection, connection.execute(select(t.party).where(t.party.c.client_id == values["client_id"])).one())
+
+
+def _tag(connection: Connection, row: Any) -> None:
+    tag = row_tags.tag_of(connection, "party", _believed(row))
+    connection.execute(update(t.party).where(t.party.c.row == row.row).values(tag=tag))
+
+
+def _party(connection: Connection, row: Any) -> Party:
+    row_tags.check(connection, "party", _believed(row), row.tag)
     fields = row._asdict()
+    del fields["tag"]
     fields["role"] = PartyRole(fields["role"])
     fields["jwks"] = msgspec.json.decode(fields["jwks"])
     fields["purposes"] = tuple(fields["purposes"].split())

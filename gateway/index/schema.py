@@ -32,6 +32,7 @@ party = Table(
     Column("status", Text, nullable=False),  # active | suspended
     Column("archive", Key),  # a patient's own; no other role has one
     Column("created_at", Integer, nullable=False),
+    Column("tag", LargeBinary),  # gateway.index.row_tags; null: not written by this gateway
 )
 
 jti = Table(
@@ -57,6 +58,7 @@ archive = Table(
     Column("next_number", BigInteger, nullable=False),  # running number of its next bundle
     Column("joined_to", Key, ForeignKey("archive.row")),  # the archive that goes on for both
     Column("created_at", Integer, nullable=False),
+    Column("tag", LargeBinary),  # gateway.index.row_tags; null: not written by this gateway
 )
 
 container = Table(

@@ -2,6 +2,7 @@
 
 GatewayError
 `- SealBroken     the bytes are not what was sealed: altered, cut, or sealed by something else
+   |- RowAltered    a row of the database is not as the gateway wrote it
    |- WrongKey      the key offered does not belong to this part
    `- LeafMismatch  the part opens, but a record or entry is not the one the leaf commits to
 """
@@ -20,6 +21,10 @@ class SealBroken(GatewayError):
 
 class WrongKey(SealBroken):
     """No wrap for the key, or a wrap or segment that the key does not open."""
+
+
+class RowAltered(SealBroken):
+    """A row that is believed as it stands has not the tag that the keyring gives it."""
 
 
 class LeafMismatch(SealBroken):

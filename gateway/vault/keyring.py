@@ -117,6 +117,7 @@ class Keyring:
 
     def __init__(self, kek: bytes) -> None:
         self._kek = kek
+        self._row_tags = Prf(primitives.derive(kek, primitives.ROW_TAG))
 
     def seal(self, context: str, secret: bytes, random: Random) -> bytes:
         """`secret` for the database, 48 bytes longer. `context` names its kind and owner, such as "attestation-key/hospital-3f9a2b6c"."""
@@ -128,6 +129,10 @@ class Keyring:
             return primitives.open_item(self._kek, context.encode(), sealed)
         except Unopened:
             raise WrongKey("keyring", "a secret was sealed under another key, for another owner, or was altered") from None
+
+    def row_tag(self, kind: str, row: bytes) -> bytes:
+        """16 bytes that nobody can make for a row of the database who lacks the KEK; `kind` names its table, `row` is its one encoding."""
+        return self._row_tags.digest(kind.encode() + b"\x00" + row)[:16]
 
     def new_archive(self, random: Random, suite: WrapSuite = WrapSuite.MLKEM768_X25519) -> SealedArchive:
         """Fresh keys and secret for a patient's archive, or for an institution's directory resources."""

@@ -9,6 +9,7 @@
 - keyring-item: from the key-encryption key and a random 32-byte salt, for AES-256-GCM with nonce zero. The salt is new for each item, so
   every such key encrypts exactly one plaintext.
 - bundle-id-key, token-key: HMAC keys from an archive's secret; no encryption.
+- row-tag: an HMAC key from the key-encryption key, for the tags of rows that are believed as they stand; no encryption.
 - grant-seed, grant-salt: from an archive's secret and the id of a Consent: a signing key used for that grant alone, and the salt of the
   commitment to its terms. Who knows the secret finds both again; to all others two grants of one patient have nothing in common.
 - access-salt: from an archive's secret and what numbers an access: the salt of that access's leaf.
@@ -48,6 +49,7 @@ TOKEN_KEY = b"fhir-anchor/token-key/v1"
 GRANT_SEED = b"fhir-anchor/grant-seed/v1"
 GRANT_SALT = b"fhir-anchor/grant-salt/v1"
 ACCESS_SALT = b"fhir-anchor/access-salt/v1"
+ROW_TAG = b"fhir-anchor/row-tag/v1"
 ACCESS_ENTRY = b"fhir-anchor/access-entry/v1"
 RECIPIENT_KEY_ID = b"fhir-anchor/recipient-key-id/v1"
 RECORD_COMMITMENT = b"fhir-anchor/record-commitment/v1"

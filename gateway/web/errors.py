@@ -12,6 +12,7 @@ from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
 from gateway.disclosure import Deleted
 from gateway.errors import GatewayError, Unauthorized, Unavailable
 from gateway.index.records import RecordLocation
+from gateway.vault.errors import SealBroken
 from gateway.web import addresses
 from gateway.web.links import describe, version_path
 from gateway.web.media_type import FHIR_JSON
@@ -57,7 +58,9 @@ def answer(error: Exception) -> Response:
     if isinstance(error, LedgerUnreachable):
         return answer(Unavailable(str(error)))
     if isinstance(error, GatewayError):
-        if error.status >= 500:
+        if isinstance(error, SealBroken):
+            structlog.get_logger().error("alarm: what is stored was altered", exc_info=error)
+        elif error.status >= 500:
             structlog.get_logger().warning("refused for now", exc_info=error)
         return _with_headers(outcome(error.status, [error.issue]), error)
     if isinstance(error, HTTPException):

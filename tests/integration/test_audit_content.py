@@ -308,7 +308,7 @@ def test_a_senders_name_that_leads_to_another_type(tampered):
 
 def test_an_issuer_renamed_in_the_database(tampered):
     report = tampered("UPDATE party SET client_id = 'another-00000000'")
-    assert [finding.code for finding in report.findings] == ["index-row-missing"]
+    assert [finding.code for finding in report.findings] == ["index-row-missing", "party-altered"]
     assert report.findings[0].subject.startswith("party test-hospital-")
 
 

@@ -7,6 +7,7 @@ from chain.keys import SigningKey
 from chain.transactions import Kind, PartyBody, Role, TransactionInvalid
 from gateway.index import outbox, parties
 from gateway.index.database import LostRace, create_index, open_index
+from gateway.vault.keyring import Keyring
 
 KEY = SigningKey.from_seed(bytes(31) + b"\x01").public
 OTHER_KEY = SigningKey.from_seed(bytes(31) + b"\x02").public
@@ -16,7 +17,7 @@ OTHER_KEY = SigningKey.from_seed(bytes(31) + b"\x02").public
 def index(tmp_path):
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     create_index(url)
-    index = open_index(url)
+    index = open_index(url, Keyring(bytes(range(32))))
     yield index
     index.close()
 

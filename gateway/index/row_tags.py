@@ -1,0 +1,40 @@
+"""Rows that are believed as they stand carry a tag under the key-encryption key (docs/adr/0020-row-tags.md).
+
+Whoever can write the database can put another's keys into a row, but not its tag. The tag covers the row's number, so that no row can stand
+for another. An older row with its own tag is not told apart: see the ADR.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+import cbor2
+from sqlalchemy import Connection, Engine
+
+from gateway.vault.errors import RowAltered
+from gateway.vault.keyring import Keyring
+
+_KEYRING = "keyring"  # execution option: a database is opened with the keyring that vouches for its rows
+
+Value = int | str | bytes | None
+
+
+def with_keyring(engine: Engine, keyring: Keyring) -> Engine:
+    """The engine, its connections able to tag and check rows."""
+    return engine.execution_options(**{_KEYRING: keyring})
+
+
+def tag_of(connection: Connection, kind: str, values: Sequence[Value]) -> bytes:
+    """The 16-byte tag of a row of table `kind`: `values` are what it is believed for, its number first."""
+    keyring: Keyring = connection.get_execution_options()[_KEYRING]
+    return keyring.row_tag(kind, cbor2.dumps(list(values)))  # such values have one shortest form in CBOR
+
+
+def is_tagged(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> bool:
+    """Whether `tag` is the row's own; none is nobody's."""
+    return type(tag) is bytes and hmac.compare_digest(tag, tag_of(connection, kind, values))
+
+
+def check(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> None:
+    """RowAltered unless `tag` is the row's own."""
+    if not is_tagged(connection, kind, values, tag):
+        raise RowAltered(f"{kind} row {values[0]!r}", "it is not as this gateway wrote it")

@@ -1,0 +1,57 @@
+"""The rows that are believed as they stand: each has the tag that the keyring gives it, and parties are what the ledger knows them as.
+
+A tag says that the gateway wrote the row, not that it is the newest that it wrote. What the ledger has decided for good shows an older one.
+"""
+
+from chain.ledger import Ledger
+from gateway.errors import Unavailable
+from gateway.index import archives, parties
+from gateway.index.database import Index
+from gateway.index.parties import Party
+from gateway.vault.errors import RowAltered
+from jobs.audit_notes import Notes
+from jobs.audit_report import Report
+
+
+def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
+    """Every party and every archive. LedgerError if the ledger cannot be read."""
+    notes = Notes()
+    try:
+        with index.reading() as connection:
+            for client_id, is_altered in parties.altered(connection):
+                notes.count("parties")
+                if is_altered:
+                    notes.found("party-altered", f"party {client_id}", "its row is not as the gateway wrote it")
+            for row, is_altered in archives.altered(connection):
+                if is_altered:
+                    notes.found("archive-altered", f"archive {row}", "its row is not as the gateway wrote it")
+        if ledger is not None:
+            _verify_against(ledger, index, notes)
+    except Unavailable as error:
+        notes.could_not_check(f"the tags of the database's rows: {error}")
+    return notes.report()
+
+
+def _verify_against(ledger: Ledger, index: Index, notes: Notes) -> None:
+    """What is final there holds here; what is on its way there is not there yet."""
+    with index.reading() as connection:
+        names = [client_id for client_id, is_altered in parties.altered(connection) if not is_altered]
+        for client_id in names:
+            try:
+                party = parties.by_client_id(connection, client_id)
+            except RowAltered:
+                continue
+            fault = None if party is None else _fault(ledger, party)
+            if fault is not None:
+                notes.found("party-altered", f"party {client_id}", fault)
+
+
+def _fault(ledger: Ledger, party: Party) -> str | None:
+    entry = ledger.party(party.client_id)
+    if entry is None:
+        return None
+    if entry.suspended and party.active:
+        return "it is suspended on the ledger and active here"
+    if (entry.signing_key, entry.attestation_key) != (party.signing_key, party.attestation_key):
+        return "its keys are not those on the ledger"
+    return None

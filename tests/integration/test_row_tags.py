@@ -1,0 +1,114 @@
+"""Whoever edits the database: a party or an archive that this gateway did not write is refused, and an old gateway's rows are vouched for once."""
+
+import os
+import shutil
+import time
+
+import pytest
+from audit_case import AuditedHome
+from click.testing import CliRunner
+from intake_case import add_party, open_services, post
+from sqlalchemy import text
+
+from gateway.cli import main
+from gateway.index import archives, parties
+from gateway.upgrading import upgrade
+from gateway.vault.errors import RowAltered
+from jobs.audit_row_tags import verify_row_tags
+
+PATIENT = {"resourceType": "Patient", "id": "p"}
+SWAPS = (
+    "UPDATE party SET status = 'active'",
+    "UPDATE party SET jwks = '{\"keys\":[]} '",
+    "UPDATE party SET role = 2",
+    "UPDATE party SET signing_key = zeroblob(32)",
+    "UPDATE party SET purposes = 'BTG'",
+    "UPDATE party SET archive = 1",
+    "UPDATE party SET tag = NULL",
+    "UPDATE party SET tag = (SELECT tag FROM archive LIMIT 1)",
+)
+
+
+@pytest.fixture
+def services(tmp_path):
+    services = open_services(tmp_path)
+    yield services
+    services.index.close()
+
+
+def tamper(services, statement):
+    with services.index.atomic() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        assert connection.execute(text(statement.replace(":", "\\:"))).rowcount
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_party_that_the_gateway_did_not_write_is_refused(services, swap):
+    hospital = add_party(services)
+    post(services, hospital, PATIENT, "Patient")
+    with services.index.atomic() as connection:
+        assert parties.suspend(connection, hospital.client_id, 1)
+    assert not services.parties.by_client_id(hospital.client_id).active
+    tamper(services, swap)
+    with pytest.raises(RowAltered):
+        services.parties.by_client_id(hospital.client_id)
+    found = verify_row_tags(services.index, None).findings
+    assert [(one.code, one.subject) for one in found] == [("party-altered", f"party {hospital.client_id}")]
+
+
+def test_no_party_stands_for_another(services):
+    first, second = (add_party(services, f"hospital-0000000{n}", seed=bytes(31) + bytes([n])) for n in (1, 2))
+    tamper(services, f"UPDATE party SET row = row + 10 WHERE row = {first.row}")
+    with pytest.raises(RowAltered):
+        services.parties.by_client_id(first.client_id)
+    assert services.parties.by_client_id(second.client_id) == second
+
+
+@pytest.mark.parametrize("swap", ["joined_to = 2", "public_key = zeroblob(1216)", "directory_of = 1", "tag = NULL"])
+def test_an_archive_that_the_gateway_did_not_write_is_refused(services, swap):
+    hospital = add_party(services)
+    for number in (1, 2):
+        post(services, hospital, PATIENT | {"id": f"p{number}"}, "Patient")
+    assert verify_row_tags(services.index, None).findings == ()
+    tamper(services, f"UPDATE archive SET {swap} WHERE row = 1")
+    with services.index.reading() as connection:
+        with pytest.raises(RowAltered):
+            archives.by_rows(connection, [1])
+        assert set(archives.by_rows(connection, [2])) == {2}
+    assert [(one.code, one.subject) for one in verify_row_tags(services.index, None).findings] == [("archive-altered", "archive 1")]
+
+
+def test_an_older_row_of_a_suspended_party_is_seen_by_the_ledger(tmp_path):
+    home = AuditedHome.make(tmp_path)
+    party = home.party()
+    home.block()
+    with home.services.index.reading() as connection:
+        [tag] = connection.execute(text("SELECT tag FROM party")).scalars()
+    with home.services.index.atomic() as connection:
+        parties.suspend(connection, party.client_id, int(time.time()))
+    home.block()
+    assert verify_row_tags(home.services.index, home.ledger()).findings == ()
+    with home.services.index.atomic() as connection:
+        connection.execute(text("UPDATE party SET status = 'active', tag = :tag"), {"tag": tag})
+    [finding] = verify_row_tags(home.services.index, home.ledger()).findings
+    assert (finding.code, finding.detail) == ("party-altered", "it is suspended on the ledger and active here")
+    home.close()
+
+
+def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
+    home = AuditedHome.make(tmp_path)
+    party = home.party()
+    settings = home.services.settings
+    os.unlink(settings.keys_path / "rows-tagged")  # as an earlier version left it
+    tamper(home.services, "UPDATE party SET tag = NULL")
+    with pytest.raises(RowAltered):
+        home.services.parties.by_client_id(party.client_id)
+    run = CliRunner().invoke(main, ["--home", str(home.home), "upgrade", "--json"])
+    assert (run.exit_code, '"vouched":true' in run.output) == (0, True), run.output
+    assert home.services.parties.by_client_id(party.client_id) == party
+    tamper(home.services, "UPDATE party SET tag = NULL")
+    assert not upgrade(settings)  # never again, whatever the database says of itself
+    with pytest.raises(RowAltered):
+        home.services.parties.by_client_id(party.client_id)
+    home.close()
+    shutil.rmtree(home.home)
