@@ -14,7 +14,7 @@ from gateway.access_log import opened_entry
 from gateway.access_receipt_format import FORMAT, AccessReceipt, LoggedAccess
 from gateway.disclosure import REFUSAL
 from gateway.errors import Forbidden
-from gateway.index import accesses
+from gateway.index import accesses, archives
 from gateway.index.accesses import AccessRow
 from gateway.index.parties import Party
 from gateway.receipt_format import Hash, LoggedTransaction, Raw, handovers_of, votes_of
@@ -30,7 +30,7 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
     """
     with services.index.reading() as connection:
         row = accesses.find(connection, sequence)
-        if row is None or not _concerns(asking, row):
+        if row is None or not _concerns(connection, asking, row):
             raise Forbidden(REFUSAL)
         if row.batch is None:
             return NotYetFinal("the access is in no batch yet")
@@ -50,8 +50,10 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
     )
 
 
-def _concerns(asking: Party, row: AccessRow) -> bool:
-    return asking.row == row.party or (asking.archive is not None and asking.archive == row.archive)
+def _concerns(connection: Connection, asking: Party, row: AccessRow) -> bool:
+    if asking.row == row.party:
+        return True
+    return asking.archive is not None and row.archive in archives.groups_of(connection, [asking.archive])[asking.archive]
 
 
 def _logged(services: Services, connection: Connection, row: AccessRow, last: int, batch: LogProof) -> LoggedAccess:

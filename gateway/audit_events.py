@@ -14,7 +14,7 @@ from gateway.consent import purpose
 from gateway.consent.resource import CLIENT_ID_SYSTEM
 from gateway.disclosure import REFUSAL
 from gateway.errors import Forbidden
-from gateway.index import accesses, consents, records
+from gateway.index import accesses, archives, consents, records
 from gateway.index.accesses import AccessRow
 from gateway.index.parties import Party
 from gateway.index.resource_types import NAME_OF
@@ -49,13 +49,14 @@ def find_audit_events(services: Services, patient: Party, search: Search, below:
     """
     with services.index.reading() as connection:
         named = named_archives(services, connection, patient, search)
-        if patient.archive is None or (named is not None and patient.archive not in named):
+        own = archives.joined_with(connection, patient.archive)
+        if patient.archive is None or (named is not None and not set(own).intersection(named)):
             raise Forbidden(REFUSAL)
         limit = min(search.count, MOST)
         numbers = [{int(id_) for id_ in group if is_number(id_)} for group in search.ids]
-        found = accesses.of_archive(
+        found = accesses.of_archives(
             connection,
-            patient.archive,
+            own,
             below=below,
             limit=limit + 1,
             times=[[(bound.prefix, bound.first, bound.last) for bound in group] for group in search.dates],
@@ -70,7 +71,7 @@ def read_audit_event(services: Services, patient: Party, sequence: int) -> Logge
     """The access of that number. Forbidden, in the words of every refusal, unless it is one to the patient's own archive."""
     with services.index.reading() as connection:
         row = accesses.find(connection, sequence)
-        if row is None or patient.archive is None or row.archive != patient.archive:
+        if row is None or patient.archive is None or row.archive not in archives.joined_with(connection, patient.archive):
             raise Forbidden(REFUSAL)
         return _events(services, connection, patient.archive, [row])[0]
 

@@ -14,7 +14,7 @@ from gateway.access_log import LoggedAccess, log_accesses
 from gateway.consent.decision import OWN, AccessRequest, Decision, Role, decide
 from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
-from gateway.index import consents, directory_links, records, search
+from gateway.index import archives, consents, directory_links, records, search
 from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
@@ -131,8 +131,10 @@ def permitted(
 def _judged(connection: Connection, reader: Party, purpose: str | None, found: Sequence[RecordLocation], now: float) -> list[Decision]:
     also = search.also_archives(connection, {at.row for at in found})
     concerned = {at.archive for at in found}.union(*also.values())
-    grants = consents.grants_for(connection, reader.row, concerned) if purpose else []
-    judged = [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now) for at in found]
+    groups = archives.groups_of(connection, concerned if reader.archive is None else {*concerned, reader.archive})
+    grants = consents.grants_for(connection, reader.row, {member for row in concerned for member in groups[row]}) if purpose else []
+    roots = {member: members[0] for members in groups.values() for member in members}
+    judged = [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now, roots) for at in found]
     denied = {at.row for at, decision in zip(found, judged, strict=True) if not decision.permitted}
     links = directory_links.linked(connection, reader.row, denied) if denied else {}
     return _judged_by_links(connection, reader, purpose, found, judged, links, now) if links else judged

@@ -55,7 +55,7 @@ def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
     row = services.row_numbers.take(1)[0]
     with services.index.atomic() as connection:
         grantee = _grantee(connection, proposed.terms)
-        _check_patient(services, connection, proposed, archive)
+        _check_patient(services, connection, proposed, patient)
         token = services.tokens.content(archive.row or 0, proposed.content)
         found = consents.find_equal(connection, archive.row or 0, token)
         is_new = found is None
@@ -66,19 +66,20 @@ def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
 
 def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
     """End a grant for good; ending it again changes nothing. Forbidden, in the same words for another's and for none; Unavailable."""
-    archive = _archive(services, patient)
+    _check_role(patient)
     with services.index.atomic() as connection:
-        found = _find(services, connection, archive, id_)
+        found = _find(services, connection, patient, id_)
         if found is None:
             raise Forbidden("no such consent, or not yours to revoke")
         if found.revoked_ms is None:
             now_ms = max(int(services.clock() * 1000), found.granted_ms + 1)
-            key = _one_time_key(services, archive, bytes.fromhex(id_))
+            granted_on = archives.by_rows(connection, [found.grant.archive])[found.grant.archive]
+            key = _one_time_key(services, granted_on, bytes.fromhex(id_))
             sequence = _next_sequence(connection, now_ms)
             signature = sign_revoke(key, services.chain_id, services.gateway)
             consents.revoke(connection, found.grant.row, sequence, now_ms)
             outbox.add(connection, ConsentRevokeBody(found.grant.id, sequence, signature), now_ms // 1000)
-            found = _find(services, connection, archive, id_) or found
+            found = _find(services, connection, patient, id_) or found
         return _written(services, connection, found)
 
 
@@ -88,7 +89,7 @@ def read(services: Services, reader: Party, id_: str, version: int | None = None
     if row is None:
         return None
     with services.index.reading() as connection:
-        found = consents.find_visible(connection, row, reader.row, reader.archive)
+        found = consents.find_visible(connection, row, reader.row, archives.joined_with(connection, reader.archive))
         return None if found is None else _written(services, connection, found, version=version)
 
 
@@ -103,7 +104,7 @@ def find(services: Services, reader: Party, search: Search, after: int) -> tuple
         found = consents.visible(
             connection,
             reader.row,
-            reader.archive,
+            archives.joined_with(connection, reader.archive),
             after=after,
             limit=search.count + 1,
             archives=named_archives(services, connection, reader, search),
@@ -122,15 +123,24 @@ def _common(groups: Iterable[set[Value]]) -> set[Value] | None:
 
 
 def _archive(services: Services, patient: Party) -> Archive:
+    own = _check_role(patient)
+    with services.index.reading() as connection:
+        return archives.by_rows(connection, [own])[own]
+
+
+def _check_role(patient: Party) -> int:
+    """The row of the patient's own archive."""
     if patient.role is not PartyRole.PATIENT or patient.archive is None:
         raise Forbidden("consents are granted and revoked by the patient")
-    with services.index.reading() as connection:
-        return archives.by_rows(connection, [patient.archive])[patient.archive]
+    return patient.archive
 
 
-def _find(services: Services, connection: Connection, archive: Archive, id_: str) -> ConsentRow | None:
+def _find(services: Services, connection: Connection, patient: Party, id_: str) -> ConsentRow | None:
+    """The grant of this id if it was given on one of the archives that the patient speaks for."""
     row = services.ids.decode(id_)
-    return None if row is None else consents.find(connection, row, archive.row or 0)
+    own = archives.joined_with(connection, patient.archive) if row is not None else ()
+    found = (consents.find(connection, row or 0, archive) for archive in own)
+    return next((consent for consent in found if consent is not None), None)
 
 
 def _grantee(connection: Connection, terms: Terms) -> Party:
@@ -140,14 +150,14 @@ def _grantee(connection: Connection, terms: Terms) -> Party:
     return party
 
 
-def _check_patient(services: Services, connection: Connection, proposed: ProposedConsent, archive: Archive) -> None:
+def _check_patient(services: Services, connection: Connection, proposed: ProposedConsent, patient: Party) -> None:
     """A Consent that names its patient must name the one who grants."""
     if proposed.patient is None:
         return
     literal = parse_literal(proposed.patient)
     row = services.ids.decode(literal.id) if literal.type == "Patient" else None
     state = records.states(connection, [row]).get(row) if row is not None else None
-    if state is None or state.type != PATIENT or state.archive != archive.row:
+    if state is None or state.type != PATIENT or state.archive not in archives.joined_with(connection, patient.archive):
         raise InvalidInput([Issue("business-rule", "must be the patient who grants", "Consent.patient")])
 
 

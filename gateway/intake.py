@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import Connection
 
 from fhir_adapters import Issue, standard_bytes
-from gateway import sealing
+from gateway import joining, sealing
 from gateway.errors import Unavailable
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.draft import Draft
@@ -36,6 +36,7 @@ from gateway.index.index_row import IndexRow, index_row
 from gateway.index.parties import Party
 from gateway.index.submissions import FAILED, Result
 from gateway.index.tokens import CodeTokens
+from gateway.joining import NewPerson
 from gateway.reading import Reading, read_submission
 from gateway.repetition import Past, look_back, recorded, replayed
 from gateway.sealing import Attested, Sealed, Sealing
@@ -167,10 +168,11 @@ class _Attempt:
         results: Sequence[Result],
     ) -> None:
         bundles, known = self._sealing(new, compartments, ids)
+        persons = joining.new_persons(self._services, new, compartments.of)
         for _ in range(ATTEMPTS):
             sealed = bundles.sealed()
             try:
-                self._put_and_commit(self._changes(new, known, sealed, lookups, resolution, compartments), results)
+                self._put_and_commit(self._changes(new, known, sealed, lookups, resolution, compartments), persons, results)
             except NumberTaken:  # the commonest race, for an institution's directory: nothing else has to be done again
                 with self._services.index.reading() as connection:
                     archives.renumber(connection, [archive for archive in sealed.archives if archive not in compartments.opened])
@@ -178,7 +180,7 @@ class _Attempt:
                 return
         raise LostRace("the running number of an archive went to others each time")
 
-    def _put_and_commit(self, written: Changes, results: Sequence[Result]) -> None:
+    def _put_and_commit(self, written: Changes, persons: Sequence[NewPerson], results: Sequence[Result]) -> None:
         container = written.container
         with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._services.store.put_if_absent(container.name, container.body)
@@ -187,6 +189,7 @@ class _Attempt:
             with self._services.index.atomic() as connection:
                 is_begun = True
                 self._remember(connection, changes.write(connection, written), results)
+                joining.settle(self._services, connection, persons, written.now)
         except LostRace:
             self._discard(container.name)
             raise

@@ -64,7 +64,7 @@ def register_party(
 
 
 class NotOnePatient(Exception):
-    """An identifier belongs to no patient here, or to more than one archive."""
+    """An identifier belongs to no patient here, or to several whose archives are not joined."""
 
 
 def enrol_patient(services: Services, system: str, value: str, base_url: str, out: Path, *, now: int, random: Random) -> Party:
@@ -78,15 +78,16 @@ def enrol_patient(services: Services, system: str, value: str, base_url: str, ou
     with services.index.atomic() as connection:
         rows = sources.rows_by_identifier(connection, [token]).get(token, set())
         found = archives.of_patient_resources(connection, rows)
-        if len(found) != 1:
+        patients = set(archives.groups_of(connection, found).values())
+        if len(patients) != 1:
             raise NotOnePatient(
-                "no patient here has this identifier" if not found else f"{len(found)} archives have this identifier; none is guessed"
+                "no patient here has this identifier" if not found else f"{len(patients)} patients have this identifier; none is guessed"
             )
         credentials.write(out, held)
         return parties.enrol_patient(
             connection,
             client_id=client_id,
-            archive=found.pop(),
+            archive=min(found),  # of those that are joined, the oldest that has it
             jwks={"keys": [credentials.public_jwk(held.private_jwk)]},
             signing_key=from_base64url(held.signing_jwk["x"]),
             now=now,

@@ -1,12 +1,13 @@
-"""`fhir-anchor patient`: enrol patients, so that they can sign in."""
+"""`fhir-anchor patient`: enrol patients, and decide whose archives are one person's."""
 
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, services_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, check_out, instant, json_option, leave, services_of, tell
 from gateway.settings import DEFAULT_BASE_URL
 
 
@@ -44,3 +45,100 @@ def enrol(context: click.Context, identifier: str, url: str | None, out: Path, a
         raise CouldNot(str(error)) from error
     told = {"client_id": enrolled.client_id, "credentials": str(out)}
     tell(told, as_json=as_json, text=lambda: f"Enrolled as {enrolled.client_id}; the credentials are in {out} (for the patient alone).")
+
+
+@patient.group()
+def review() -> None:
+    """Pairs of archives that may be one person's. Nothing is guessed: what does not agree waits here for an operator."""
+
+
+@review.command("list", epilog="Example: fhir-anchor --home ./gw patient review list --all --json")
+@click.option("--all", "decided_too", is_flag=True, help="Decided lines, too.")
+@json_option
+@click.pass_context
+def list_lines(context: click.Context, decided_too: bool, as_json: bool) -> None:
+    """The queue: number, the two Patients, why, since when. It shows no identifier."""
+    from gateway.index import consents, persons
+
+    services = services_of(context)
+    with services.index.reading() as connection:
+        found = persons.lines(connection, decided_too=decided_too)
+        rows = {archive: consents.patient_resource(connection, archive) for line in found for archive in (line.archive, line.other)}
+    names = {archive: f"Patient/{services.ids.encode([row])[0]}" if row else "(deleted)" for archive, row in rows.items()}
+    told = [
+        {
+            "number": line.row,
+            "patients": [names[line.archive], names[line.other]],
+            "reason": line.reason,
+            "opened_at": instant(line.opened_at),
+            "decision": line.decision,
+            "decided_at": None if line.decided_at is None else instant(line.decided_at),
+        }
+        for line in found
+    ]
+    tell({"lines": told}, as_json=as_json, text=lambda: "\n".join(map(_line, told)) or "Nothing waits for a decision.")
+
+
+def _line(told: dict[str, Any]) -> str:
+    one, other = told["patients"]
+    decided = f"  {told['decision']} {told['decided_at']}" if told["decision"] else ""
+    return f"{told['number']:>5}  {told['reason']:<16}  {one}  {other}  {told['opened_at']}{decided}"
+
+
+@review.command(epilog="Example: fhir-anchor --home ./gw patient review join 7")
+@click.argument("number", type=click.IntRange(min=1))
+@json_option
+@click.pass_context
+def join(context: click.Context, number: int, as_json: bool) -> None:
+    """The two are one person: join their archives. From now on a consent on one holds for both; `patient split` takes it back."""
+    _decide(context, number, "join", as_json=as_json)
+
+
+@review.command("keep-apart", epilog="Example: fhir-anchor --home ./gw patient review keep-apart 7")
+@click.argument("number", type=click.IntRange(min=1))
+@json_option
+@click.pass_context
+def keep_apart(context: click.Context, number: int, as_json: bool) -> None:
+    """The two are different persons. They are not joined again by themselves, whatever is sent later."""
+    _decide(context, number, "keep-apart", as_json=as_json)
+
+
+def _decide(context: click.Context, number: int, decision: str, *, as_json: bool) -> None:
+    from gateway import joining
+    from gateway.errors import Refused, Unavailable
+
+    services = services_of(context)
+    try:
+        with services.index.atomic() as connection:
+            joining.decide(connection, number, decision, int(time.time()))
+    except Refused as error:
+        click.echo(f"fhir-anchor: {error}", err=True)
+        leave(FINDINGS)
+    except Unavailable as error:
+        raise CouldNot(str(error)) from error
+    tell({"number": number, "decision": decision}, as_json=as_json, text=lambda: f"Line {number}: {decision}.")
+
+
+@patient.command(epilog="Example: fhir-anchor --home ./gw patient split Patient/0f6b2c7e9d3a4b5c8e1f2a3b4c5d6e7f")
+@click.argument("name", metavar="PATIENT")
+@json_option
+@click.pass_context
+def split(context: click.Context, name: str, as_json: bool) -> None:
+    """Take the archive of PATIENT (the gateway's id) off those it is joined with. Each consent holds again only where it was given.
+
+    What was read by a consent of another archive stops with this command. Exit code 1 if it is joined with none.
+    """
+    from gateway import joining
+    from gateway.errors import Refused, Unavailable
+
+    services = services_of(context)
+    try:
+        with services.index.atomic() as connection:
+            rest = joining.split(services, connection, name.removeprefix("Patient/"), int(time.time()))
+    except Refused as error:
+        click.echo(f"fhir-anchor: {error}", err=True)
+        leave(FINDINGS)
+    except Unavailable as error:
+        raise CouldNot(str(error)) from error
+    told = {"patient": name, "still_joined": len(rest) if len(rest) > 1 else 0}
+    tell(told, as_json=as_json, text=lambda: f"{name} stands by itself again.")

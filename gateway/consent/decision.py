@@ -5,7 +5,7 @@ belongs to no patient and a record that the reader was given, in a way that stil
 Grants only ever permit, so fewer of them never permit more. A decision says what it rests on, for the access log and for who asks why.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -13,6 +13,7 @@ Right = Literal["read", "write"]
 Role = Literal["patient", "institution", "agency"]
 OWN: Literal["own"] = "own"
 ISSUED: Literal["issued"] = "issued"
+_ALONE: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +69,28 @@ class Decision:
     grants: tuple[Grant, ...] = ()
 
 
-def decide(request: AccessRequest, grants: Iterable[Grant], now: float) -> Decision:
-    """Whether `request` is permitted at `now` (seconds). `grants` may hold any others'; their order does not matter."""
+def decide(request: AccessRequest, grants: Iterable[Grant], now: float, roots: Mapping[int, int] = _ALONE) -> Decision:
+    """Whether `request` is permitted at `now` (seconds). `grants` may hold any others'; their order does not matter.
+
+    `roots` has the root of each archive that is joined with others: what is said of one archive of a person is said of all of them.
+    """
     if request.role != "patient" and request.issuer_is_requester:
         return Decision(permitted=True, basis=ISSUED, reason="the requester issued it")
     own = request.own_archive if request.role == "patient" else None
-    needed = sorted({request.archive, *request.also_archives} - {own}, key=lambda archive: (archive != request.archive, archive))
+    own, first = roots.get(own, own) if own is not None else None, roots.get(request.archive, request.archive)
+    patients = {first, *(roots.get(archive, archive) for archive in request.also_archives)}
+    needed = sorted(patients - {own}, key=lambda archive: (archive != first, archive))
     if not needed:
         return Decision(permitted=True, basis=OWN, reason="it is the patient's own")
     held = list(grants)
-    relied_on = [_permitting(request, archive, held, now) for archive in needed]
+    relied_on = [_permitting(request, archive, held, now, roots) for archive in needed]
     found = tuple(grant for grant in relied_on if grant is not None)
     if not found and (request.linked_own or request.linked_by):
         return _decide_linked(request, held, now)
     if len(found) < len(needed):
         reason = "no grant in force permits it" if not found else "a further patient whom it is about has not granted it"
         return Decision(permitted=False, basis=None, reason=reason)
-    basis = OWN if own == request.archive else found[0]
+    basis = OWN if own == first else found[0]
     return Decision(permitted=True, basis=basis, reason=_words(request, found), grants=found)
 
 
@@ -100,9 +106,9 @@ def _decide_linked(request: AccessRequest, grants: Iterable[Grant], now: float) 
     return Decision(permitted=True, basis=first, reason=words, grants=(first,))
 
 
-def _permitting(request: AccessRequest, archive: int, grants: Iterable[Grant], now: float) -> Grant | None:
-    """The first committed grant of `archive` that permits the request: always the same one, in whatever order they come."""
-    permits = (grant for grant in grants if grant.archive == archive and _permits(grant, request, now))
+def _permitting(request: AccessRequest, root: int, grants: Iterable[Grant], now: float, roots: Mapping[int, int]) -> Grant | None:
+    """The first committed grant of the archives at `root` that permits the request: always the same one, in whatever order they come."""
+    permits = (grant for grant in grants if roots.get(grant.archive, grant.archive) == root and _permits(grant, request, now))
     return min(permits, key=lambda grant: (grant.sequence, grant.id), default=None)
 
 

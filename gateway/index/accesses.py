@@ -62,20 +62,20 @@ def find(connection: Connection, sequence: int) -> AccessRow | None:
     return None if found is None else _row(found)
 
 
-def of_archive(
+def of_archives(
     connection: Connection,
-    archive: int,
+    archives: Collection[int],
     *,
     below: int,
     limit: int,
     times: Iterable[Iterable[tuple[Prefix, int, int]]] = (),
     sequences: Collection[int] | None = None,
 ) -> list[AccessRow]:
-    """The last `limit` accesses by grants on an archive, descending, below number `below` if that is not 0.
+    """The last `limit` accesses by grants on these archives, descending, below number `below` if that is not 0.
 
     Of each group of `times` one must hold: how the second of the access lies to those from first to last.
     """
-    granted = select(t.consent_grant.c.row).where(t.consent_grant.c.archive == archive)
+    granted = select(t.consent_grant.c.row).where(t.consent_grant.c.archive.in_(archives))
     query = _ROWS.where(t.access.c.consent.in_(granted)).order_by(t.access.c.sequence.desc()).limit(limit)
     if below:
         query = query.where(t.access.c.sequence < below)

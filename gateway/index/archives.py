@@ -32,6 +32,7 @@ class Archive:
 _KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t.archive.c.sealed_seed, t.archive.c.sealed_secret)
 _QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, t.archive.c.joined_to, t.archive.c.tag, *_KEY_COLUMNS)
 _BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
+_BY_ROOT = KeyedQuery(_QUERY, t.archive.c.joined_to)
 
 
 def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
@@ -54,6 +55,46 @@ def tag_all(connection: Connection) -> None:
     """Vouch for every row as it stands."""
     for row in connection.execute(_QUERY).all():
         _tag(connection, row)
+
+
+def groups_of(connection: Connection, rows: Collection[int]) -> dict[int, tuple[int, ...]]:
+    """For each of these archives, all that it is joined with and itself, ascending: the first, the oldest, is the root of the links."""
+    found = by_rows(connection, rows)
+    roots = {row: archive.joined_to or row for row, archive in found.items()}
+    members: dict[int, set[int]] = {root: {root} for root in roots.values()}
+    for row in _BY_ROOT.among(connection, members):
+        _checked(connection, row)
+        members[row.joined_to].add(row.row)
+    return {row: tuple(sorted(members[roots[row]])) if row in roots else (row,) for row in rows}
+
+
+def joined_with(connection: Connection, row: int | None) -> tuple[int, ...]:
+    """The archives that the owner of this one speaks for: itself and all that it is joined with now; none without one."""
+    return () if row is None else groups_of(connection, [row])[row]
+
+
+def join(connection: Connection, first: Collection[int], second: Collection[int]) -> None:
+    """Make one group of two whole ones; it can be undone by `split`."""
+    _link(connection, sorted({*first, *second}))
+
+
+def split(connection: Connection, row: int) -> tuple[int, ...]:
+    """Take an archive off its group; those that stay together, none if it was in no group."""
+    rest = tuple(member for member in groups_of(connection, [row])[row] if member != row)
+    _link(connection, [row])
+    _link(connection, rest)
+    return rest
+
+
+def _link(connection: Connection, members: Sequence[int]) -> None:
+    """`members`, ascending, are one group from now on."""
+    for row in members:
+        to = None if row == members[0] else members[0]
+        stored = connection.execute(_QUERY.where(t.archive.c.row == row)).one()
+        _checked(connection, stored)
+        if stored.joined_to != to:
+            connection.execute(update(t.archive).where(t.archive.c.row == row).values(joined_to=to))
+            _tag(connection, connection.execute(_QUERY.where(t.archive.c.row == row)).one())
 
 
 def directory_of(connection: Connection, party: int) -> Archive | None:

@@ -50,7 +50,7 @@ def grants_for(connection: Connection, grantee: int, archives: Collection[int]) 
 def visible(
     connection: Connection,
     party: int,
-    archive: int | None,
+    own: Collection[int],
     *,
     after: int,
     limit: int,
@@ -58,21 +58,21 @@ def visible(
     rows: Collection[int] | None = None,
     grantees: Collection[str] | None = None,
 ) -> list[ConsentRow]:
-    """The first `limit` grants above number `after` that the party of that row was given, or that are on its `archive`; ended ones, too.
+    """The first `limit` grants above number `after` that the party of that row was given, or that are on its `own` archives; ended, too.
 
     Each of the others narrows it: to grants on some archives, of some rows, to some client ids.
     """
     grant = t.consent_grant.c
-    query = _query().where(_concerns(party, archive), grant.sequence > after).order_by(grant.sequence).limit(limit)
+    query = _query().where(_concerns(party, own), grant.sequence > after).order_by(grant.sequence).limit(limit)
     for column, wanted in ((grant.archive, archives), (grant.row, rows), (t.party.c.client_id, grantees)):
         if wanted is not None:
             query = query.where(column.in_(sorted(wanted)))
     return [_row(row) for row in connection.execute(query)]
 
 
-def find_visible(connection: Connection, row: int, party: int, archive: int | None) -> ConsentRow | None:
-    """The grant of that row number, if the party was given it or it is on its archive."""
-    found = connection.execute(_query().where(t.consent_grant.c.row == row, _concerns(party, archive))).one_or_none()
+def find_visible(connection: Connection, row: int, party: int, own: Collection[int]) -> ConsentRow | None:
+    """The grant of that row number, if the party was given it or it is on one of its `own` archives."""
+    found = connection.execute(_query().where(t.consent_grant.c.row == row, _concerns(party, own))).one_or_none()
     return None if found is None else _row(found)
 
 
@@ -172,9 +172,9 @@ def patient_resource(connection: Connection, archive: int) -> int | None:
     return connection.scalar(select(t.resource.c.row).where(*is_live).order_by(t.resource.c.row).limit(1))
 
 
-def _concerns(party: int, archive: int | None) -> ColumnElement[bool]:
+def _concerns(party: int, own: Collection[int]) -> ColumnElement[bool]:
     given = t.consent_grant.c.grantee == party
-    return given if archive is None else or_(given, t.consent_grant.c.archive == archive)
+    return or_(given, t.consent_grant.c.archive.in_(own)) if own else given
 
 
 def _query() -> Select[Any]:

@@ -61,6 +61,37 @@ archive = Table(
     Column("tag", LargeBinary),  # gateway.index.row_tags; null: not written by this gateway
 )
 
+Index(
+    "archive_joined_to",
+    archive.c.joined_to,
+    sqlite_where=archive.c.joined_to.is_not(None),
+    postgresql_where=archive.c.joined_to.is_not(None),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("resource", Key, primary_key=True),  # of a Patient
+    Column("version", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # by the keyring, for this version: blind tokens of who it says it is
+    sqlite_with_rowid=False,
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("archive", Key, ForeignKey("archive.row"), nullable=False),  # the older
+    Column("other", Key, ForeignKey("archive.row"), nullable=False),
+    Column("reason", Text, nullable=False),  # gateway.identity.joining
+    Column("ground", LargeBinary, nullable=False),  # 16-byte token of what the two said of themselves then
+    Column("opened_at", Integer, nullable=False),
+    Column("decided_at", Integer),
+    Column("decision", Text),  # join | keep-apart
+    Column("decided_number", Integer),  # counts decisions, the later the higher
+    UniqueConstraint("archive", "other", "ground"),
+)
+
 container = Table(
     "container",
     metadata,

@@ -32,7 +32,7 @@ def resolve(services: Services, connection: Connection, reader: Party, purpose: 
     """
     named = named_archives(services, connection, reader, search)
     grants = _grants(connection, reader, named, services.clock(), purpose) if purpose else []
-    reaches = [*_own(connection, reader, named, search), *_granted(grants, search)]
+    reaches = [*_own(connection, reader, named, search), *_granted(connection, grants, search)]
     if not reaches:
         raise Forbidden(REFUSAL)
     times = tuple(tuple(Time(*bound) for bound in group) for group in search.dates)
@@ -42,8 +42,14 @@ def resolve(services: Services, connection: Connection, reader: Party, purpose: 
 
 def named_archives(services: Services, connection: Connection, reader: Party, search: Search) -> tuple[int, ...] | None:
     """The archives of the patients that the search names, None if it names none."""
-    groups = [{_archive(services, connection, reader, name) for name in group} - {None} for group in search.patients]
-    return tuple(sorted(archive for archive in set.intersection(*groups) if archive is not None)) if groups else None
+    groups = [_joined(connection, {_archive(services, connection, reader, name) for name in group}) for group in search.patients]
+    return tuple(sorted(set.intersection(*groups))) if groups else None
+
+
+def _joined(connection: Connection, found: Iterable[int | None]) -> set[int]:
+    """These archives and all that they are joined with."""
+    groups = archives.groups_of(connection, {archive for archive in found if archive is not None})
+    return {member for members in groups.values() for member in members}
 
 
 def _archive(services: Services, connection: Connection, reader: Party, name: str) -> int | None:
@@ -65,8 +71,9 @@ def _archive(services: Services, connection: Connection, reader: Party, name: st
 def _own(connection: Connection, reader: Party, named: tuple[int, ...] | None, search: Search) -> list[Reach]:
     types = _numbers(search.types)
     if reader.role is PartyRole.PATIENT:
-        own = reader.archive
-        return [Reach(types, (own,))] if own is not None and (named is None or own in named) else []
+        own = _joined(connection, [reader.archive])
+        within = tuple(sorted(own if named is None else own.intersection(named)))
+        return [Reach(types, within)] if within else []
     if named is None:
         # An institution always has a place of its own, be it empty; an agency only what it issued.
         has_own = reader.role is PartyRole.INSTITUTION or index_search.has_issued_in(connection, reader.row, None)
@@ -80,15 +87,18 @@ def _grants(connection: Connection, reader: Party, named: tuple[int, ...] | None
         named = tuple(index_search.archives_granted_to(connection, reader.row, MAX_ARCHIVES + 1))
         if len(named) > MAX_ARCHIVES:
             raise _too_costly("more than 200 patients have granted you something")
+        named = tuple(_joined(connection, named))
     found = consents.grants_for(connection, reader.row, named)
     return [grant for grant in found if grant.is_in_force(now) and purpose in grant.purposes and "read" in grant.rights]
 
 
-def _granted(grants: Iterable[Grant], search: Search) -> list[Reach]:
-    """One reach for all archives in which the same types were granted."""
+def _granted(connection: Connection, grants: Sequence[Grant], search: Search) -> list[Reach]:
+    """One reach for all archives in which the same types were granted: a grant reaches what its archive is joined with."""
+    groups = archives.groups_of(connection, {grant.archive for grant in grants})
     types_in: dict[int, set[str]] = {}
     for grant in grants:
-        types_in.setdefault(grant.archive, set()).update(grant.types.intersection(search.types) if search.types else grant.types)
+        for archive in groups[grant.archive]:
+            types_in.setdefault(archive, set()).update(grant.types.intersection(search.types) if search.types else grant.types)
     archives_with: dict[frozenset[str], list[int]] = {}
     for archive, types in types_in.items():
         archives_with.setdefault(frozenset(types), []).append(archive)

@@ -1,6 +1,5 @@
 """Whoever edits the database: a party or an archive that this gateway did not write is refused, and an old gateway's rows are vouched for once."""
 
-import os
 import shutil
 import time
 
@@ -99,7 +98,7 @@ def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
     home = AuditedHome.make(tmp_path)
     party = home.party()
     settings = home.services.settings
-    os.unlink(settings.keys_path / "rows-tagged")  # as an earlier version left it
+    (settings.keys_path / "rows-tagged").unlink()  # as an earlier version left it
     tamper(home.services, "UPDATE party SET tag = NULL")
     with pytest.raises(RowAltered):
         home.services.parties.by_client_id(party.client_id)

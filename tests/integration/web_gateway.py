@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from flask import Flask
 from joserfc import jwk, jwt
 from nacl.signing import SigningKey
-from sqlalchemy import update
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from chain.ledger import Ledger
@@ -22,7 +21,6 @@ from chain.transactions import Role
 from gateway.bootstrap import open_services, read_genesis
 from gateway.founding import found
 from gateway.index import parties
-from gateway.index.schema import party
 from gateway.services import Services
 from gateway.settings import load_settings
 from gateway.web.app import create_app
@@ -136,7 +134,7 @@ def gateway(home, jwks):
     try:
         names = [_register(services, name, role, jwks) for name, role in (("Hospital", 1), ("Insurer", 2), ("Closed", 1))]
         with services.index.atomic() as connection:
-            connection.execute(update(party).where(party.c.client_id == names[2]).values(status="suspended"))
+            assert parties.suspend(connection, names[2], 1)
         app = create_app(services, ledger)
         with served(app) as client:
             yield Gateway(services, ledger, app, client, *names)
