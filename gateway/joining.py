@@ -84,9 +84,7 @@ def split(services: Services, connection: Connection, patient_id: str, now: int)
     rest = archives.split(connection, archive)
     persons.decide_open(connection, members, "keep-apart", now, of=archive)
     for other in rest:
-        ground = _ground(services.tokens, known[archive], known[other])
-        persons.open_line(connection, archive, other, "split", ground, now)
-        persons.decide_ground(connection, archive, other, ground, "keep-apart", now)
+        persons.part(connection, archive, other, _ground(services.tokens, known[archive], known[other]), now)
     return rest
 
 

@@ -12,9 +12,13 @@ from jobs.audit_notes import Notes
 from jobs.audit_stored_conduct import LoggedRow, Place, Reader, StoredConduct, Version
 
 
-def archives_covered(grant: Grant, stored: StoredConduct) -> frozenset[int]:
-    """The archives for which a grant counts: its own, and those of the same person that are joined with it."""
-    return stored.groups.get(grant.archive, frozenset({grant.archive}))
+def archives_covered(grant: Grant, stored: StoredConduct, accessed_ms: int) -> frozenset[int]:
+    """The archives for which a grant counted then: its own, what that is joined with, and what was split from it only later.
+
+    Since when they are joined is written nowhere.
+    """
+    parted = (other for other, parted_at in stored.parted.get(grant.archive, ()) if accessed_ms < (parted_at + 1) * 1000)
+    return frozenset({grant.archive, *stored.groups.get(grant.archive, ()), *parted})
 
 
 class PermitAudit:
@@ -45,10 +49,11 @@ class PermitAudit:
 
     def _held(self, row: LoggedRow, named: Grant, place: Place) -> list[Grant]:
         """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
-        covered = archives_covered(named, self._stored)
+        covered = archives_covered(named, self._stored, row.accessed_ms)
         others = (grant for grant in self._shared if place.also and grant.archive not in covered)
         then = (grant.as_of(row.sequence) for grant in (named, *others))
-        return [replace(grant, archive=archive) for grant in then if grant is not None for archive in archives_covered(grant, self._stored)]
+        standing = [grant for grant in then if grant is not None]
+        return [replace(grant, archive=archive) for grant in standing for archive in archives_covered(grant, self._stored, row.accessed_ms)]
 
     def _fault(self, row: LoggedRow, reader: Reader, named: Grant, place: Place) -> str | None:
         request = AccessRequest(

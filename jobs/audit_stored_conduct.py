@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.index import accesses, archives, consents, directory_links, search
+from gateway.index import accesses, archives, consents, directory_links, persons, search
 from gateway.index import schema as t
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
@@ -82,7 +82,8 @@ class StoredConduct:
     archives: Mapping[int, StoredArchive]
     groups: Mapping[int, frozenset[int]]  # by archive: all that it is joined with now, and itself
     places: Mapping[Version, Place]
-    shared: Mapping[int, Sequence[ConsentRow]]  # by archive, where a record that was read is about several patients: all it ever granted
+    parted: Mapping[int, Sequence[tuple[int, int]]]  # by archive: each that was split from it, and when, in seconds
+    shared: Mapping[int, Sequence[ConsentRow]]  # by archive, where a record that was read is about several patients: all they ever granted
 
 
 def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> StoredConduct:
@@ -105,6 +106,7 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
             readers=_readers(connection, {access.party for access in logged}),
             archives=archives,
             groups=_groups(connection, archives),
+            parted=persons.parted(connection, archives),
             places=places,
             shared=shared,
         )
@@ -179,6 +181,8 @@ def _links(connection: Connection, archive_of: Mapping[int, int]) -> dict[int, f
 def _shared(connection: Connection, places: Mapping[Version, Place]) -> dict[int, list[ConsentRow]]:
     concerned = {archive for place in places.values() if place.also for archive in (place.archive, *place.also)}
     found: dict[int, list[ConsentRow]] = {}
-    for row in consents.by_archives(connection, concerned):
+    known = {row.row: row for row in _archives(connection, _BY_ROW, concerned)}
+    joined = concerned.union(*_groups(connection, known).values())
+    for row in consents.by_archives(connection, joined):
         found.setdefault(row.grant.archive, []).append(row)
     return found

@@ -90,10 +90,12 @@ def decide_open(connection: Connection, archives: Collection[int], decision: str
     _decide(connection, concerned, decision, now)
 
 
-def decide_ground(connection: Connection, archive: int, other: int, ground: bytes, decision: str, now: int) -> None:
-    """Record a decision on the line of this pair and ground."""
-    pair = (t.review.c.archive == min(archive, other), t.review.c.other == max(archive, other), t.review.c.ground == ground)
-    _decide(connection, and_(*pair), decision, now)
+def part(connection: Connection, archive: int, other: int, ground: bytes, now: int) -> None:
+    """Record that two were joined and are kept apart from now on, whatever was decided on the same ground before."""
+    open_line(connection, archive, other, "split", ground, now)
+    line = and_(t.review.c.archive == min(archive, other), t.review.c.other == max(archive, other), t.review.c.ground == ground)
+    _decide(connection, line, "keep-apart", now)
+    connection.execute(update(t.review).where(line).values(parted_at=now))
 
 
 def kept_apart(connection: Connection, archives: Collection[int]) -> set[frozenset[int]]:
@@ -102,6 +104,18 @@ def kept_apart(connection: Connection, archives: Collection[int]) -> set[frozens
     decided = select(t.review.c.archive, t.review.c.other, t.review.c.decision).where(*within).order_by(t.review.c.decided_number)
     last = {frozenset((row.archive, row.other)): row.decision for row in connection.execute(decided)}
     return {pair for pair, decision in last.items() if decision == "keep-apart"}
+
+
+def parted(connection: Connection, archives: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+    """For each of these archives that were ever split from another: that other, and when, in seconds."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for one, other in ((t.review.c.archive, t.review.c.other), (t.review.c.other, t.review.c.archive)):
+        split = KeyedQuery(
+            select(one.label("one"), other.label("other"), t.review.c.parted_at).where(t.review.c.parted_at.is_not(None)), one
+        )
+        for row in split.among(connection, archives):
+            found.setdefault(row.one, []).append((row.other, row.parted_at))
+    return found
 
 
 def _decide(connection: Connection, which: ColumnElement[bool], decision: str, now: int) -> None:

@@ -89,6 +89,7 @@ review = Table(
     Column("decided_at", Integer),
     Column("decision", Text),  # join | keep-apart
     Column("decided_number", Integer),  # counts decisions, the later the higher
+    Column("parted_at", Integer),  # when the two were last split
     UniqueConstraint("archive", "other", "ground"),
 )
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("decided_at", sa.Integer(), nullable=True),
         sa.Column("decision", sa.Text(), nullable=True),
         sa.Column("decided_number", sa.Integer(), nullable=True),
+        sa.Column("parted_at", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["archive"], ["archive.row"]),
         sa.ForeignKeyConstraint(["other"], ["archive.row"]),
         sa.PrimaryKeyConstraint("row"),
