@@ -39,7 +39,7 @@ def test_one_person_of_two_hospitals(gateway):
     gateway.cli("patient", "enrol", "--identifier", f"{SYSTEM}|DEMO-4471", "--url", gateway.url, "--out", anna)
     insurer = gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
     to = json.loads(insurer.read_text())["client_id"]
-    terms = ("--to", to, "--type", "Observation", "--purpose", "HPAYMT", "--until", "2030-01-01")
+    terms = ("--to", to, "--types", "Observation", "--purpose", "HPAYMT", "--until", "2030-01-01")
     gateway.cli("consent", "grant", "--as", anna, *terms)
     assert observations(gateway, insurer, f"Observation?patient={patients[1]}") == measured[0] | measured[1]
     assert observations(gateway, anna) == measured[0] | measured[1]
