@@ -1,4 +1,4 @@
-"""Bringing a gateway that an earlier version made to this version's database (docs/adr/0020-row-tags.md)."""
+"""Bringing a gateway that an earlier version made to this version's database (docs/adr/0021-row-tags.md)."""
 
 from gateway.index import archives, migrate, parties
 from gateway.index.database import open_index

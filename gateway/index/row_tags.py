@@ -1,4 +1,4 @@
-"""Rows that are believed as they stand carry a tag under the key-encryption key (docs/adr/0020-row-tags.md).
+"""Rows that are believed as they stand carry a tag under the key-encryption key (docs/adr/0021-row-tags.md).
 
 Whoever can write the database can put another's keys into a row, but not its tag. The tag covers the row's number, so that no row can stand
 for another. An older row with its own tag is not told apart: see the ADR.
