@@ -9,7 +9,7 @@ from conduct_case import audit_conduct, make_conduct
 
 from gateway.access_log import log_accesses
 from gateway.granting import sealed_context
-from gateway.index import consents, records
+from gateway.index import archives, consents, records
 from gateway.registration import register_party
 
 
@@ -78,10 +78,10 @@ def test_a_grant_counts_for_the_archives_that_are_joined_with_its_own(home):
     home.close_batch()
     home.block()
     with home.made.services.index.atomic() as connection:
-        connection.exec_driver_sql("UPDATE archive SET joined_to = ? WHERE row = ?", (home.anna.archive, home.bert.archive))
+        archives.join(connection, [home.anna.archive], [home.bert.archive])
     assert audit_conduct(home.made.home).findings == ()
     with home.made.services.index.atomic() as connection:
-        connection.exec_driver_sql("UPDATE archive SET joined_to = NULL")
+        archives.split(connection, home.bert.archive)
     assert [finding.subject for finding in audit_conduct(home.made.home).findings] == [f"access {number}"]
 
 
