@@ -168,13 +168,14 @@ def test_tokens_tell_apart_what_differs_and_only_under_one_key():
 
 def test_codes_leave_the_system_out_and_differ_by_archive():
     tokens = CodeTokens(bytes(32))
-    loinc = tokens.of(None, [("http://loinc.org", "1-8")])
-    assert loinc == tokens.of(None, [(None, "1-8"), ("urn:x", "1-8"), ("urn:x", None)])
-    assert tokens.of("1-8", []) != loinc
-    assert CodeTokens(bytes(31) + b"\x01").of(None, [(None, "1-8")]) != loinc
-    both = tokens.of("lab", [(None, "b"), (None, "a")])
+    loinc = tokens.of((), [("http://loinc.org", "1-8")])
+    assert loinc == tokens.of((), [(None, "1-8"), ("urn:x", "1-8"), ("urn:x", None)])
+    assert tokens.of(["1-8"], []) != loinc
+    assert CodeTokens(bytes(31) + b"\x01").of((), [(None, "1-8")]) != loinc
+    both = tokens.of(["lab"], [(None, "b"), (None, "a")])
     assert list(both) == sorted(both)
     assert len(both) == 3
+    assert set(tokens.of(["lab", "x"], [])) == {*tokens.of(["lab"], []), *tokens.of(["x"], [])}
 
 
 ROW = IndexRow(FORMAT, 7, 3, 1, 0, 2, 1_700_000_000_123, -5, None, b"12345678", (-3, 9), (bytes(16),))
