@@ -1,9 +1,11 @@
 """Executing transactions one after the other on an overlay: the pass that building, voting and auditing a block share."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
+from chain.block import MAX_BLOCK_TRANSACTIONS
 from chain.delegate_set import DelegateSet
 from chain.encoding import decode
 from chain.entries import party_key, signing_key_key
@@ -14,6 +16,8 @@ from chain.refusal import Envelope, Reason, TransactionRefused
 from chain.rules import apply_body, check_body, party_at, touched_keys
 from chain.state import Overlay, State
 from chain.transactions import PartyBody, Role, StakeBody, Transaction, TransactionInvalid, parse_transaction
+
+_REMEMBERED = 2 * MAX_BLOCK_TRANSACTIONS  # the largest block, and as many candidates that were refused
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -47,10 +51,8 @@ class Execution:
             raise TransactionRefused(transaction)
         if transaction.valid_until < self._height:
             raise TransactionRefused(Reason.EXPIRED)
-        try:
-            transaction.verify_signature(self._chain_id)
-        except SignatureInvalid:
-            raise TransactionRefused(Reason.SIGNATURE_INVALID) from None
+        if not _is_signed(transaction.raw, self._chain_id):
+            raise TransactionRefused(Reason.SIGNATURE_INVALID)
         body, signer = transaction.body, transaction.signer
         gateway = "" if isinstance(body, StakeBody) else self._gateway_of(signer)
         envelope = Envelope(self._chain_id, transaction.tx_id(self._chain_id), signer, gateway)
@@ -85,8 +87,25 @@ class Execution:
         raise TransactionRefused(Reason.SIGNER_NOT_A_GATEWAY)
 
 
+# Both are functions of the bytes alone, and delegates in one process trust it anyway: what one has found out the others need not find out
+# again. A voter in a process of its own has a memory of its own, so it reads and verifies for itself.
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _parse(raw: bytes) -> Transaction | Reason:
     try:
         return parse_transaction(raw)
     except TransactionInvalid:
         return Reason.MALFORMED
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_signed(raw: bytes, chain_id: ChainId) -> bool:
+    """Whether the signer signed this transaction, which is well formed, for this chain."""
+    transaction = _parse(raw)
+    assert isinstance(transaction, Transaction)
+    try:
+        transaction.verify_signature(chain_id)
+    except SignatureInvalid:
+        return False
+    return True
