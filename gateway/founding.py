@@ -11,11 +11,13 @@ from chain.keys import ChainId
 from chain.store import LedgerStore
 from chain.transactions import PartyAction, PartyBody, Role
 from chain.watermark import create_watermark
+from gateway.errors import Unavailable
 from gateway.index import secrets
 from gateway.index.database import create_index, open_index
 from gateway.key_files import write_key
 from gateway.settings import Settings, save_settings
 from gateway.storage.opening import open_object_store
+from gateway.storage.probe import BucketUnfit, verify_bucket
 from gateway.upgrading import mark_tagged
 from gateway.vault.keyring import Keyring, create_kek, load_kek
 from gateway.vault.primitives import Random
@@ -33,14 +35,11 @@ def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str,
     """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep. Raises FoundingRefused, BadSetting."""
     if home.exists() and any(home.iterdir()):
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
-    bucket_url = chosen.get("bucket_url")
+    if bucket_url := chosen.get("bucket_url"):
+        _verify_bucket(str(bucket_url), random)
     try:
-        if bucket_url:
-            open_object_store(str(bucket_url))
         home.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
-    except ValueError as error:
-        raise FoundingRefused(f"--bucket: {error}") from error
     except OSError as error:
         raise FoundingRefused(f"{error.filename or home.parent}: {error.strerror}; a gateway needs a folder it may write to") from error
     try:
@@ -53,6 +52,15 @@ def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str,
         shutil.rmtree(building, ignore_errors=True)
     _sync(home.parent, files=False)
     return genesis
+
+
+def _verify_bucket(url: str, random: Random) -> None:
+    try:
+        verify_bucket(open_object_store(url), f"init-{random(16).hex()}")
+    except ValueError as error:
+        raise FoundingRefused(f"--bucket: {error}") from error
+    except (BucketUnfit, Unavailable) as error:
+        raise FoundingRefused(f"--bucket {url}: {str(error).removeprefix('storage: ')}") from error
 
 
 def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:

@@ -107,7 +107,7 @@ def _cron(name: str, text: str) -> str:
 _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "database_url": ("FHIR_ANCHOR_DATABASE_URL", _url("sqlite")),
     "ledger_url": ("FHIR_ANCHOR_LEDGER_URL", _url("sqlite")),
-    "bucket_url": ("FHIR_ANCHOR_BUCKET_URL", _url("file")),
+    "bucket_url": ("FHIR_ANCHOR_BUCKET_URL", _url("file", "gs")),
     "kek_uri": ("FHIR_ANCHOR_KEK_URI", _url("file")),
     "base_url": ("FHIR_ANCHOR_BASE_URL", _base_url),
     "workers": ("FHIR_ANCHOR_WORKERS", _workers),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from gateway.errors import Unavailable
-from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject
+from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject, verify_name
 
-Fault = Literal["lost", "kept", "slow", "truncated"]
+Fault = Literal["lost", "kept", "slow", "truncated", "stale"]
 
 
 class SimulatedObjectStore:
@@ -17,7 +17,7 @@ class SimulatedObjectStore:
 
     `fail(verb, fault, ...)` queues faults for the next calls of a verb, one a call:
     `lost` raises before anything is done, `kept` does it and then raises, `slow` takes `delay` seconds, `truncated` answers a read with
-    half of the bytes. `altered(name, body)` and `vanish(name)` change what is stored behind the port's back.
+    half of the bytes, `stale` lists what the list before did. `altered(name, body)` and `vanish(name)` change what is stored behind the port's back.
     """
 
     def __init__(self, *, clock: int = 1_790_000_000, delay: float = 0.05) -> None:
@@ -26,6 +26,7 @@ class SimulatedObjectStore:
         self._lock = threading.Lock()
         self._clock = clock
         self._delay = delay
+        self._listed: list[StoredObject] = []
         self.calls: list[tuple[str, str]] = []
 
     def fail(self, verb: str, *faults: Fault) -> None:
@@ -38,6 +39,7 @@ class SimulatedObjectStore:
         del self._objects[name]
 
     def put_if_absent(self, name: str, body: bytes) -> None:
+        verify_name(name)
         fault = self._begin("put_if_absent", name)
         with self._lock:
             if name in self._objects:
@@ -51,6 +53,7 @@ class SimulatedObjectStore:
     def get_range(self, name: str, offset: int, length: int, *, verb: str = "get_range") -> bytes:
         if offset < 0 or length < 0:
             raise ValueError("offset and length are not negative")
+        verify_name(name)
         fault = self._begin(verb, name)
         if name not in self._objects:
             raise ObjectMissing(name)
@@ -60,16 +63,17 @@ class SimulatedObjectStore:
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         fault = self._begin("list", prefix)
-        for name in sorted(self._objects):
-            if name.startswith(prefix):
-                body, created_at = self._objects[name]
-                yield StoredObject(name, len(body), created_at)
+        if fault != "stale":
+            objects = sorted(self._objects.items())
+            self._listed = [StoredObject(name, len(body), at) for name, (body, at) in objects if name.startswith(prefix)]
+        yield from self._listed
         self._end(fault)
 
     def check_writable(self) -> None:
         self._end(self._begin("check_writable", ""))
 
     def delete(self, name: str) -> None:
+        verify_name(name)
         fault = self._begin("delete", name)
         self._objects.pop(name, None)
         self._end(fault)

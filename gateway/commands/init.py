@@ -13,10 +13,12 @@ from gateway.founding import FoundingRefused, found
 from gateway.settings import BadSetting
 
 
-@click.command(epilog="Example: fhir-anchor --home ./gw init --slot-seconds 2")
+@click.command(epilog="Examples: fhir-anchor --home ./gw init   fhir-anchor --home ./gw init --bucket gs://my-bucket/gateway-1")
 @click.option("--delegates", default=4, show_default=True, help="How many delegates produce and vote: 1, 4, 7, ... (3f+1).")
 @click.option("--slot-seconds", default=2, show_default=True, type=click.IntRange(1, 3600), help="Length of a slot of the chain.")
-@click.option("--bucket", "bucket_url", help="Where containers go [file://HOME/bucket].")
+@click.option(
+    "--bucket", "bucket_url", help="Where containers go: file:///FOLDER, gs://BUCKET or gs://BUCKET/PREFIX, empty [file://HOME/bucket]."
+)
 @click.option("--base-url", help="Address that clients use, where a proxy stands in front.")
 @click.option(
     "--shared-system", "shared_systems", multiple=True, metavar="URI", help="Identifier system that all institutions share. Repeatable."

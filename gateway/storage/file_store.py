@@ -2,18 +2,15 @@
 
 import errno
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import Unavailable
-from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject
+from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject, verify_name
 
-TEMPORARY = ".tmp"  # below the bucket, so on its file system; never listed
-_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # no leading dot: neither "..", nor the temporary folder
-_NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*", re.ASCII)
+TEMPORARY = ".tmp"  # below the bucket, so on its file system; no object's name, never listed
 _BLOCK = 4096  # bytes: what takes room on a disk
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -95,8 +92,7 @@ class FileObjectStore:
         return removed
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise ValueError("not an object's name")
+        verify_name(name)
         return self._root / name
 
     def _check_root(self) -> None:

@@ -1,8 +1,12 @@
 """Where containers lie: five verbs, create-only. The comments on each are the contract that every implementation is tested against."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # no leading dot: neither "..", nor the folder of a store's temporary files
+_NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*", re.ASCII)
 
 
 class ObjectExists(Exception):
@@ -20,8 +24,14 @@ class StoredObject:
     created_at: int  # seconds since the epoch, by the store's clock
 
 
+def verify_name(name: str) -> None:
+    """ValueError for what is no object's name, or leads elsewhere."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("not an object's name")
+
+
 class ObjectStore(Protocol):
-    """A bucket. Names are slash-separated ASCII; objects never change once written."""
+    """A bucket. Names are slash-separated ASCII (`verify_name`: ValueError); objects never change once written."""
 
     def put_if_absent(self, name: str, body: bytes) -> None:
         """Durable when it returns: a crash of process or machine right after loses nothing. Never overwrites: `ObjectExists`.
