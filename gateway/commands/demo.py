@@ -16,6 +16,9 @@ from typing import Any
 import click
 
 from gateway.commands.context import DONE, FINDINGS, CouldNot, json_option, leave
+from gateway.commands.gcs_emulator import GcsEmulator, NoEmulator
+from gateway.settings import load_settings
+from gateway.storage.opening import open_object_store
 
 _START_SECONDS = 60
 _RECORD = "Observation"
@@ -26,9 +29,10 @@ class Unexpected(Exception):
     """A step did not end as it must."""
 
 
-@click.command(epilog="Example: fhir-anchor demo")
+@click.command(epilog="Examples: fhir-anchor demo   fhir-anchor demo --gcs")
+@click.option("--gcs", "on_gcs", is_flag=True, help="Keep containers in Google Cloud Storage, of which an emulator is started.")
 @json_option
-def demo(*, as_json: bool) -> None:
+def demo(*, on_gcs: bool, as_json: bool) -> None:
     """Make a gateway, push a bundle, verify a receipt offline, tamper, and see it found. Leaves nothing behind."""
     started = time.monotonic()
     told: list[str] = []
@@ -37,9 +41,9 @@ def demo(*, as_json: bool) -> None:
         told.append(text)
         click.echo(f"{len(told):>2}. {text}", err=as_json)
 
-    with tempfile.TemporaryDirectory(prefix="fhir-anchor-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fhir-anchor-demo-") as folder, _bucket(on_gcs=on_gcs) as bucket_url:
         try:
-            _tell_the_story(Path(folder), say)
+            _tell_the_story(Stage(Path(folder), bucket_url), say)
         except Unexpected as error:
             click.echo(json.dumps({"ok": False, "steps": told, "failed": str(error)}))
             leave(FINDINGS)
@@ -47,10 +51,25 @@ def demo(*, as_json: bool) -> None:
     leave(DONE)
 
 
-def _tell_the_story(folder: Path, say: Say) -> None:
-    stage = Stage(folder)
-    stage.run("init", "--slot-seconds", "1", "--shared-system", "https://ids.example.org/person")
-    say("A gateway is made: keys, a genesis file, two databases and a bucket.")
+@contextmanager
+def _bucket(*, on_gcs: bool) -> Iterator[str | None]:
+    """The address of the bucket, if it is not to be the gateway's own folder."""
+    if not on_gcs:
+        yield None
+        return
+    try:
+        with GcsEmulator() as emulator:
+            emulator.make_bucket("demo-bucket")
+            os.environ["STORAGE_EMULATOR_HOST"] = emulator.url  # the gateway's processes find it there
+            yield "gs://demo-bucket/gateway"
+    except NoEmulator as error:
+        raise CouldNot(str(error)) from error
+
+
+def _tell_the_story(stage: "Stage", say: Say) -> None:
+    where = ("--bucket", stage.bucket_url) if stage.bucket_url else ()
+    stage.run("init", "--slot-seconds", "1", "--shared-system", "https://ids.example.org/person", *where)
+    say(f"A gateway is made: keys, a genesis file, two databases and a bucket{', ' + stage.bucket_url if stage.bucket_url else ''}.")
     with stage.served() as url:
         say(f"It runs at {url}: web workers, and a jobs process with four delegates that make a block a second.")
         hospital, bundle = stage.path("hospital.json"), stage.path("bundle.json")
@@ -100,19 +119,21 @@ def _audit_and_tamper(stage: "Stage", say: Say) -> None:
     report = stage.json("audit", "run")
     counts = ", ".join(f"{count} {what}" for what, count in report["checked"].items())
     say(f"An audit of chain and storage is clean ({counts}).")
-    victim = next(path for path in (stage.home / "bucket").rglob("*.container"))
-    held = victim.read_bytes()
-    victim.write_bytes(held[:200] + bytes([held[200] ^ 1]) + held[201:])
+    store = open_object_store(load_settings(stage.home, {}).effective_bucket_url)
+    victim = next(iter(store.list())).name
+    held = store.get(victim)
+    store.delete(victim)
+    store.put_if_absent(victim, held[:200] + bytes([held[200] ^ 1]) + held[201:])
     found = stage.json("audit", "run", expect=FINDINGS)["findings"]
-    if [f["code"] for f in found] != ["container-altered"] or victim.name not in found[0]["subject"]:
+    if [f["code"] for f in found] != ["container-altered"] or victim not in found[0]["subject"]:
         raise Unexpected("the audit did not name the altered container")
-    say(f"One bit in the bucket is flipped: the audit names it ({found[0]['code']}, {victim.name[:16]}...).")
-    victim.unlink()
+    say(f"One bit in the bucket is flipped: the audit names it ({found[0]['code']}, {victim[:16]}...).")
+    store.delete(victim)
     found = stage.json("audit", "run", expect=FINDINGS)["findings"]
     if [f["code"] for f in found] != ["container-missing"]:
         raise Unexpected("the audit did not name the missing container")
     say("The object is deleted: the audit names that too.")
-    victim.write_bytes(held)
+    store.put_if_absent(victim, held)
     stage.run("audit", "run")
     say("Put back as it was, everything verifies again.")
 
@@ -122,6 +143,7 @@ class Stage:
     """A home folder, and the fhir-anchor command run on it as a person would."""
 
     folder: Path
+    bucket_url: str | None = None
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
