@@ -22,12 +22,12 @@ from jobs.audit_storage import Bounds, verify_storage
 _MB = 1_000_000
 
 
-def measure(folder: Path, *, megabytes: int, blocks: int) -> dict[str, float]:
+def measure(folder: Path, bucket_url: str | None = None, *, megabytes: int, blocks: int) -> dict[str, float]:
     """Rates a second of CPU, over `megabytes` containers of 1 MB and `blocks` blocks of ten transactions. Both audits must be clean."""
-    with chain_home(folder) as home:
+    with chain_home(folder, bucket_url) as home:
         index, store = open_index(home.settings.effective_database_url), open_object_store(home.settings.effective_bucket_url)
         try:
-            _store_containers(home, index, store, megabytes)
+            store_containers(home, index, store, range(1, megabytes + 1))
             storage = _storage_rate(home, index, store)
         finally:
             index.close()
@@ -36,9 +36,10 @@ def measure(folder: Path, *, megabytes: int, blocks: int) -> dict[str, float]:
         return {"storage_mb_per_s": round(storage, 1), "container_mb": 1.0, **_ledger_rates(home)}
 
 
-def _store_containers(home: ChainHome, index: Index, store: ObjectStore, count: int) -> None:
+def store_containers(home: ChainHome, index: Index, store: ObjectStore, rows: range) -> None:
+    """Containers of 1 MB with these rows in the database, in the bucket, and anchored by one block."""
     anchors = []
-    for row in range(1, count + 1):
+    for row in rows:
         made = _container()
         store.put_if_absent(made.name, made.body)
         with index.atomic() as connection:
@@ -56,7 +57,7 @@ def _container() -> Container:
 def _storage_rate(home: ChainHome, index: Index, store: ObjectStore) -> float:
     ledger, bounds = Ledger(home.store, home.genesis), Bounds(int(time.time()), 60)
     report, started = Report(), time.process_time()
-    for shard in verify_storage(ledger, index, store, bounds):
+    for shard in verify_storage(home.settings, ledger, index, store, bounds):
         report = merge(report, shard)
     passed = time.process_time() - started
     _require_clean(report)

@@ -45,10 +45,10 @@ class ChainHome:
 
 
 @contextmanager
-def chain_home(folder: Path) -> Iterator[ChainHome]:
-    """A new gateway's home below `folder`, with its engine open."""
+def chain_home(folder: Path, bucket_url: str | None = None) -> Iterator[ChainHome]:
+    """A new gateway's home below `folder`, with its engine open; its bucket is below `folder`, too, unless one is given."""
     home = folder / "chain-home"
-    genesis = found(home, delegates=DELEGATES, slot_seconds=1, chosen={}, now=_STARTED_AT, random=os.urandom)
+    genesis = found(home, delegates=DELEGATES, slot_seconds=1, chosen={"bucket_url": bucket_url}, now=_STARTED_AT, random=os.urandom)
     settings = load_settings(home, {})
     store = LedgerStore.open(settings.effective_ledger_url, genesis)
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]

@@ -71,7 +71,7 @@ def _storage(audit: Audit) -> Iterator[Report]:
 
     bounds = Bounds(audit.now, PENDING_SLOTS * read_genesis(audit.settings).slot_seconds)
     with closing(open_index(audit.settings.effective_database_url)) as index, _opened_chain(audit.settings) as ledger:
-        yield from verify_storage(ledger, index, open_object_store(audit.settings.effective_bucket_url), bounds)
+        yield from verify_storage(audit.settings, ledger, index, open_object_store(audit.settings.effective_bucket_url), bounds)
 
 
 def _content(audit: Audit) -> Iterator[Report]:

@@ -4,22 +4,27 @@ The chain is what is believed. The database is compared with it row by row, the 
 Shards are ranges of heights for the anchors, of rows for the database, and of names for the bucket.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import sha256
 
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.store import LedgerDamaged
+from chain.store import LedgerDamaged, LedgerStore
 from chain.transactions import AnchorBody, Transaction, parse_transaction
+from gateway.bootstrap import read_genesis
 from gateway.errors import Unavailable
 from gateway.index import containers
-from gateway.index.database import Index
+from gateway.index.database import Index, open_index
+from gateway.settings import Settings
+from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectMissing, ObjectStore, StoredObject
 from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
 from gateway.vault.errors import SealBroken
 from jobs.audit_report import Finding, Report, merge
+from jobs.audit_shards import ShardRunner
 
 SHARD = 1000  # rows or heights
 GRACE_SECONDS = 60  # an object this young may belong to a submission that is about to commit
@@ -36,15 +41,28 @@ class Bounds:
         return self.now - committed_at <= self.pending_seconds
 
 
-def verify_storage(ledger: Ledger, index: Index, store: ObjectStore, bounds: Bounds) -> Iterator[Report]:
-    """The whole level, a report a shard; merge them."""
+def verify_storage(
+    settings: Settings, ledger: Ledger, index: Index, store: ObjectStore, bounds: Bounds, processes: int | None = None
+) -> Iterator[Report]:
+    """The whole level, a report a shard; merge them. Containers are read by a process a core, where there is more than one shard."""
     end = ledger.height() + 1
-    for first in range(1, end, SHARD):
-        yield verify_anchors(range(first, min(first + SHARD, end)), ledger, index, store)
+    heights = (range(first, min(first + SHARD, end)) for first in range(1, end, SHARD))
+    try:
+        yield from (report for _, report in ShardRunner(settings, open_verify, processes).run(heights))
+    except BrokenProcessPool:
+        yield Report(could_not_check=("a process of the audit was killed; the containers that were left",))
     for rows in containers.batches(index, SHARD):
         yield verify_rows(rows, ledger, bounds)
     for names in _listed(store):
         yield verify_names(names, ledger, index, bounds)
+
+
+def open_verify(settings: Settings) -> Callable[[range], Report]:
+    """`verify_anchors` for one process, with all that it needs opened; the process keeps it to its end."""
+    genesis = read_genesis(settings)
+    ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
+    index, store = open_index(settings.effective_database_url), open_object_store(settings.effective_bucket_url)
+    return lambda heights: verify_anchors(heights, ledger, index, store)
 
 
 def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectStore) -> Report:

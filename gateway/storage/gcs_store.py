@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import google.auth
 import google_crc32c
-from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRangeNotSatisfiable
+from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed, RequestRangeNotSatisfiable, RetryError
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.storage import Blob, Bucket, Client
@@ -44,6 +44,7 @@ class GcsObjectStore:
         self._name, self._prefix = bucket, prefix
         self._retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=2.0).with_timeout(deadline)
         self._lock = threading.Lock()
+        self._is_answering = True
         self._opened: tuple[int, Bucket] | None = None  # with the process that opened it
 
     def put_if_absent(self, name: str, body: bytes) -> None:
@@ -130,7 +131,17 @@ class GcsObjectStore:
         next(iter(bucket.client.list_blobs(bucket, **asked)), None)
 
     def _until_deadline(self, attempt: Callable[[], _T], on_error: Callable[[Exception], object] | None = None) -> _T:
-        done: _T = self._retry(attempt, on_error=on_error)()
+        """In an outage that has lasted for a whole deadline one try is enough, until one is answered: else an audit would take days."""
+        retry = self._retry if self._is_answering else self._retry.with_timeout(0.0)
+        try:
+            done: _T = retry(attempt, on_error=on_error)()
+        except RetryError:
+            self._is_answering = False
+            raise
+        except GoogleAPICallError:  # a refusal is an answer
+            self._is_answering = True
+            raise
+        self._is_answering = True
         return done
 
     def _blob(self, name: str) -> Blob:

@@ -134,6 +134,25 @@ def test_an_outage_is_known_by_the_deadline_and_over_when_it_is_over(monkeypatch
         uses_of(store)["get"]()
 
 
+def test_an_outage_that_lasts_is_waited_for_once(gcs_bucket, cutting_proxy):
+    store = GcsObjectStore(gcs_bucket, deadline=0.5)
+    store.put_if_absent("b", b"x")
+    cutting_proxy.fail("GET", *["lost"] * 50)
+    counts = []
+    for _ in range(3):
+        before = len(cutting_proxy.requests)
+        with pytest.raises(Unavailable):
+            store.get("b")
+        counts.append(len(cutting_proxy.requests) - before)
+    assert counts[0] > 1
+    assert counts[1:] == [1, 1]
+    store.put_if_absent("c", b"x")
+    before = len(cutting_proxy.requests)
+    with pytest.raises(Unavailable):
+        store.get("b")
+    assert len(cutting_proxy.requests) - before > 1, "answered in between: it is a new outage"
+
+
 def test_an_object_of_many_megabytes_goes_in_parts(gcs_bucket):
     store, body = GcsObjectStore(gcs_bucket), secrets.token_bytes(9 << 20)
     store.put_if_absent("a", body)
