@@ -24,7 +24,7 @@ from gateway.storage.port import ObjectExists, ObjectMissing, StoredObject, veri
 
 CONNECTIONS = 16  # kept open in a process: as many as a web worker has threads
 DEADLINE = 8.0  # seconds after which a failed try is not followed by another
-_TIMEOUT = (3.05, 8.0)  # seconds to connect; of silence: so an outage is known after 20 seconds at most
+_TIMEOUT = (3.05, 8.0)  # seconds to connect; of silence: so an outage is known after 20 seconds
 _PAGE = 1000  # names a request, the most there can be
 _LISTED = "items(name,size,timeCreated),nextPageToken"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -48,7 +48,7 @@ class GcsObjectStore:
         self._opened: tuple[int, Bucket] | None = None  # with the process that opened it
 
     def put_if_absent(self, name: str, body: bytes) -> None:
-        """One create-only upload, whole or not at all. Durable when Google says so, with copies in at least two zones."""
+        """One create-only upload, whole or not at all. Durable when it is answered, which is Google's promise."""
         verify_name(name)
         failures: list[Exception] = []
         with gcs_faults():
