@@ -8,6 +8,7 @@ import os
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import google.auth
@@ -28,6 +29,7 @@ _TIMEOUT = (3.05, 8.0)  # seconds to connect; of silence: so an outage is known 
 _PAGE = 1000  # names a request, the most there can be
 _LISTED = "items(name,size,timeCreated),nextPageToken"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_WRITABLE = ".writable"  # no object's name
 _NO_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"  # else it asks for the bucket's by itself, in a thread and as administrator
 _T = TypeVar("_T")
 
@@ -73,6 +75,8 @@ class GcsObjectStore:
             bucket = self._bucket()
             listed = {"fields": _LISTED, "page_size": _PAGE, "retry": self._retry, "timeout": _TIMEOUT}
             for blob in bucket.client.list_blobs(bucket, prefix=self._prefix + prefix, **listed):
+                if blob.name == self._prefix + _WRITABLE:
+                    continue
                 yield StoredObject(blob.name.removeprefix(self._prefix), blob.size or 0, int(blob.time_created.timestamp()))
 
     def delete(self, name: str) -> None:
@@ -82,6 +86,11 @@ class GcsObjectStore:
                 self._until_deadline(lambda: self._blob(name).delete(retry=None, timeout=_TIMEOUT))
             except NotFound:
                 self._require_bucket()
+
+    def check_writable(self) -> None:
+        """Puts an empty object, which stays, not listed; later ones are refused for its being there, as only who may write hears."""
+        with gcs_faults(), suppress(PreconditionFailed):
+            self._until_deadline(lambda: self._put(_WRITABLE, b""))
 
     def _read(self, name: str, read: Callable[[], bytes]) -> bytes:
         verify_name(name)

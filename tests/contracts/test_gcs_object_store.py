@@ -38,6 +38,7 @@ def uses_of(store):
         "range": lambda: store.get_range("a", 0, 1),
         "list": lambda: list(store.list()),
         "delete": lambda: store.delete("a"),
+        "check": store.check_writable,
     }
 
 
@@ -99,7 +100,7 @@ def test_lists_and_deletes_are_tried_again(store, cutting_proxy, fault):
     assert list(store.list()) == []
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete"])
+@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete", "check"])
 def test_denied_is_said_at_once(store, cutting_proxy, verb):
     cutting_proxy.fail("POST", "denied")
     cutting_proxy.fail("GET", "denied")
@@ -109,14 +110,14 @@ def test_denied_is_said_at_once(store, cutting_proxy, verb):
     assert len(cutting_proxy.requests) == 1
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete"])
+@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete", "check"])
 def test_a_bucket_that_is_not_there_is_unavailable_not_empty(gcs_bucket, verb):
     with pytest.raises(Unavailable, match="bucket does not exist") as refusal:
         uses_of(GcsObjectStore(gcs_bucket + "-else"))[verb]()
     assert gcs_bucket not in str(refusal.value)
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete"])
+@pytest.mark.parametrize("verb", ["put", "get", "range", "list", "delete", "check"])
 def test_an_outage_is_known_by_the_deadline_and_over_when_it_is_over(monkeypatch, running_emulator, verb):
     with GcsEmulator() as emulator:
         emulator.make_bucket("outage")

@@ -84,8 +84,11 @@ def test_an_outage_is_a_503_and_over_when_it_is_over(gateway, hospital, emulator
 
     emulator.start()
     emulator.make_bucket("hospital")
-    assert requests.get(f"{gateway.url}/readyz", timeout=WITHIN).json()["bucket"] is True
-    assert list(GcsObjectStore("hospital").list()) == []
+    deadline = time.monotonic() + WITHIN
+    while not requests.get(f"{gateway.url}/readyz", timeout=WITHIN).json()["bucket"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    assert list(GcsObjectStore("hospital", "gateway-1/").list()) == []
 
 
 def test_push_receipt_audit_sweep_and_tampering(gateway, hospital, emulator, tmp_path):
@@ -99,16 +102,15 @@ def test_push_receipt_audit_sweep_and_tampering(gateway, hospital, emulator, tmp
     assert (report["findings"], report["could_not_check"], report["checked"]["containers"]) == ([], [], 1)
     gateway.stop()
     assert not list((gateway.home / "bucket").iterdir())
-    store = GcsObjectStore("hospital")
+    store = GcsObjectStore("hospital", "gateway-1/")
     (container,) = [found.name for found in store.list()]
-    assert container.startswith("gateway-1/")
 
-    store.put_if_absent(f"gateway-1/ab/{'ab' * 32}.container", b"left by a crash")
+    store.put_if_absent(f"ab/{'ab' * 32}.container", b"left by a crash")
     with opened_for(load_settings(gateway.home, {})) as opened:
         swept = sweep_orphans(opened.ledger, opened.index, opened.store, now=int(time.time()) + GRACE_SECONDS + 60)
     assert (swept.removed, [found.name for found in store.list()]) == (1, [container])
 
-    alter(emulator, container)
+    alter(emulator, f"gateway-1/{container}")
     assert audited(gateway, "storage") == ({"container-altered"}, ())
     _, could_not_check = audited(gateway, "content")
     assert "see level storage" in could_not_check[0]
