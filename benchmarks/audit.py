@@ -44,7 +44,7 @@ def store_containers(home: ChainHome, index: Index, store: ObjectStore, rows: ra
         store.put_if_absent(made.name, made.body)
         with index.atomic() as connection:
             kept = ContainerRow(row, made.digest, len(made.body), made.root, len(made.slots), made.leaf_count, 0)
-            containers.write(connection, kept, [])
+            containers.write(connection, kept)
         anchors.append(AnchorBody(made.digest, len(made.body), made.root, len(made.slots), made.leaf_count))
     home.block(home.signed(anchors))
 

@@ -9,8 +9,7 @@
     7 rows and ANCHOR committed       a crash: all of it is there, and a repeated submission is told so
     8 answered
 
-Another submission may win between 4 and 7. Then the object of this one is removed and it starts again, at 4 or, where only the running
-number of an archive went to the other, at 5.
+Another submission may win between 4 and 7. Then this one starts again at 4. Submissions that arrive together share 6 and 7.
 """
 
 from collections import defaultdict
@@ -18,18 +17,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from threading import Lock
 
-import structlog
 from sqlalchemy import Connection
 
 from fhir_adapters import Issue, standard_bytes
 from gateway import joining, sealing
 from gateway.errors import Unavailable
+from gateway.group_commit import Pending, Sealed
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.draft import Draft
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
 from gateway.index import archives, changes
-from gateway.index.archives import Archive, NumberTaken
+from gateway.index.archives import Archive
 from gateway.index.changes import Changes, NewVersion
 from gateway.index.database import LostRace
 from gateway.index.index_row import IndexRow, index_row
@@ -39,9 +38,8 @@ from gateway.index.tokens import CodeTokens
 from gateway.joining import NewPerson
 from gateway.reading import Reading, read_submission
 from gateway.repetition import Past, look_back, recorded, replayed
-from gateway.sealing import Attested, Sealed, Sealing
+from gateway.sealing import Attested, Sealing
 from gateway.services import Services
-from gateway.storage.port import ObjectExists
 from gateway.submission import Accepted, Failed, Submission, Written, all_of, instant
 from gateway.vault.seal import RecordToSeal
 from gateway.vault.segments import EntryRow
@@ -167,36 +165,17 @@ class _Attempt:
         ids: Mapping[int, str],
         results: Sequence[Result],
     ) -> None:
+        """Together with what others store at this moment; see `gateway.group_commit`."""
         bundles, known = self._sealing(new, compartments, ids)
         persons = joining.new_persons(self._services, new, compartments.of)
-        for _ in range(ATTEMPTS):
-            sealed = bundles.sealed()
-            try:
-                self._put_and_commit(self._changes(new, known, sealed, lookups, resolution, compartments), persons, results)
-            except NumberTaken:  # the commonest race, for an institution's directory: nothing else has to be done again
-                with self._services.index.reading() as connection:
-                    archives.renumber(connection, [archive for archive in sealed.archives if archive not in compartments.opened])
-            else:
-                return
-        raise LostRace("the running number of an archive went to others each time")
+        now = self._now_ms // 1000
 
-    def _put_and_commit(self, written: Changes, persons: Sequence[NewPerson], results: Sequence[Result]) -> None:
-        container = written.container
-        with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
-            self._services.store.put_if_absent(container.name, container.body)
-        is_begun = False
-        try:
-            with self._services.index.atomic() as connection:
-                is_begun = True
-                self._remember(connection, changes.write(connection, written), results)
-                joining.settle(self._services, connection, persons, written.now)
-        except LostRace:
-            self._discard(container.name)
-            raise
-        except Unavailable:
-            if not is_begun:  # a busy database: nothing can have been committed, and each retry of the client would leave one more orphan
-                self._discard(container.name)
-            raise
+        def write(connection: Connection, sealed: Sealed, container: int, first_bundle: int) -> None:
+            changes.write(connection, self._changes(new, known, sealed, lookups, resolution, compartments), first_bundle)
+            self._remember(connection, container, results)
+            joining.settle(self._services, connection, persons, now)
+
+        self._services.group_commit.commit(Pending(bundles.sealed, write, compartments.opened, now))
 
     def _changes(
         self,
@@ -210,9 +189,6 @@ class _Attempt:
         ordinals = {archive: ordinal for ordinal, archive in enumerate(sealed.archives)}
         return Changes(
             issuer=self._sender.row,
-            container=sealed.container,
-            bundles=sealed.archives,
-            bundle_leaves=sealed.leaf_counts,
             opened=compartments.opened,
             versions=[_new_version(record, known, sealed, compartments, ordinals) for record in new],
             reserved=[(reserved.row, reserved.type, compartments.of.get(reserved.row)) for reserved in resolution.reserved],
@@ -223,13 +199,6 @@ class _Attempt:
 
     def _remember(self, connection: Connection, container: int | None, results: Sequence[Result]) -> None:
         self._past.remember(connection, self._sender.row, container, results, self._now_ms // 1000)
-
-    def _discard(self, name: str) -> None:
-        """Take back an object that nothing refers to; if that fails, it is an orphan like any other."""
-        try:
-            self._services.store.delete(name)
-        except Unavailable:
-            structlog.get_logger().warning("a container was left behind", container=name)
 
     # --- 8
 

@@ -1,15 +1,15 @@
-"""Sealing a submission: one sealed bundle for each archive it touches, all in one container (DESIGN 3)."""
+"""Sealing a submission: one sealed bundle for each archive it touches (DESIGN 3)."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.group_commit import Sealed
 from gateway.index.archives import Archive
 from gateway.index.parties import Party
 from gateway.services import Services
 from gateway.submission import Submission
 from gateway.vault import submission as signing
-from gateway.vault.container import Container, build_container
 from gateway.vault.keyring import ArchiveSecret
 from gateway.vault.seal import RecordToSeal, SealedBundle, seal_bundle
 from gateway.vault.submission import Statement, SubmissionTree
@@ -24,16 +24,6 @@ class Attested:
 
     tree: SubmissionTree
     statement: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """The container, the archive and leaf count of each bundle in it, and the leaf of each record by its row."""
-
-    container: Container
-    archives: Sequence[Archive]
-    leaf_counts: Sequence[int]
-    leaves: Mapping[int, int]
 
 
 def attest(services: Services, sender: Party, submission: Submission, entries: Sequence[bytes]) -> Attested:
@@ -76,14 +66,13 @@ class Sealing:
         self._bundles: dict[Archive, tuple[int, SealedBundle]] = {}  # with the number it was sealed under
 
     def sealed(self) -> Sealed:
-        """The container of one bundle an archive, each under the archive's present number."""
+        """A bundle for each archive, under the archive's present number."""
         leaves: dict[int, int] = {}
         for archive, members in self._records.items():
             if archive not in self._bundles or self._bundles[archive][0] != archive.next_number:
                 self._bundles[archive] = (archive.next_number, self._seal(archive))
             leaves.update(zip((row for row, _ in members), self._bundles[archive][1].placements, strict=True))
-        bundles = [self._bundles[archive][1] for archive in self._records]
-        return Sealed(build_container(bundles), list(self._records), [bundle.leaf_count for bundle in bundles], leaves)
+        return Sealed([self._bundles[archive][1] for archive in self._records], list(self._records), leaves)
 
     def _seal(self, archive: Archive) -> SealedBundle:
         records = [record for _, record in self._records[archive]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from chain.keys import ChainId
 from chain.ledger import Ledger
 from gateway.anchored import AnchoredBundles
+from gateway.group_commit import GroupCommit
 from gateway.index.database import Index
 from gateway.index.parties import Parties
 from gateway.index.row_numbers import RowNumbers
@@ -37,8 +38,10 @@ class Services:
     tokens: BlindTokens = field(init=False)
     row_numbers: RowNumbers = field(init=False)  # of resources
     anchored: AnchoredBundles = field(init=False)
+    group_commit: GroupCommit = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", BlindTokens(self.index_key))
         object.__setattr__(self, "row_numbers", RowNumbers(self.index))
         object.__setattr__(self, "anchored", AnchoredBundles(self.index, self.store, self.keyring, self.ids, self.ledger))
+        object.__setattr__(self, "group_commit", GroupCommit(self.index, self.store))

@@ -125,11 +125,9 @@ def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> 
     )
 
 
-def renumber(connection: Connection, archives: Sequence[Archive]) -> None:
-    """Read again what number the next bundle of each of `archives` gets; they must have been written."""
-    by_row = {archive.row: archive for archive in archives}
-    for found in _BY_ROW.among(connection, by_row):
-        by_row[found.row].next_number = found.next_number
+def next_numbers(connection: Connection, rows: Collection[int]) -> dict[int, int]:
+    """What number the next bundle of each archive gets, by its row."""
+    return {found.row: found.next_number for found in _BY_ROW.among(connection, rows)}
 
 
 def take_number(connection: Connection, archive: Archive) -> None:

@@ -7,15 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from chain.transactions import AnchorBody
-from gateway.index import archives, containers, outbox, sources
+from gateway.index import archives, sources
 from gateway.index import schema as t
 from gateway.index.archives import Archive
-from gateway.index.containers import BundleRow, ContainerRow
 from gateway.index.database import LostRace
 from gateway.index.index_row import IndexRow
 from gateway.index.rows import insert_rows
-from gateway.vault.container import Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class NewVersion:
     known: IndexRow
     archive: Archive
     also_of: Sequence[Archive]
-    ordinal: int  # which bundle of the container
+    ordinal: int  # which of the submission's bundles
     leaf: int
     was: int | None
     was_in: int | None  # row of the archive the version before lies in
@@ -33,12 +30,9 @@ class NewVersion:
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
-    """`bundles` are the archives of the container's bundles, in order; `met` what If-None-Exist was decided on, by identifier token."""
+    """`met` is what If-None-Exist was decided on, by identifier token; `opened` are archives that are not written yet."""
 
     issuer: int
-    container: Container
-    bundles: Sequence[Archive]
-    bundle_leaves: Sequence[int]
     opened: Sequence[Archive] = ()
     versions: Sequence[NewVersion] = ()
     reserved: Sequence[tuple[int, int, Archive | None]] = ()  # row, type, archive
@@ -47,36 +41,19 @@ class Changes:
     now: int
 
 
-def write(connection: Connection, changes: Changes) -> int:
-    """Write everything, with the ANCHOR in the outbox; the container's row number. LostRace if what was decided on has changed."""
+def write(connection: Connection, changes: Changes, first_bundle: int) -> None:
+    """Write everything; `first_bundle` is the row of the submission's first bundle. LostRace if what was decided on has changed."""
     _check_conditions(connection, changes.met)
     archives.write_new(connection, changes.opened, changes.now)
-    for archive in changes.bundles:
-        archives.take_number(connection, archive)
-    container, first_bundle = containers.next_rows(connection)
-    _write_container(connection, changes, container, first_bundle)
     _write_resources(connection, changes, first_bundle)
     _replace_tokens(connection, changes.versions)
     insert_rows(connection, t.source_map, changes.sources)
-    made = changes.container
-    outbox.add(connection, AnchorBody(made.digest, len(made.body), made.root, len(made.slots), made.leaf_count), changes.now)
-    return container
 
 
 def _check_conditions(connection: Connection, met: Mapping[bytes, frozenset[int]]) -> None:
     found = sources.rows_by_identifier(connection, met)
     if any(found.get(token, set()) != rows for token, rows in met.items()):
         raise LostRace("what an If-None-Exist looks for was written meanwhile")
-
-
-def _write_container(connection: Connection, changes: Changes, row: int, first_bundle: int) -> None:
-    made = changes.container
-    bundles = [
-        BundleRow(first_bundle + ordinal, row, ordinal, slot.offset, slot.length, archive.row or 0, archive.next_number, leaves)
-        for ordinal, (slot, archive, leaves) in enumerate(zip(made.slots, changes.bundles, changes.bundle_leaves, strict=True))
-    ]
-    kept = ContainerRow(row, made.digest, len(made.body), made.root, len(made.slots), made.leaf_count, changes.now)
-    containers.write(connection, kept, bundles)
 
 
 def _write_resources(connection: Connection, changes: Changes, first_bundle: int) -> None:

@@ -66,8 +66,8 @@ def by_digest(connection: Connection, digest: bytes) -> ContainerRow | None:
     return None if found is None else ContainerRow(*found)
 
 
-def write(connection: Connection, container: ContainerRow, bundles: Sequence[BundleRow]) -> None:
-    """Insert a container with its bundles."""
+def write(connection: Connection, container: ContainerRow) -> None:
+    """Insert a container; its bundles follow in the same unit."""
     insert_rows(
         connection,
         t.container,
@@ -83,6 +83,10 @@ def write(connection: Connection, container: ContainerRow, bundles: Sequence[Bun
             )
         ],
     )
+
+
+def write_bundles(connection: Connection, bundles: Sequence[BundleRow]) -> None:
+    """Insert the bundles of a container."""
     insert_rows(connection, t.bundle, [(b.row, b.container, b.ordinal, b.offset, b.length, b.archive, b.number, b.leaves) for b in bundles])
 
 

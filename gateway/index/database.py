@@ -117,12 +117,26 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _reachable() -> Iterator[None]:
+def part_of(connection: Connection) -> Iterator[None]:
+    """All of the block is written in the unit of `connection`, or none of it and the unit goes on. LostRace as `atomic` raises it."""
+    with _races(), connection.begin_nested():
+        yield
+
+
+@contextmanager
+def _races() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
         if "UNIQUE" in str(error.orig):
             raise LostRace("a row that must be unique is there already") from error
         raise
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        with _races():
+            yield
     except (OperationalError, PoolTimeout) as error:
         raise Unavailable("the database cannot be reached for now") from error

@@ -96,7 +96,7 @@ def test_a_database_that_stays_busy_is_unavailable(services, hospital, tmp_path)
 
 
 class RacingStore(SimulatedObjectStore):
-    """Lets another submission win while an object is being put."""
+    """Lets another process's submission win while an object is being put."""
 
     def __init__(self):
         super().__init__(delay=0)
@@ -115,13 +115,15 @@ def test_what_lost_a_race_is_taken_back_or_left_to_the_sweeper(tmp_path, fault, 
     hospital = add_party(services)
     patient = {"resourceType": "Patient"}
     post(services, hospital, transaction((f"{URN}1", patient)))
-    store.winners.append(lambda: post(services, hospital, transaction((f"{URN}1", patient | {"active": False}))))
+    elsewhere = open_services(tmp_path, store)
+    store.winners.append(lambda: post(elsewhere, hospital, transaction((f"{URN}1", patient | {"active": False}))))
     if fault:
         store.fail("delete", fault)
     written = post(services, hospital, transaction((f"{URN}1", patient | {"active": True}))).results[0]
     assert written.version == 3
     assert len(list(store.list())) == 3 + left_behind
     services.index.close()
+    elsewhere.index.close()
 
 
 def test_a_version_written_meanwhile_in_another_archive_is_noticed(tmp_path):
@@ -130,15 +132,17 @@ def test_a_version_written_meanwhile_in_another_archive_is_noticed(tmp_path):
     hospital = add_party(services)
     patients = [post(services, hospital, PATIENT, "Patient").results[0].reference for _ in range(3)]
 
-    def write(patient):
+    def write(patient, services=services):
         flag = {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": patient}}
         return post(services, hospital, transaction((f"{URN}1", flag))).results[0]
 
     write(patients[0])
-    store.winners.append(lambda: write(patients[1]))
+    elsewhere = open_services(tmp_path, store)
+    store.winners.append(lambda: write(patients[1], elsewhere))
     assert write(patients[2]).version == 3
     assert count(services, t.history) == 2
     services.index.close()
+    elsewhere.index.close()
 
 
 def signed(body, *, seed=SIGNING_SEED, client_id="hospital-00000001", entries=None, now=0, nonce=bytes(range(32))):

@@ -82,7 +82,7 @@ class Chain:
             row, _ = containers.next_rows(connection)
             size, leaves = len(container.body), container.leaf_count
             containers.write(
-                connection, containers.ContainerRow(row, container.digest, size, container.root, len(bundles), leaves, STARTED), []
+                connection, containers.ContainerRow(row, container.digest, size, container.root, len(bundles), leaves, STARTED)
             )
         anchor = AnchorBody(container.digest, len(container.body), container.root, len(bundles), container.leaf_count)
         return container, [bundle.placements for bundle in bundles], anchor

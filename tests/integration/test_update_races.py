@@ -104,7 +104,7 @@ def test_deletions_and_updates_take_turns(services):
 
 
 class MeddlingStore(FileObjectStore):
-    """Lets something else happen once, after the decision and before the commit."""
+    """Lets something else happen once, in another process, after the decision and before the commit."""
 
     meddle = None
 
@@ -121,29 +121,33 @@ def test_a_condition_is_asked_again_when_it_is_written(tmp_path, write):
     store = MeddlingStore(tmp_path / "bucket")
     services = open_services(tmp_path, store)
     hospital = add_party(services)
+    elsewhere = open_services(tmp_path, store)
     put(services, hospital, "Patient?identifier=urn:x|1", NAMED)
-    store.meddle = lambda: post(services, hospital, NAMED, "Patient")
+    store.meddle = lambda: post(elsewhere, hospital, NAMED, "Patient")
     with pytest.raises(PreconditionFailed):
         write(services, hospital, "Patient?identifier=urn:x|1")
     check(services)
     services.index.close()
+    elsewhere.index.close()
 
 
 def test_a_version_that_another_took_is_decided_anew(tmp_path):
     store = MeddlingStore(tmp_path / "bucket")
     services = open_services(tmp_path, store)
     hospital = add_party(services)
+    elsewhere = open_services(tmp_path, store)
     put(services, hospital, "Patient/p", PATIENT | {"id": "p"})
-    store.meddle = lambda: put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
+    store.meddle = lambda: put(elsewhere, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
     assert delete(services, hospital, "Patient/p").version == 3
-    store.meddle = lambda: put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
+    store.meddle = lambda: put(elsewhere, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
     same = put(services, hospital, "Patient/p", PATIENT | {"id": "p", "active": True})
     assert (same.status, same.version) == ("unchanged", 4)
-    store.meddle = lambda: delete(services, hospital, "Patient/p")
+    store.meddle = lambda: delete(elsewhere, hospital, "Patient/p")
     with pytest.raises(PreconditionFailed):
         put(services, hospital, "Patient/p", PATIENT | {"id": "p"}, 'W/"4"')
     check(services)
     services.index.close()
+    elsewhere.index.close()
 
 
 @pytest.mark.parametrize("kind", ["a resource", "a Bundle"])

@@ -1,0 +1,196 @@
+"""Steps 6 and 7 of a submission for all that arrive together: one container, one put, one unit of the database (DESIGN 3).
+
+Who comes while nobody commits goes at once. Who comes meanwhile waits for that commit, and goes then with all who waited as well: the
+slower the disk, the larger the groups, and none waits longer than for the commit before its own. Two processes make groups of their own.
+
+    container put, durable       a crash: an orphan object, which the audit names and the sweeper removes
+    rows and ANCHOR committed    a crash: all of it is there, for each of the group; none of them is answered before
+
+One that finds its race lost (what it was decided on has changed) is left out, and the others go on without it: their container is made
+anew, since one with a bundle that nothing refers to must not be anchored.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+
+import structlog
+from sqlalchemy import Connection
+
+from chain.transactions import AnchorBody
+from gateway.errors import Unavailable
+from gateway.index import archives, containers, outbox
+from gateway.index.archives import Archive, NumberTaken
+from gateway.index.containers import BundleRow, ContainerRow
+from gateway.index.database import Index, LostRace, part_of
+from gateway.storage.port import ObjectExists, ObjectStore
+from gateway.vault.container import Container, build_container
+from gateway.vault.seal import SealedBundle
+
+MAX_BYTES = 8 << 20  # sealed, of a group; a larger submission goes alone
+ATTEMPTS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A submission's bundles, each with its archive, and the leaf of each record by its row."""
+
+    bundles: Sequence[SealedBundle]
+    archives: Sequence[Archive]
+    leaves: Mapping[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A submission that is ready to be stored.
+
+    `sealed` gives its bundles under its archives' present numbers. `write(connection, sealed, container, first_bundle)` writes its rows,
+    given the rows of the container and of its first bundle; LostRace if what it was decided on has changed. `opened` are its archives that
+    are not written yet.
+    """
+
+    sealed: Callable[[], Sealed]
+    write: Callable[[Connection, Sealed, int, int], None]
+    opened: Sequence[Archive]
+    now: int  # seconds since the epoch
+    is_settled: bool = False
+    failure: Exception | None = None
+
+    def settle(self, failure: Exception | None = None) -> None:
+        self.failure, self.is_settled = failure, True
+
+
+class GroupCommit:
+    """One in each process."""
+
+    def __init__(self, index: Index, store: ObjectStore, max_bytes: int = MAX_BYTES) -> None:
+        self._index, self._store, self._max_bytes = index, store, max_bytes
+        self._waiting: deque[Pending] = deque()
+        self._turn = Lock()  # held by whoever commits, for itself and others
+
+    def commit(self, pending: Pending) -> None:
+        """Durable when it returns. LostRace if another submission came first, Unavailable if storage or database cannot be reached."""
+        pending.sealed()  # here, where others seal theirs meanwhile; again only if the number goes to another
+        self._waiting.append(pending)
+        with self._turn:
+            while not pending.is_settled:
+                group = self._next_group()
+                try:
+                    self._store_group(group)
+                except Exception as error:  # whatever it is, all of them hear of it, each in its own request
+                    for member in group:
+                        member.settle(error)
+        if pending.failure is not None:
+            raise pending.failure
+
+    def _next_group(self) -> list[Pending]:
+        group = [self._waiting.popleft()]
+        size = _size(group[0])
+        while self._waiting and (size := size + _size(self._waiting[0])) <= self._max_bytes:
+            group.append(self._waiting.popleft())
+        return group
+
+    def _store_group(self, group: Sequence[Pending]) -> None:
+        for _ in range(ATTEMPTS):
+            self._number(group)
+            sealed = [member.sealed() for member in group]
+            container = build_container([bundle for each in sealed for bundle in each.bundles])
+            try:
+                self._put_and_commit(container, group, sealed)
+            except _LeftOut as left_out:
+                for member, failure in left_out.failures.items():
+                    member.settle(failure)
+                group = [member for member in group if not member.is_settled]
+                if not group:
+                    return
+            except NumberTaken:
+                continue  # by another process; nothing else has to be done again
+            else:
+                for member in group:
+                    member.settle()
+                return
+        raise LostRace("the running number of an archive went to others each time")
+
+    def _number(self, group: Sequence[Pending]) -> None:
+        """Give the bundles of each archive the numbers that come next, in the order of the group."""
+        by_row: dict[int, list[Archive]] = defaultdict(list)
+        for member in group:
+            for archive in member.sealed().archives:
+                if archive.row is not None and archive not in member.opened:
+                    by_row[archive.row].append(archive)
+        with self._index.reading() as connection:
+            following = archives.next_numbers(connection, by_row)
+        for row, same in by_row.items():
+            for number, archive in enumerate(same, following[row]):
+                archive.next_number = number
+
+    def _put_and_commit(self, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
+        with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
+            self._store.put_if_absent(container.name, container.body)
+        is_begun = False
+        try:
+            with self._index.atomic() as connection:
+                is_begun = True
+                _write(connection, container, group, sealed)
+        except (LostRace, _LeftOut):
+            self._discard(container.name)
+            raise
+        except Unavailable:
+            if not is_begun:  # a busy database: nothing can have been committed, and each retry of a client would leave one more orphan
+                self._discard(container.name)
+            raise
+
+    def _discard(self, name: str) -> None:
+        """Take back an object that nothing refers to; if that fails, it is an orphan like any other."""
+        try:
+            self._store.delete(name)
+        except Unavailable:
+            structlog.get_logger().warning("a container was left behind", container=name)
+
+
+class _LeftOut(Exception):
+    """Some of a group lost their race; nothing of the group was written."""
+
+    def __init__(self, failures: Mapping[Pending, LostRace]) -> None:
+        super().__init__(f"{len(failures)} of a group lost their race")
+        self.failures = failures
+
+
+def _write(connection: Connection, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
+    """The rows of all, and the ANCHOR in the outbox. _LeftOut with everyone who lost; NumberTaken; LostRace."""
+    row, first_bundle = containers.next_rows(connection)
+    now = max(member.now for member in group)
+    kept = ContainerRow(row, container.digest, len(container.body), container.root, len(container.slots), container.leaf_count, now)
+    containers.write(connection, kept)
+    failures: dict[Pending, LostRace] = {}
+    bundle = first_bundle
+    for member, its in zip(group, sealed, strict=True):
+        try:
+            with part_of(connection):
+                member.write(connection, its, row, bundle)
+                for archive in its.archives:
+                    archives.take_number(connection, archive)
+        except NumberTaken:
+            if not failures:  # of one who lost: the numbers behind its are gaps now, and come right without it
+                raise
+        except LostRace as lost:
+            failures[member] = lost
+        bundle += len(its.bundles)
+    if failures:
+        raise _LeftOut(failures)
+    containers.write_bundles(connection, _bundle_rows(container, row, first_bundle, sealed))
+    outbox.add(connection, AnchorBody(kept.digest, kept.size, kept.root, kept.bundles, kept.leaves), now)
+
+
+def _bundle_rows(container: Container, row: int, first_bundle: int, sealed: Sequence[Sealed]) -> list[BundleRow]:
+    placed = [(archive, bundle) for each in sealed for archive, bundle in zip(each.archives, each.bundles, strict=True)]
+    return [
+        BundleRow(first_bundle + n, row, n, slot.offset, slot.length, archive.row or 0, archive.next_number, bundle.leaf_count)
+        for n, (slot, (archive, bundle)) in enumerate(zip(container.slots, placed, strict=True))
+    ]
+
+
+def _size(pending: Pending) -> int:
+    return sum(len(bundle.body) for bundle in pending.sealed().bundles)

@@ -1,0 +1,132 @@
+"""Submissions that arrive together share a container; each is stored, refused or left out for itself."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from intake_case import add_party, open_services, post, transaction
+from simulator import SimulatedObjectStore
+from sqlalchemy import func, select
+
+from chain.encoding import decode
+from gateway.errors import Unavailable
+from gateway.group_commit import GroupCommit
+from gateway.index import containers, outbox
+from gateway.index import schema as t
+
+COMPANY = 6
+
+
+class GatedStore(SimulatedObjectStore):
+    """Once closed, the first put waits until `opens` is set, so that who comes meanwhile has to wait for it."""
+
+    def __init__(self):
+        super().__init__(delay=0)
+        self.is_closed, self.entered, self.opens = False, threading.Event(), threading.Event()
+
+    def put_if_absent(self, name, body):
+        if self.is_closed and not self.entered.is_set():
+            self.entered.set()
+            assert self.opens.wait(30)
+        super().put_if_absent(name, body)
+
+
+@pytest.fixture
+def store():
+    return GatedStore()
+
+
+@pytest.fixture
+def services(tmp_path, store):
+    services = open_services(tmp_path, store)
+    yield services
+    services.index.close()
+
+
+@pytest.fixture
+def hospital(services):
+    return add_party(services)
+
+
+def together(services, store, works):
+    """Each of `works` in a thread; the first alone, the others while it commits. Their results, or what they raised."""
+    waiting = services.group_commit._waiting
+    store.is_closed = True
+
+    def outcome(work):
+        try:
+            return work()
+        except Unavailable as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        futures = [pool.submit(outcome, works[0])]
+        assert store.entered.wait(30)
+        for number, work in enumerate(works[1:], 1):
+            futures.append(pool.submit(outcome, work))
+            while len(waiting) < number and not futures[-1].done():
+                pass
+        store.opens.set()
+        return [future.result(30) for future in futures]
+
+
+def observation(patient):
+    return {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": patient}}
+
+
+def stored(services):
+    with services.index.reading() as connection:
+        return [(row.bundles, row.leaves) for row in containers.after(connection, 0, 1000)]
+
+
+def check(services, store):
+    """The bucket holds what the database knows; numbers have no gap; there is an ANCHOR for each container and it says what is in it."""
+    with services.index.reading() as connection:
+        kept = containers.after(connection, 0, 1000)
+        numbers = select(t.bundle.c.archive, func.count(), func.max(t.bundle.c.number)).group_by(t.bundle.c.archive)
+        assert all(count == last for _, count, last in connection.execute(numbers))
+        anchors = [decode(row.body) for row in outbox.pending(connection) if row.kind == 2]
+        assert connection.scalar(select(func.count()).select_from(t.bundle)) == sum(row.bundles for row in kept)
+    assert {item.name for item in store.list()} == {row.name for row in kept}
+    assert [(a[0], a[3], a[4]) for a in anchors] == [(row.digest, row.bundles, row.leaves) for row in kept]
+
+
+@pytest.mark.parametrize("patients", [1, COMPANY])  # all in one archive, and each in its own
+def test_who_waits_shares_the_next_container(services, store, hospital, patients):
+    known = [post(services, hospital, {"resourceType": "Patient"}, "Patient").results[0].reference for _ in range(patients)]
+    names = [known[number % patients] for number in range(COMPANY)]
+    answers = together(services, store, [lambda name=name: post(services, hospital, observation(name), "Flag") for name in names])
+    assert len({answer.results[0].reference for answer in answers}) == COMPANY
+    assert [bundles for bundles, _ in stored(services)][patients:] == [1, COMPANY - 1]
+    check(services, store)
+
+
+def test_who_lost_the_race_is_left_out_and_tries_again_by_itself(services, store, hospital):
+    patient = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "7"}]}
+    works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient")]
+    works += [lambda: post(services, hospital, patient, "Patient", if_none_exist="identifier=urn:mrn|7") for _ in range(3)]
+    works += [lambda: post(services, hospital, {"resourceType": "Organization", "name": "O"}, "Organization")]
+    answers = together(services, store, works)
+    assert Counter(answer.results[0].status for answer in answers) == {"created": 3, "unchanged": 2}
+    assert [bundles for bundles, _ in stored(services)] == [1, 2]
+    check(services, store)
+
+
+def test_a_store_out_of_reach_is_said_to_each_of_the_group(services, store, hospital):
+    works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
+    works.insert(1, lambda: store.fail("put_if_absent", "lost") or post(services, hospital, {"resourceType": "Patient"}, "Patient"))
+    answers = together(services, store, works)
+    assert [isinstance(answer, Unavailable) for answer in answers] == [True, False, False, False]
+    check(services, store)
+
+
+def test_a_group_is_bounded_but_a_large_submission_goes_all_the_same(services, store, hospital):
+    post(services, hospital, {"resourceType": "Patient"}, "Patient")
+    [single] = [item.size for item in store.list()]
+    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, max_bytes=2 * single))
+    large = transaction(*((None, {"resourceType": "Patient", "multipleBirthInteger": n}) for n in range(20)))
+    works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
+    together(services, store, [*works, lambda: post(services, hospital, large)])
+    assert [bundles for bundles, _ in stored(services)] == [1, 1, 2, 20]
+    check(services, store)
