@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audit, content_audit, fetch, ingest, ledger, limits, receipts, stages
+from benchmarks import audit, content_audit, crowd, fetch, ingest, ledger, limits, receipts, stages
 from benchmarks.pushing import Pushed, push
 from benchmarks.served import ServedGateway, make_home, served
 from benchmarks.workload import Workload
@@ -26,6 +26,7 @@ class Extent:
     bundles: int | None = None  # of the workload; None: all
     rounds: int = 4
     singles: int = 400
+    crowd_creates: int = 30  # by each client
     large_entries: int = 6000
     rows: int = 1_000_000
     reads: int = 1000
@@ -42,6 +43,7 @@ QUICK = Extent(
     bundles=6,
     rounds=1,
     singles=60,
+    crowd_creates=4,
     rows=0,
     reads=150,
     receipts=100,
@@ -63,7 +65,7 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
         say("this machine's own limits")
         measured = limits.measure(folder, workload.bundles[0], extent.limit_seconds)
         result["limits"] = {name: round(value, 1) for name, value in measured.items()}
-        result |= _over_http(folder, names, workload, extent, say)
+        result |= _over_http(folder, names, workload, extent, say, measured["fsync_per_s"])
         if "ledger" in names:
             say("ledger: blocks by four delegates")
             per_container = workload.resources / len(workload.all)
@@ -84,7 +86,7 @@ def machine() -> str:
     return ", ".join([*names[:1], platform.machine(), f"{platform.system()} {platform.release()}"])
 
 
-def _over_http(folder: Path, names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
+def _over_http(folder: Path, names: Collection[str], workload: Workload, extent: Extent, say: Say, fsync_per_s: float) -> Result:
     """What one running gateway is measured by; it is stopped before anything else is."""
     if not {"ingest", "fetch", "receipts"} & set(names):
         return {}
@@ -96,6 +98,8 @@ def _over_http(folder: Path, names: Collection[str], workload: Workload, extent:
             result["ingest"] = ingest.measure(
                 gateway, workload, rounds=extent.rounds, singles=extent.singles, large_entries=extent.large_entries, say=say
             )
+            say(f"ingest: {crowd.CLIENTS} clients at once")
+            result["ingest"]["crowd"] = crowd.measure(gateway, extent.crowd_creates, fsync_per_s)
         result |= _reading(gateway, names, workload, extent, say)
     if "ingest" in names:
         result["ingest"] |= _more_on_ingest(folder, home, workload, extent, say)
