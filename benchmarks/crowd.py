@@ -1,6 +1,6 @@
 """Many clients at once, each creating one Observation after another: what group commit makes of it, beside the disk's syncs.
 
-The clients are threads of processes of their own, speak HTTP/1.1 over a connection each, and have signed everything before the clock starts.
+The clients are threads of processes of their own, each with a connection, and have signed everything before the clock starts.
 """
 
 import http.client
