@@ -93,12 +93,13 @@ def verify_numbers(given_out: int, used: int) -> Report:
 
 
 def verify_outbox(index: Index, bounds: Bounds) -> Report:
-    """What waits to be submitted has not waited for long."""
+    """What waits to be submitted has not waited for long, and nothing was set aside."""
     with index.reading() as connection:
-        waiting, since = outbox.size(connection), outbox.oldest(connection)
+        waiting, since, refused = outbox.size(connection), outbox.oldest(connection), outbox.dead_letters(connection)
+    findings = tuple(Finding("outbox-refused", f"outbox row {letter.id}", letter.reason) for letter in refused)
     if since is None:
-        return Report()
+        return Report(findings=findings)
     if bounds.is_pending(since):
-        return Report(pending=(f"{waiting} transactions in the outbox",))
+        return Report(pending=(f"{waiting} transactions in the outbox",), findings=findings)
     detail = f"{waiting} transactions wait, the first for {bounds.now - since} s"
-    return Report(findings=(Finding("outbox-waiting", "outbox", detail),))
+    return Report(findings=(*findings, Finding("outbox-waiting", "outbox", detail)))

@@ -67,7 +67,7 @@ def retry(connection: Connection, ids: Sequence[int] | None = None) -> int:
 
 def oldest(connection: Connection) -> int | None:
     """When the first of those that wait was put in line, in seconds; None where nothing waits."""
-    since: int | None = connection.scalar(select(func.min(outbox.c.created_at)))
+    since: int | None = connection.scalar(select(func.min(outbox.c.created_at)).where(outbox.c.refused.is_(None)))
     return since
 
 

@@ -20,7 +20,6 @@ def gateway(tmp_path_factory):
         row = ("audit", audit["next_at"] - 86_400, 1, "running", 1, holder_of(settings), "")
         columns = "job, scheduled_for, started_at, outcome, attempts, holder, told"
         database.execute(f"INSERT INTO job_run({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        database.execute("INSERT INTO outbox(kind, body, created_at, attempts) VALUES (2, x'a0', 1, 0)")
     database.close()
     gateway.start()
     yield gateway
@@ -63,12 +62,17 @@ def test_the_nightly_audit_is_kept_and_shown(gateway, tmp_path):
 
 
 def test_a_damaged_row_of_the_outbox_holds_up_no_other_and_is_shown(gateway):
+    with sqlite3.connect(gateway.home / "gateway.db") as database:
+        database.execute("INSERT INTO outbox(kind, body, created_at, attempts) VALUES (2, x'a0', 1, 0)")
+    database.close()
     gateway.party()
     assert gateway.wait_final()["height"] >= 1
     [letter] = gateway.json("jobs", "dead-letters", expect=1)["dead_letters"]
     assert letter["kind"] == 2
     assert "fields" in letter["reason"]
     assert "a row of the outbox was set aside" in gateway.log.read_text()
+    found = gateway.json("audit", "run", "--level", "conduct", expect=1)["findings"]
+    assert [(one["code"], one["subject"]) for one in found] == [("outbox-refused", f"outbox row {letter['id']}")]
     assert gateway.json("jobs", "dead-letters", "--retry")["retried"] is True
     deadline = time.monotonic() + 20
     while not gateway.json("jobs", "dead-letters", expect=(0, 1))["dead_letters"]:

@@ -15,6 +15,7 @@ TINY = Extent(
     limit_seconds=0.02,
     rounds=1,
     singles=5,
+    crowd_creates=1,
     large_entries=300,
     rows=3000,
     reads=10,
