@@ -35,7 +35,6 @@ from gateway.index.index_row import IndexRow, index_row
 from gateway.index.parties import Party
 from gateway.index.submissions import FAILED, Result
 from gateway.index.tokens import CodeTokens
-from gateway.joining import NewPerson
 from gateway.reading import Reading, read_submission
 from gateway.repetition import Past, look_back, recorded, replayed
 from gateway.sealing import Attested, Sealing
