@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pytest_socket import disable_socket, enable_socket
 
 from gateway.commands.gcs_emulator import GcsEmulator, NoEmulator
 
 TESTS = Path(__file__).parent
 OFFLINE = (TESTS / "unit", TESTS / "properties")
+
+settings.register_profile("untimed", deadline=None)  # a deadline measures the machine, not the code
+settings.load_profile("untimed")
 
 if str(TESTS) not in sys.path:
     sys.path.insert(0, str(TESTS))
