@@ -8,7 +8,10 @@ Order of what becomes durable, and what a crash right after it leaves:
 4. each voter's watermark         the next call asks again, and the same hash may be voted for again
 5. block, votes, log, state, index in one transaction, proposal and pool rows gone: final
 
-The state changes in memory after 5 only, so there is nothing to undo. With all keys in one process the chain is tamper-evident, no more.
+The state changes in memory after 5 only, so there is nothing to undo. With several hosts, each of the five checks the lease in its own
+transaction: a producer that was replaced meanwhile writes nothing more, and its successor reads what is stored first.
+
+With all keys in one process the chain is tamper-evident, no more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +19,17 @@ from pathlib import Path
 
 from chain.block import MAX_BLOCK_TRANSACTIONS, FinalBlock, Header, Proposal, Vote, block_hash, verify_vote
 from chain.committed import Committed
+from chain.database import LedgerUnreachable
 from chain.delegate import LocalDelegate
 from chain.errors import LedgerError
 from chain.execution import Execution
 from chain.genesis import Genesis
 from chain.keys import SigningKey
+from chain.lease import Lease, LeaseLost
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore, Submission
 from chain.transactions import parse_transaction
-from chain.watermark import Watermark
+from chain.watermark import Watermark, create_watermark
 
 
 class NoQuorum(LedgerError):
@@ -46,13 +51,19 @@ class EmbeddedEngine:
     def open(cls, store: LedgerStore, genesis: Genesis, keys: Iterable[tuple[SigningKey, Path]]) -> "EmbeddedEngine":
         """The engine over what is stored; `keys` are the delegates' with the paths of their watermarks.
 
+        In a database that several hosts may share, they have their marks in common, and a host begins its own files by itself.
         Raises `LedgerDamaged` and `WatermarkUnusable`.
         """
         committed = Committed.load(StateMachine(genesis), store)
+        if store.is_shared:
+            store.lease = Lease(store.engine, genesis.slot_seconds)
         delegates: list[LocalDelegate] = []
         try:
             for key, path in keys:
-                delegates.append(LocalDelegate(committed, key, Watermark(path, genesis.chain_id, key.public)))
+                if store.is_shared and not path.exists():
+                    create_watermark(path, genesis.chain_id, key.public)
+                watermark = Watermark(path, genesis.chain_id, key.public, store.put_mark if store.is_shared else None)
+                delegates.append(LocalDelegate(committed, key, watermark))
         except LedgerError:
             for delegate in delegates:
                 delegate.close()
@@ -66,10 +77,18 @@ class EmbeddedEngine:
     def submit_all(self, transactions: Sequence[tuple[bytes, int]]) -> None:
         """See `chain.ports.Engine.submit_all`."""
         chain_id = self._genesis.chain_id
+        if not self.is_producer():
+            raise LeaseLost("another process writes this ledger now")
         self._store.submit([Submission(source, raw, parse_transaction(raw).tx_id(chain_id)) for raw, source in transactions])
+
+    def is_producer(self) -> bool:
+        """Whether this process is the one that writes: always with one host, else if it has the lease or can take it now."""
+        return self._store.lease is None or self._store.lease.take(self._fall_behind)
 
     def produce(self, now: float) -> FinalBlock | None:
         """See `chain.ports.Engine.produce`."""
+        if not self.is_producer():
+            return None
         if self._is_behind:
             self._committed.reload(self._store)
             self._is_behind = False
@@ -77,9 +96,14 @@ class EmbeddedEngine:
         return None if proposal is None else self._finalise(self._signed(proposal), now)
 
     def close(self) -> None:
-        """Lets go of the watermarks. The store is the caller's."""
+        """Lets go of watermarks and lease. The store is the caller's."""
+        if self._store.lease is not None:
+            self._store.lease.close()
         for delegate in self._delegates.values():
             delegate.close()
+
+    def _fall_behind(self) -> None:
+        self._is_behind = True
 
     def _propose(self, slot: int) -> Proposal | None:
         tip, machine = self._committed.tip, self._committed.machine
@@ -130,6 +154,8 @@ class EmbeddedEngine:
                 vote = Vote(index, voter.vote(proposal, now))
                 verify_vote(self._genesis.chain_id, acting, height, hash_, vote)
                 votes.append(vote)
+            except (LeaseLost, LedgerUnreachable):
+                raise
             except LedgerError as error:
                 refusals.append(f"delegate {index}: {error}")
         if len(votes) < acting.quorum:

@@ -11,8 +11,9 @@
     |- DoubleSign           a second hash at a height already signed: nothing is signed  chain.watermark
     |- WatermarkUnusable    the watermark is missing, torn or another key's              chain.watermark
     |- NoQuorum             too few delegates accepted the proposal                      chain.engine
+    |- LeaseLost            another process writes this ledger now                       chain.lease
     |- LedgerUnreachable    its database is locked, gone or full for now                 chain.database
-    |- LedgerMissing        there is no such ledger file, or it is another chain's       chain.store
+    |- LedgerMissing        there is no such ledger, or it is another chain's            chain.database
     `- LedgerDamaged        what is stored contradicts itself: the engine will not go on chain.store
 
 Messages name heights, indices and rules, never the content of a body.

@@ -32,11 +32,14 @@ class Engine(Protocol):
         """
 
     def submit_all(self, transactions: Sequence[tuple[bytes, int]]) -> None:
-        """Many at once, for the price of one fsync; if it raises, none of them was taken."""
+        """Many at once, for the price of one fsync; if it raises, none of them was taken. Raises `LeaseLost` on a host that is not the
+        one that writes.
+        """
 
     def produce(self, now: float) -> FinalBlock | None:
         """One slot's work at the instant `now` (seconds since the epoch): the block that became final, or none if none was due.
 
         To be called once a slot, also after a crash at any moment; what was begun is finished first, byte for byte. Raises `NoQuorum`
-        when too few delegates accept; the proposal stays and the next call tries again.
+        when too few delegates accept; the proposal stays and the next call tries again. With several hosts, one of them produces and the
+        others get none; `LeaseLost` where another took over meanwhile.
         """

@@ -1,9 +1,12 @@
-"""ledger.db as its one writer sees it. Every method is one transaction of the database: after a crash it has happened or it has not.
+"""The ledger's database as its one writer sees it. Every method is one transaction: after a crash it has happened or it has not.
+
+Where several hosts share the database, the writer is who holds the lease; every transaction that writes checks that first (`LeaseLost`).
 
 A block's way: `put_proposal` (unsigned), `put_signature`, `finalise`. Whatever of it a crash leaves, the engine picks up there.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
@@ -14,10 +17,12 @@ from chain.encoding import encode
 from chain.errors import LedgerError
 from chain.execution import Execution
 from chain.genesis import Genesis
+from chain.lease import Lease
 from chain.log import Tiles, extended_tiles
 from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
-from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, transaction_index
+from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, transaction_index, watermark
+from chain.watermark import Duty, is_new_mark
 
 
 class LedgerDamaged(LedgerError):
@@ -35,6 +40,7 @@ class LedgerStore:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.lease: Lease | None = None  # of the engine, where there may be other hosts
 
     @classmethod
     def create(cls, url: str, genesis: Genesis) -> "LedgerStore":
@@ -55,12 +61,17 @@ class LedgerStore:
                 raise LedgerMissing("the ledger belongs to another genesis")
         return store
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts may open the same database."""
+        return self.engine.dialect.name != "sqlite"
+
     def close(self) -> None:
         self.engine.dispose()
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Adds to the pool what has not been submitted before: a source counts once, whatever has become of it."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             known = _known_sources(connection, [item.source for item in submissions])
             new = {item.source: item for item in submissions if item.source not in known}
             if new:
@@ -83,7 +94,7 @@ class LedgerStore:
 
         Raises `LedgerDamaged` for another height than the next: nothing may ever be signed for one that is final.
         """
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             if height != queries.height_of(connection) + 1:
                 raise LedgerDamaged(f"a block is proposed for height {height}, which is not the next one")
             if built is not None:
@@ -94,13 +105,13 @@ class LedgerStore:
 
     def put_signature(self, height: int, signature: bytes) -> None:
         """The producer has signed the stored proposal."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(update(proposal).where(proposal.c.height == height).values(signature=signature))
 
     def finalise(self, final: FinalBlock, execution: Execution) -> None:
         """The block with its votes and all that follows from it, in one transaction; pool and proposal let go of it."""
         first = final.first_log_index
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             votes = encode([list(vote) for vote in final.votes])
             row = {
                 "height": final.header.height,
@@ -117,6 +128,26 @@ class LedgerStore:
                 _index_and_forget(connection, first, execution)
             _write_state(connection, execution)
             connection.execute(delete(proposal).where(proposal.c.height == final.header.height))
+
+    def put_mark(self, delegate: bytes, duty: Duty, height: int, block_hash: bytes) -> None:
+        """The shared mark of a delegate's key, before it signs. Raises `DoubleSign` and writes nothing if it may not."""
+        is_it = (watermark.c.delegate == delegate, watermark.c.duty == duty.value)
+        with self._writing() as connection:
+            row = connection.execute(select(watermark.c.height, watermark.c.block_hash).where(*is_it)).one_or_none()
+            if not is_new_mark(duty, None if row is None else (row.height, row.block_hash), (height, block_hash)):
+                return
+            mark = {"height": height, "block_hash": block_hash}
+            if row is None:
+                connection.execute(insert(watermark).values(delegate=delegate, duty=duty.value, **mark))
+            else:
+                connection.execute(update(watermark).where(*is_it).values(**mark))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            if self.lease is not None:
+                self.lease.check(connection)
+            yield connection
 
     def read_buckets(self, buckets: Collection[int]) -> Iterator[tuple[bytes, bytes]]:
         """The state entries of the given buckets; what `State` reads through."""

@@ -1,16 +1,20 @@
 """The tables of ledger.db as SQLAlchemy Core sees them. Their layout is decided by `migrations/`, where the columns are explained."""
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.sql.type_api import TypeEngine
 
 metadata = MetaData()
+
+# 64 bits everywhere; SQLite calls that INTEGER.
+Number: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 chain = Table("chain", metadata, Column("chain_id", LargeBinary, primary_key=True))
 
 block = Table(
     "block",
     metadata,
-    Column("height", Integer, primary_key=True),
-    Column("log_size", Integer, nullable=False),
+    Column("height", Number, primary_key=True),
+    Column("log_size", Number, nullable=False),
     Column("header", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("votes", LargeBinary, nullable=False),
@@ -19,22 +23,22 @@ block = Table(
 log_entry = Table(
     "log_entry",
     metadata,
-    Column("log_index", Integer, primary_key=True),
+    Column("log_index", Number, primary_key=True),
     Column("raw", LargeBinary, nullable=False),
 )
 
 log_tile = Table(
     "log_tile",
     metadata,
-    Column("level", Integer, primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("level", Number, primary_key=True),
+    Column("number", Number, primary_key=True),
     Column("hashes", LargeBinary, nullable=False),
 )
 
 state_entry = Table(
     "state_entry",
     metadata,
-    Column("bucket", Integer, primary_key=True),
+    Column("bucket", Number, primary_key=True),
     Column("entry_key", LargeBinary, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
@@ -43,15 +47,15 @@ transaction_index = Table(
     "transaction_index",
     metadata,
     Column("tx_id", LargeBinary, primary_key=True),
-    Column("log_index", Integer, nullable=False),
+    Column("log_index", Number, nullable=False),
     Column("party", LargeBinary),
-    Column("source", Integer),
+    Column("source", Number),
 )
 
 proposal = Table(
     "proposal",
     metadata,
-    Column("height", Integer, primary_key=True),
+    Column("height", Number, primary_key=True),
     Column("header", LargeBinary, nullable=False),
     Column("transactions", LargeBinary, nullable=False),
     Column("signature", LargeBinary),
@@ -60,8 +64,8 @@ proposal = Table(
 pool = Table(
     "pool",
     metadata,
-    Column("number", Integer, primary_key=True),
-    Column("source", Integer, nullable=False),
+    Column("number", Number, primary_key=True),
+    Column("source", Number, nullable=False),
     Column("tx_id", LargeBinary, nullable=False),
     Column("raw", LargeBinary, nullable=False),
 )
@@ -69,8 +73,26 @@ pool = Table(
 rejected = Table(
     "rejected",
     metadata,
-    Column("source", Integer, primary_key=True),
+    Column("source", Number, primary_key=True),
     Column("tx_id", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("height", Integer, nullable=False),
+    Column("height", Number, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("fence", Number, nullable=False),
+    Column("expires_ms", Number, nullable=False),
+)
+
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("delegate", LargeBinary, primary_key=True),
+    Column("duty", Text, primary_key=True),
+    Column("height", Number, nullable=False),
+    Column("block_hash", LargeBinary, nullable=False),
 )

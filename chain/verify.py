@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from chain import queries
 from chain.block import block_hash
+from chain.database import snapshot
 from chain.encoding import EncodingError
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
@@ -28,8 +29,7 @@ def verify_chain(store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int
     `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a checkpoint, another copy. Without one a ledger
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     """
-    with store.engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN")  # the driver begins no transaction for reads by itself
+    with snapshot(store.engine) as connection:
         replay = Replay(StateMachine(genesis))
         last = queries.height_of(connection)
         for height in range(1, last + 1):

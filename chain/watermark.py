@@ -8,6 +8,7 @@ A crash in between leaves a mark without a signature: signing the same hash agai
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ class Duty(StrEnum):
 
     PRODUCE = "produced"
     VOTE = "voted"
+
+
+Share = Callable[[bytes, Duty, int, bytes], None]  # key, duty, height, block hash; raises as `Watermark.advance` does
 
 
 class DoubleSign(LedgerError):
@@ -44,9 +48,12 @@ def create_watermark(path: Path, chain_id: ChainId, key: bytes) -> None:
 class Watermark:
     """The marks of one key, held by one process at a time."""
 
-    def __init__(self, path: Path, chain_id: ChainId, key: bytes) -> None:
-        """Opens and locks the file that `create_watermark` made. Raises `WatermarkUnusable`."""
-        self._path, self._chain_id, self._key = path, chain_id, key
+    def __init__(self, path: Path, chain_id: ChainId, key: bytes, share: Share | None = None) -> None:
+        """Opens and locks the file that `create_watermark` made. Raises `WatermarkUnusable`.
+
+        `share` keeps the marks that several hosts have in common; the file is then a second guard, which no backup of a database sets back.
+        """
+        self._path, self._chain_id, self._key, self._share = path, chain_id, key, share
         self._lock = _lock(path)
         try:
             self._marks = read_marks(path, chain_id, key)
@@ -56,18 +63,24 @@ class Watermark:
 
     def advance(self, duty: Duty, height: int, block_hash: bytes) -> None:
         """Durable when it returns; then `block_hash` may be signed. Raises `DoubleSign` and writes nothing if it may not."""
-        mark = self._marks.get(duty)
-        if mark == (height, block_hash):
-            return
-        if mark is not None and height <= mark[0]:
-            raise DoubleSign(f"height {height} was not signed: this key has already {duty} another block at height {mark[0]}")
-        marks = {**self._marks, duty: (height, block_hash)}
-        _write(self._path, self._chain_id, self._key, marks)
-        self._marks = marks
+        is_new = is_new_mark(duty, self._marks.get(duty), (height, block_hash))
+        if self._share is not None:
+            self._share(self._key, duty, height, block_hash)
+        if is_new:
+            marks = {**self._marks, duty: (height, block_hash)}
+            _write(self._path, self._chain_id, self._key, marks)
+            self._marks = marks
 
     def close(self) -> None:
         """Lets go of the file."""
         os.close(self._lock)
+
+
+def is_new_mark(duty: Duty, mark: Mark | None, asked: Mark) -> bool:
+    """Whether a key with this mark signs something new with `asked`, and not the same again. Raises `DoubleSign` if it may not sign."""
+    if mark is not None and asked != mark and asked[0] <= mark[0]:
+        raise DoubleSign(f"height {asked[0]} was not signed: this key has already {duty} another block at height {mark[0]}")
+    return asked != mark
 
 
 def read_marks(path: Path, chain_id: ChainId, key: bytes) -> dict[Duty, Mark]:

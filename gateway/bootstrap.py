@@ -3,12 +3,16 @@
 import os
 import time
 
+from sqlalchemy.exc import DBAPIError
+
+from chain import postgresql
 from chain.genesis import Genesis
 from chain.keys import ChainId
 from chain.ledger import Ledger
 from chain.transactions import Role
+from gateway.errors import Unavailable
 from gateway.index import secrets
-from gateway.index.database import open_index
+from gateway.index.database import Index, open_index
 from gateway.index.parties import Parties
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings
@@ -22,7 +26,7 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
     """All that the flows need. Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator."""
     keyring = Keyring(load_kek(settings.kek_path))
     index = open_index(settings.effective_database_url, keyring)
-    if not index.is_current():
+    if not _is_current(index, settings.effective_database_url):
         made = f"the database of {settings.home} was made by another version of fhir-anchor"
         raise BadSetting(f"{made}; bring it up to date with: fhir-anchor --home {settings.home} upgrade")
     with index.reading() as connection:
@@ -47,6 +51,15 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
         random=random,
         ledger=Ledger.open(settings.effective_ledger_url, genesis),
     )
+
+
+def _is_current(index: Index, url: str) -> bool:
+    try:
+        return index.is_current()
+    except Unavailable as error:
+        if not postgresql.is_postgresql(url) or not isinstance(error.__cause__, DBAPIError):
+            raise
+        raise Unavailable(f"{postgresql.place(url)}: {postgresql.why(error.__cause__)}") from error
 
 
 def read_genesis(settings: Settings) -> Genesis:

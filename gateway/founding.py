@@ -1,11 +1,19 @@
-"""Making a new gateway: everything is made in a folder beside `home` and renamed at the end, so that a failure leaves nothing half made."""
+"""Making a new gateway: everything is made in a folder beside `home` and renamed at the end, so that a failure leaves nothing half made.
+
+Databases of PostgreSQL must be there, and empty; what a failure leaves in them is taken out again.
+"""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
+from chain import postgresql
+from chain.errors import LedgerError
 from chain.genesis import Delegate, Genesis, GenesisInvalid, make_genesis
 from chain.keys import ChainId
 from chain.store import LedgerStore
@@ -15,7 +23,7 @@ from gateway.errors import Unavailable
 from gateway.index import secrets
 from gateway.index.database import create_index, open_index
 from gateway.key_files import write_key
-from gateway.settings import Settings, save_settings
+from gateway.settings import Settings, check_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.probe import BucketUnfit, verify_bucket
 from gateway.upgrading import mark_tagged
@@ -25,16 +33,31 @@ from gateway.vault.primitives import Random
 EPOCH_BLOCKS = 1000
 HEARTBEAT_SECONDS = 600
 GATEWAY_CLIENT_ID = "gateway"
+_PATIENCE = 10.0  # seconds
 
 
 class FoundingRefused(Exception):
     """No gateway was made; the message says why. Nothing was left behind."""
 
 
-def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:
-    """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep. Raises FoundingRefused, BadSetting."""
+def found(
+    home: Path,
+    *,
+    delegates: int,
+    slot_seconds: int,
+    chosen: Mapping[str, object],
+    now: int,
+    random: Random,
+    unsaved: Mapping[str, str] | None = None,
+) -> Genesis:
+    """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep, `unsaved` addresses of databases that
+    stay in the environment. Raises FoundingRefused, BadSetting.
+    """
     if home.exists() and any(home.iterdir()):
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
+    check_settings(chosen)
+    urls = {**(unsaved or {}), **{name: str(chosen[name]) for name in ("database_url", "ledger_url") if chosen.get(name)}}
+    _check_databases(urls)
     if bucket_url := chosen.get("bucket_url"):
         _verify_bucket(str(bucket_url), random)
     try:
@@ -43,9 +66,14 @@ def found(home: Path, *, delegates: int, slot_seconds: int, chosen: Mapping[str,
     except OSError as error:
         raise FoundingRefused(f"{error.filename or home.parent}: {error.strerror}; a gateway needs a folder it may write to") from error
     try:
-        genesis = _build(building, delegates, slot_seconds, chosen, now, random)
-        _sync(building)
-        building.rename(home)
+        with ExitStack() as undo:
+            genesis = _build(building, delegates, slot_seconds, chosen, now, random)
+            settings = Settings(home=building, database_url=urls.get("database_url"), ledger_url=urls.get("ledger_url"))
+            _make_databases(settings, genesis, random, undo)
+            mark_tagged(settings)
+            _sync(building)
+            building.rename(home)
+            undo.pop_all()
     except GenesisInvalid as error:
         raise FoundingRefused(f"--delegates {delegates}: {error}") from error
     finally:
@@ -84,16 +112,65 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
         create_watermark(keys / f"{name}.watermark", ChainId(genesis.chain_id), key.public)
     (folder / "bucket").mkdir()
     save_settings(folder, chosen)
-    settings = Settings(home=folder)
-    LedgerStore.create(settings.effective_ledger_url, genesis).close()
-    create_index(settings.effective_database_url)
-    index = open_index(settings.effective_database_url)
-    with index.atomic() as connection:
-        secrets.create(connection, Keyring(load_kek(keys / "kek.json")), random)
-    index.close()
-    mark_tagged(settings)
     (folder / "genesis.json").write_bytes(body)
     return genesis
+
+
+def _check_databases(urls: Mapping[str, str]) -> None:
+    """Before anything is made: whether they can be reached, and are empty."""
+    used = [url for url in urls.values() if postgresql.is_postgresql(url)]
+    if len(used) == 2 and postgresql.is_same(*used):
+        raise FoundingRefused("--ledger-url is the same database as --database-url; make one for each")
+    for name, url in urls.items():
+        if postgresql.is_postgresql(url):
+            with _in_words(name, url):
+                engine = postgresql.open_engine(url, patience=_PATIENCE)
+                try:
+                    empty = postgresql.is_empty(engine)
+                finally:
+                    engine.dispose()
+            if not empty:
+                raise FoundingRefused(f"{_flag(name)}: {postgresql.place(url)} is not empty; a new gateway needs databases of its own")
+
+
+def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: ExitStack) -> None:
+    url = settings.effective_ledger_url
+    with _in_words("ledger_url", url):
+        LedgerStore.create(url, genesis).close()
+        undo.callback(_take_out, url)
+    url = settings.effective_database_url
+    with _in_words("database_url", url):
+        create_index(url)
+        undo.callback(_take_out, url)
+        index = open_index(url)
+        with index.atomic() as connection:
+            secrets.create(connection, Keyring(load_kek(settings.keys_path / "kek.json")), random)
+        index.close()
+
+
+def _take_out(url: str) -> None:
+    if postgresql.is_postgresql(url):
+        engine = postgresql.open_engine(url, patience=_PATIENCE)
+        postgresql.drop_all(engine)
+        engine.dispose()
+
+
+@contextmanager
+def _in_words(name: str, url: str) -> Iterator[None]:
+    """What hinders it, for the operator; nothing of the address but its place."""
+    try:
+        yield
+    except (DBAPIError, Unavailable) as error:
+        cause = error if isinstance(error, DBAPIError) else error.__cause__
+        if not postgresql.is_postgresql(url) or not isinstance(cause, DBAPIError):
+            raise
+        raise FoundingRefused(f"{_flag(name)}: {postgresql.place(url)}: {postgresql.why(cause)}") from error
+    except LedgerError as error:
+        raise FoundingRefused(f"{_flag(name)}: {error}") from error
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _sync(folder: Path, *, files: bool = True) -> None:

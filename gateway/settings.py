@@ -5,7 +5,7 @@ Every value is checked when it is read; a bad one stops the start with a sentenc
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ class Settings:
     """All of it, resolved. URLs are as given by the operator; None means "below `home`" or "as the request says"."""
 
     home: Path
-    database_url: str | None = None
-    ledger_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # may hold a password
+    ledger_url: str | None = field(default=None, repr=False)
     bucket_url: str | None = None
     kek_uri: str | None = None
     base_url: str | None = None
@@ -74,6 +74,19 @@ def _url(*schemes: str) -> Callable[[str, str], str]:
     return check
 
 
+def _database_url(name: str, text: str) -> str:
+    """The value may hold a password, so the sentence leaves it out."""
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        return text
+    from chain import postgresql
+
+    try:
+        postgresql.parse(text)
+    except postgresql.BadAddress:
+        raise BadSetting(f"{name} must be an address of the form sqlite:///PATH or {postgresql.FORM}") from None
+    return text
+
+
 def _base_url(name: str, text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
@@ -105,8 +118,8 @@ def _cron(name: str, text: str) -> str:
 
 # setting -> (environment variable, check). The one place that says what exists.
 _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "database_url": ("FHIR_ANCHOR_DATABASE_URL", _url("sqlite")),
-    "ledger_url": ("FHIR_ANCHOR_LEDGER_URL", _url("sqlite")),
+    "database_url": ("FHIR_ANCHOR_DATABASE_URL", _database_url),
+    "ledger_url": ("FHIR_ANCHOR_LEDGER_URL", _database_url),
     "bucket_url": ("FHIR_ANCHOR_BUCKET_URL", _url("file", "gs")),
     "kek_uri": ("FHIR_ANCHOR_KEK_URI", _url("file")),
     "base_url": ("FHIR_ANCHOR_BASE_URL", _base_url),
@@ -137,6 +150,16 @@ def load_settings(home: Path, environ: Mapping[str, str] = os.environ, **flags: 
     return Settings(home=home, **values)
 
 
+def databases_from(environ: Mapping[str, str]) -> dict[str, str]:
+    """The addresses of databases that the environment has. Raises BadSetting."""
+    found = {}
+    for name in ("database_url", "ledger_url"):
+        variable, check = _CHECKS[name]
+        if environ.get(variable):
+            found[name] = str(check(variable, environ[variable]))
+    return found
+
+
 def _saved(path: Path) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
@@ -151,9 +174,16 @@ def _saved(path: Path) -> dict[str, Any]:
 
 
 def save_settings(home: Path, chosen: Mapping[str, object]) -> None:
-    """Write what `init` was told, so that later commands need no flags. Values are checked as when read."""
+    """Write what `init` was told, so that later commands need no flags; readable by its owner alone. Values are checked as when read."""
+    check_settings(chosen)
     kept = {name: value for name, value in chosen.items() if value not in (None, (), "")}
-    for name, value in kept.items():
-        if name in _CHECKS:
+    path = home / "settings.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+
+
+def check_settings(chosen: Mapping[str, object]) -> None:
+    """Raises BadSetting."""
+    for name, value in chosen.items():
+        if name in _CHECKS and value not in (None, (), ""):
             _CHECKS[name][1]("--bucket" if name == "bucket_url" else f"--{name.replace('_', '-')}", str(value))
-    (home / "settings.json").write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")

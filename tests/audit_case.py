@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import databases
 from intake_case import post, transaction
 
 from chain.engine import EmbeddedEngine
@@ -40,7 +41,14 @@ class AuditedHome:
     @classmethod
     def make(cls, folder):
         home = folder / "gateway"
-        found(home, delegates=4, slot_seconds=1, chosen={"shared_systems": [PERSON]}, now=int(time.time()) - 100_000, random=os.urandom)
+        found(
+            home,
+            delegates=4,
+            slot_seconds=1,
+            chosen={"shared_systems": [PERSON], **databases.chosen()},
+            now=int(time.time()) - 100_000,
+            random=os.urandom,
+        )
         settings = load_settings(home, {})
         genesis = read_genesis(settings)
         store = LedgerStore.open(settings.effective_ledger_url, genesis)

@@ -2,6 +2,8 @@
 
 from hashlib import sha256
 
+import databases
+
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.engine import EmbeddedEngine
 from chain.execution import Execution
@@ -131,10 +133,9 @@ class SmallChain:
 
     def __init__(self, folder, genesis=GENESIS, keys=DELEGATES, store=LedgerStore):
         self.folder, self.genesis, self.keys = folder, genesis, keys
-        self.url = f"sqlite:///{folder}/ledger.db"
+        self.url = databases.new_ledger(folder, genesis)
         self.slot = 0
         self.engine = None
-        LedgerStore.create(self.url, genesis).close()
         for member in keys:
             create_watermark(self.watermark(member), genesis.chain_id, member.public)
         self.open(store)

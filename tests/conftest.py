@@ -1,4 +1,6 @@
-"""Makes the modules of this folder importable by the tests, keeps unit and property tests off the network, and runs one emulator for all."""
+"""Makes the modules of this folder importable by the tests, keeps unit and property tests off the network, runs one emulator for all, and
+gives tests their databases.
+"""
 
 import secrets
 import sys
@@ -59,3 +61,42 @@ def cutting_proxy(gcs_bucket, running_emulator, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
     yield proxy
     proxy.close()
+
+
+def pytest_generate_tests(metafunc):
+    """Tests marked `both_databases` run once on each, on PostgreSQL in campaigns only where they are `slow`.
+
+    In such a module, `sqlite_only` says which know of SQLite's files.
+    """
+    both = metafunc.definition.get_closest_marker("both_databases")
+    if both and not metafunc.definition.get_closest_marker("sqlite_only"):
+        marks = [pytest.mark.campaign] if both.kwargs.get("slow") else []
+        metafunc.parametrize("database", ["sqlite", pytest.param("postgresql", marks=marks)], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server():
+    """A server of this session's own; skips where there can be none."""
+    import databases
+    from postgresql_server import NoServer, PostgresqlServer
+
+    try:
+        server = PostgresqlServer()
+    except NoServer as error:
+        pytest.skip(str(error))
+    databases.prepare(server)
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def database(request):
+    """What `databases.url` gives in this test."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield
+        return
+    import databases
+
+    databases.use(request.getfixturevalue("postgresql_server"))
+    yield
+    databases.use(None)

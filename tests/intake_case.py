@@ -4,6 +4,7 @@ import os
 import time
 from itertools import count
 
+import databases
 import msgspec
 from sqlalchemy import func, select
 
@@ -32,7 +33,7 @@ _requests = count(1)
 
 def open_services(folder, store=None) -> Services:
     """The gateway in `folder`, made where there is none."""
-    url = f"sqlite:///{folder / 'gateway.db'}"
+    url = databases.url(folder, "gateway")
     create_index(url)
     keyring = Keyring(KEK)
     index = open_index(url, keyring)

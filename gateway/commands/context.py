@@ -47,13 +47,13 @@ def settings_of(context: click.Context, **flags: object) -> Settings:
 
 def services_of(context: click.Context, **flags: object) -> "Services":
     """The open services of the gateway that the command is about; what hinders that becomes exit code 2."""
-    from chain.genesis import GenesisInvalid
+    from chain.errors import LedgerError
     from gateway.bootstrap import open_services
     from gateway.errors import GatewayError
 
     try:
         return open_services(settings_of(context, **flags))
-    except (BadSetting, GatewayError, GenesisInvalid, OSError) as error:
+    except (BadSetting, GatewayError, LedgerError, OSError) as error:
         raise CouldNot(str(error)) from error
 
 

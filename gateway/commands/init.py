@@ -10,7 +10,7 @@ import click
 from gateway.commands.context import CouldNot, home_of, json_option, tell
 from gateway.errors import GatewayError
 from gateway.founding import FoundingRefused, found
-from gateway.settings import BadSetting
+from gateway.settings import BadSetting, databases_from
 
 
 @click.command(epilog="Examples: fhir-anchor --home ./gw init   fhir-anchor --home ./gw init --bucket gs://my-bucket/gateway-1")
@@ -19,6 +19,8 @@ from gateway.settings import BadSetting
 @click.option(
     "--bucket", "bucket_url", help="Where containers go: file:///FOLDER, gs://BUCKET or gs://BUCKET/PREFIX, empty [file://HOME/bucket]."
 )
+@click.option("--database-url", help="The index's database [sqlite:///HOME/gateway.db], or postgresql+psycopg://...")
+@click.option("--ledger-url", help="The chain's database [sqlite:///HOME/ledger.db]; with PostgreSQL a database of its own.")
 @click.option("--base-url", help="Address that clients use, where a proxy stands in front.")
 @click.option(
     "--shared-system", "shared_systems", multiple=True, metavar="URI", help="Identifier system that all institutions share. Repeatable."
@@ -30,11 +32,17 @@ def init(
     delegates: int,
     slot_seconds: int,
     bucket_url: str | None,
+    database_url: str | None,
+    ledger_url: str | None,
     base_url: str | None,
     shared_systems: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make a new gateway in --home: keys (0600), genesis.json, databases, bucket. Refused where a gateway already is."""
+    """Make a new gateway in --home: keys (0600), genesis.json, databases, bucket. Refused where a gateway already is.
+
+    Databases of PostgreSQL must exist and be empty. Their addresses are kept in settings.json (0600); to keep a password out of it and of
+    the list of processes, give them as FHIR_ANCHOR_DATABASE_URL and FHIR_ANCHOR_LEDGER_URL instead, or leave the password to ~/.pgpass.
+    """
     home = home_of(context)
     for system in shared_systems:
         if not urlsplit(system).scheme:
@@ -44,7 +52,14 @@ def init(
             home,
             delegates=delegates,
             slot_seconds=slot_seconds,
-            chosen={"bucket_url": bucket_url, "base_url": base_url, "shared_systems": shared_systems},
+            chosen={
+                "bucket_url": bucket_url,
+                "database_url": database_url,
+                "ledger_url": ledger_url,
+                "base_url": base_url,
+                "shared_systems": shared_systems,
+            },
+            unsaved=databases_from(os.environ),
             now=int(time.time()),
             random=os.urandom,
         )

@@ -1,4 +1,8 @@
-"""gateway.db: SQLite in WAL, every commit on disk before it returns, one writer at a time."""
+"""The gateway's database: every commit on disk before it returns, one writer at a time (docs/design/hosts.md).
+
+SQLite in WAL has one writer by nature. On PostgreSQL a unit that writes takes one advisory lock before it reads anything, and lets go of it
+after its commit: among all workers of all hosts the same holds, and no flow needs to know on which of the two it runs.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from chain import postgresql
 from gateway.errors import Unavailable
 from gateway.index import migrate, row_tags
 from gateway.vault.keyring import Keyring
@@ -17,6 +22,8 @@ BUSY_SECONDS = 10.0
 CACHE_MIB = 64  # page cache of a connection
 WAL_PAGES = 10_000  # 40 MB between checkpoints: at a million rows a tenth less work and a third less waiting than with the default 1,000
 _WRITES = "writes"
+_WRITER = 0x66686972616E6368  # "fhiranch": PostgreSQL's advisory lock of whoever writes
+_UNIQUE, _RETRY = "23505", frozenset({"40001", "40P01"})  # SQLSTATE: unique violation; serialization failure, deadlock
 
 
 class LostRace(Exception):
@@ -28,6 +35,10 @@ class Index:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._writer = engine.execution_options(**{_WRITES: True})
+        self._reader = engine
+        if engine.dialect.name != "sqlite":
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def atomic(self) -> Iterator[Connection]:
@@ -36,13 +47,13 @@ class Index:
         Unavailable if the database cannot be written for now. Where the commit itself fails it may or may not have happened; nothing
         was acknowledged, and whoever repeats the request finds out. LostRace if a row that must be unique was there already.
         """
-        with _reachable(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with _reachable(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One state of the database for all that the block reads; it waits for no writer. Unavailable if it cannot be read for now."""
-        with _reachable(), self.engine.connect() as connection, connection.begin():
+        with _reachable(), self._reader.begin() as connection:
             yield connection
 
     def is_current(self) -> bool:
@@ -57,11 +68,17 @@ class Index:
 def open_index(
     url: str, keyring: Keyring | None = None, *, cache_mib: int = CACHE_MIB, busy_seconds: float = BUSY_SECONDS, create: bool = False
 ) -> Index:
-    """The database at `url` (`sqlite:///...`); nothing is read yet. A writer waits `busy_seconds` for another.
+    """The database at `url` (`sqlite:///...` or `postgresql+psycopg://...`); nothing is read yet.
 
-    Without the keyring, no party and no archive can be read or written: their rows are not believed without their tags.
-    A file that is not there is not made, unless `create`: an empty one would stand in the way of the one that is put back.
+    A writer waits `busy_seconds` for another. Without the keyring, no party and no archive can be read or written: their rows are not
+    believed without their tags. `cache_mib` and `create` are SQLite's: a file that is not there is not made, unless `create`; an empty one
+    would stand in the way of the one that is put back. Raises chain.postgresql.BadAddress.
     """
+    engine = _postgresql(url, busy_seconds) if postgresql.is_postgresql(url) else _sqlite(url, cache_mib, busy_seconds, create=create)
+    return Index(engine if keyring is None else row_tags.with_keyring(engine, keyring))
+
+
+def _sqlite(url: str, cache_mib: int, busy_seconds: float, *, create: bool) -> Engine:
     engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=busy_seconds, connect_args={"timeout": busy_seconds})
 
     file = Path(engine.url.database or "")
@@ -94,7 +111,19 @@ def open_index(
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
-    return Index(engine if keyring is None else row_tags.with_keyring(engine, keyring))
+    return engine
+
+
+def _postgresql(url: str, busy_seconds: float) -> Engine:
+    engine = postgresql.open_engine(url, patience=busy_seconds, pool_size=8, max_overflow=8, pool_timeout=busy_seconds)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        """Each statement sees what is committed by then (READ COMMITTED): whatever the lock was waited for is seen."""
+        if connection.get_execution_options().get(_WRITES):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+
+    return engine
 
 
 def create_index(url: str) -> None:
@@ -127,9 +156,9 @@ def part_of(connection: Connection) -> Iterator[None]:
 def _races() -> Iterator[None]:
     try:
         yield
-    except IntegrityError as error:
-        if "UNIQUE" in str(error.orig):
-            raise LostRace("a row that must be unique is there already") from error
+    except DBAPIError as error:
+        if _is_lost_race(error):
+            raise LostRace("another unit wrote first what this one was to write") from error
         raise
 
 
@@ -138,5 +167,14 @@ def _reachable() -> Iterator[None]:
     try:
         with _races():
             yield
-    except (OperationalError, PoolTimeout) as error:
+    except DBAPIError as error:
+        if not postgresql.is_passing(error):
+            raise
         raise Unavailable("the database cannot be reached for now") from error
+    except PoolTimeout as error:
+        raise Unavailable("the database cannot be reached for now") from error
+
+
+def _is_lost_race(error: DBAPIError) -> bool:
+    state = postgresql.state_of(error)
+    return state == _UNIQUE or state in _RETRY or (isinstance(error, IntegrityError) and "UNIQUE" in str(error.orig))

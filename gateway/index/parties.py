@@ -9,8 +9,7 @@ from enum import IntEnum
 from typing import Any, Literal, cast
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from chain.transactions import PartyAction, PartyBody, Role
 from gateway.index import outbox, row_tags
@@ -19,6 +18,7 @@ from gateway.index.database import Index
 
 Signing = Literal["own", "gateway"]
 _SLUG = 40
+_CLAIM = text("INSERT INTO jti (party, jti, expires_at) VALUES (:party, :jti, :expires_at) ON CONFLICT DO NOTHING")
 
 
 class PartyRole(IntEnum):
@@ -164,8 +164,7 @@ def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int)
     if row is None:
         return False
     token = hashlib.sha256(jti.encode()).digest()[:16]
-    claimed = connection.execute(sqlite_insert(t.jti).values(party=row, jti=token, expires_at=expires_at).on_conflict_do_nothing())
-    return claimed.rowcount == 1
+    return connection.execute(_CLAIM, {"party": row, "jti": token, "expires_at": expires_at}).rowcount == 1
 
 
 def prune_jtis(connection: Connection, now: int) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 
 metadata = MetaData()
 
-# SQLite takes only INTEGER for its row number; elsewhere the same column needs 64 bits.
+# SQLite takes only INTEGER for its row number; elsewhere the same column needs 64 bits, and so does a time.
 Key: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 party = Table(
@@ -31,7 +31,7 @@ party = Table(
     Column("purposes", Text, nullable=False),  # space between; empty: any but emergencies
     Column("status", Text, nullable=False),  # active | suspended
     Column("archive", Key),  # a patient's own; no other role has one
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Key, nullable=False),
     Column("tag", LargeBinary),  # gateway.index.row_tags; null: not written by this gateway
 )
 
@@ -40,7 +40,7 @@ jti = Table(
     metadata,
     Column("party", Key, ForeignKey("party.row"), primary_key=True),
     Column("jti", LargeBinary, primary_key=True),  # SHA-256, first 16 bytes
-    Column("expires_at", Integer, nullable=False),
+    Column("expires_at", Key, nullable=False),
     Index("jti_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
@@ -57,7 +57,7 @@ archive = Table(
     Column("sealed_secret", LargeBinary, nullable=False),
     Column("next_number", BigInteger, nullable=False),  # running number of its next bundle
     Column("joined_to", Key, ForeignKey("archive.row")),  # the archive that goes on for both
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Key, nullable=False),
     Column("tag", LargeBinary),  # gateway.index.row_tags; null: not written by this gateway
 )
 
@@ -85,11 +85,11 @@ review = Table(
     Column("other", Key, ForeignKey("archive.row"), nullable=False),
     Column("reason", Text, nullable=False),  # gateway.identity.joining
     Column("ground", LargeBinary, nullable=False),  # 16-byte token of what the two said of themselves then
-    Column("opened_at", Integer, nullable=False),
-    Column("decided_at", Integer),
+    Column("opened_at", Key, nullable=False),
+    Column("decided_at", Key),
     Column("decision", Text),  # join | keep-apart
     Column("decided_number", Integer),  # counts decisions, the later the higher
-    Column("parted_at", Integer),  # when the two were last split
+    Column("parted_at", Key),  # when the two were last split
     UniqueConstraint("archive", "other", "ground"),
 )
 
@@ -102,7 +102,7 @@ container = Table(
     Column("root", LargeBinary, nullable=False),
     Column("bundles", Integer, nullable=False),
     Column("leaves", Integer, nullable=False),
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Key, nullable=False),
 )
 
 bundle = Table(
@@ -215,7 +215,7 @@ submission = Table(
     Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the decoded body
     Column("container", Key, ForeignKey("container.row")),  # null if nothing was new
     Column("written", LargeBinary, nullable=False),  # gateway.index.submissions
-    Column("received_at", Integer, nullable=False),
+    Column("received_at", Key, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -226,7 +226,7 @@ idempotency_key = Table(
     Column("key", LargeBinary, primary_key=True),  # SHA-256, first 16 bytes
     Column("request", LargeBinary, nullable=False),  # SHA-256 of the request that came with it
     Column("written", LargeBinary, nullable=False),  # gateway.index.submissions
-    Column("expires_at", Integer, nullable=False),
+    Column("expires_at", Key, nullable=False),
     Index("idempotency_key_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
@@ -289,7 +289,7 @@ outbox = Table(
     Column("id", Key, primary_key=True, autoincrement=True),
     Column("kind", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Key, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("refused", Text),  # why the ledger cannot take it: set aside until the operator looks; null while in line
     sqlite_autoincrement=True,  # an id is never given twice, even after its row is gone: the pool remembers it

@@ -56,7 +56,7 @@ def answer(error: Exception) -> Response:
     if isinstance(error, InvalidInput):
         return outcome(400 if error.unreadable else 422, error.issues)
     if isinstance(error, LedgerUnreachable):
-        return answer(Unavailable(str(error)))
+        return answer(Unavailable("the ledger cannot be reached for now"))
     if isinstance(error, GatewayError):
         if isinstance(error, SealBroken):
             structlog.get_logger().error("alarm: what is stored was altered", exc_info=error)

@@ -22,6 +22,8 @@ from chain.encoding import decode
 from chain.entries import GrantEntry, Revocation
 from chain.store import LedgerStore
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 STEPS = ["put_proposal", "watermark produced", "put_signature", *["watermark voted"] * 4, "finalise"]
 
 
@@ -197,6 +199,7 @@ def test_a_second_crash_on_the_way_back(chain, first, second, persisted):
     check_whole(chain, 4)
 
 
+@pytest.mark.sqlite_only
 def test_a_watermark_without_its_proposal_stops_that_height(chain):
     """A ledger put back from a backup while the marks stay: the keys refuse, the chain halts, nothing forks."""
     chain.submit(anchor(1))
@@ -250,6 +253,7 @@ def rounds_of_kill(folder, rounds):
     return acknowledged, start
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.campaign)])
 def test_kill_minus_nine(tmp_path, rounds):
     acknowledged, slot = rounds_of_kill(tmp_path, rounds)

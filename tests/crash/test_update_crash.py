@@ -16,6 +16,8 @@ from gateway import disclosure
 from gateway.index import parties
 from gateway.index import schema as t
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 PERSON = {"resourceType": "Patient", "id": "p", "identifier": [{"system": "urn:x", "value": "1"}]}
 STEPS = ("create", "update", "delete", "revive")
 

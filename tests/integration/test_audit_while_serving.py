@@ -10,6 +10,8 @@ from intake_case import delete, post, put, transaction
 from jobs.audit_content import Turn
 from jobs.audit_report import Report
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 
 @pytest.fixture
 def busy(tmp_path):

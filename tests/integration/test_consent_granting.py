@@ -24,6 +24,8 @@ from gateway.index.database import Index
 from gateway.search.parse import Search
 from gateway.vault.keyring import Keyring
 
+pytestmark = pytest.mark.both_databases
+
 INSURER = "insurer-00000001"
 UNKNOWN = "0" * 32
 

@@ -14,6 +14,8 @@ from gateway.index.database import open_index
 from gateway.vault import submission as signing
 from gateway.vault.submission import SubmissionInvalid, SubmissionTree
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 BODY = transaction((f"{URN}1", {"resourceType": "Patient"}), (f"{URN}2", {"resourceType": "Organization", "name": "O"}))
 PATIENT = b'{"resourceType":"Patient"}'

@@ -12,6 +12,8 @@ from gateway.errors import Forbidden, NotFound, PreconditionFailed
 from gateway.index import schema as t
 from gateway.vault.submission import SubmissionInvalid
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 PATIENT = {"resourceType": "Patient", "id": "p", "gender": "female", "birthDate": "1970-03-28"}
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 

@@ -10,6 +10,8 @@ from sqlalchemy import func, select
 from gateway.index import containers
 from gateway.index import schema as t
 
+pytestmark = pytest.mark.both_databases
+
 THREADS = 8
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 PATIENT = {"resourceType": "Patient"}

@@ -20,6 +20,8 @@ from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.sealed_bundle import read_header
 from gateway.vault.submission import SubmissionInvalid, SubmissionTree
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 PATIENT = {"resourceType": "Patient"}
 

@@ -13,6 +13,8 @@ from gateway.identity.interaction import parse_interaction
 from gateway.index import schema as t
 from gateway.storage.file_store import FileObjectStore
 
+pytestmark = pytest.mark.both_databases
+
 PATIENT = {"resourceType": "Patient"}
 NAMED = PATIENT | {"identifier": [{"system": "urn:x", "value": "1"}]}
 MANY = 64

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 
+import databases
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from gateway.index import schema as t
 from gateway.index.database import create_index, open_index
 from gateway.vault.keyring import ArchiveSecret
 from gateway.vault.primitives import access_commitment
+
+pytestmark = pytest.mark.both_databases
 
 ACCESS = Access("insurer-00000001", "HPAYMT", bytes(32), ((bytes(15) + b"\x02", 1), (bytes(15) + b"\x01", 3)), 7, 1_700_000_000_123)
 ENTRY = (
@@ -34,7 +37,7 @@ ENTRY = (
 
 @pytest.fixture
 def index(tmp_path):
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    url = databases.url(tmp_path, "gateway")
     create_index(url)
     index = open_index(url)
     yield index
@@ -43,7 +46,7 @@ def index(tmp_path):
 
 def log(connection, *numbers):
     """Accesses whose leaf is their number, 32 times; the party and the grant need not exist here."""
-    connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    databases.leave_keys_unchecked(connection)
     for number in numbers:
         accesses.write(
             connection, sequence=number, party=1, purpose="TREAT", consent=1, accessed_ms=5, leaf=bytes([number] * 32), records=[(9, 1)]

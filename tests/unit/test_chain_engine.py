@@ -32,6 +32,8 @@ from chain.tables import log_tile, state_entry
 from chain.transactions import TransactionInvalid, parse_transaction
 from chain.watermark import WatermarkUnusable
 
+pytestmark = pytest.mark.both_databases(slow=True)
+
 
 @pytest.fixture
 def chain(tmp_path):
@@ -304,6 +306,7 @@ def test_a_voter_executes_for_itself(chain):
     assert chain.produce(slots=0).header.height == 1
 
 
+@pytest.mark.sqlite_only
 def test_the_engine_does_not_go_on_from_damaged_rows(chain):
     chain.record(anchor(1), party())
     for change in (state_entry.update().values(value=b"\x00"), log_tile.update().values(hashes=bytes(64))):
@@ -324,6 +327,7 @@ def restore(chain, image):
     (chain.folder / "ledger.db").write_bytes(image)
 
 
+@pytest.mark.sqlite_only
 def test_a_ledger_is_of_one_chain_and_made_once(chain):
     with pytest.raises(LedgerMissing, match="another genesis"):
         LedgerStore.open(chain.url, Genesis.parse(genesis_bytes(heartbeat_slots=11)))
@@ -341,6 +345,7 @@ def test_a_second_engine_is_kept_out(chain):
         chain.open()
 
 
+@pytest.mark.sqlite_only
 def test_readers_cannot_write(chain):
     from sqlalchemy.exc import OperationalError
 

@@ -1,5 +1,6 @@
 """Parties, their one-time tokens and the outbox, on a real database."""
 
+import databases
 import pytest
 
 from chain.encoding import decode
@@ -9,13 +10,15 @@ from gateway.index import outbox, parties
 from gateway.index.database import LostRace, create_index, open_index
 from gateway.vault.keyring import Keyring
 
+pytestmark = pytest.mark.both_databases
+
 KEY = SigningKey.from_seed(bytes(31) + b"\x01").public
 OTHER_KEY = SigningKey.from_seed(bytes(31) + b"\x02").public
 
 
 @pytest.fixture
 def index(tmp_path):
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    url = databases.url(tmp_path, "gateway")
     create_index(url)
     index = open_index(url, Keyring(bytes(range(32))))
     yield index

@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import databases
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -25,10 +26,12 @@ from gateway.index.tokens import BlindTokens, CodeTokens
 from gateway.vault.errors import WrongKey
 from gateway.vault.keyring import Keyring
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def index(tmp_path):
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    url = databases.url(tmp_path, "gateway")
     create_index(url)
     index = open_index(url)
     yield index
@@ -40,6 +43,11 @@ def test_the_migrations_make_the_tables_that_the_code_uses(index):
     with index.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), t.metadata) == []
         assert migrate.is_current(connection)
+
+
+@pytest.mark.sqlite_only
+def test_tables_of_one_key_are_their_index(index):
+    with index.reading() as connection:
         without_rowid = {
             name
             for name, sql in connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
@@ -48,12 +56,14 @@ def test_the_migrations_make_the_tables_that_the_code_uses(index):
     assert without_rowid == {name for name, table in t.metadata.tables.items() if table.dialect_options["sqlite"]["with_rowid"] is False}
 
 
+@pytest.mark.sqlite_only
 def test_every_commit_is_on_disk_and_keys_are_checked(index):
     with index.reading() as connection:
         pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
+@pytest.mark.sqlite_only
 def test_a_database_that_is_not_there_is_unavailable(tmp_path):
     index = open_index(f"sqlite:///{tmp_path / 'missing' / 'gateway.db'}")
     with pytest.raises(Unavailable), index.reading():
@@ -61,6 +71,7 @@ def test_a_database_that_is_not_there_is_unavailable(tmp_path):
     index.close()
 
 
+@pytest.mark.sqlite_only
 def test_a_database_that_was_moved_away_is_unavailable_and_not_made_anew(index, tmp_path):
     file = Path(index.engine.url.database)
     away = file.with_name("away.db")
@@ -76,6 +87,7 @@ def test_a_database_that_was_moved_away_is_unavailable_and_not_made_anew(index, 
         insert_rows(connection, t.secret, [("moved", b"1")])
 
 
+@pytest.mark.sqlite_only
 def test_what_was_put_in_its_place_is_used_from_then_on(index, tmp_path):
     file = Path(index.engine.url.database)
     with index.reading():
@@ -220,7 +232,7 @@ def test_results_of_a_submission_are_read_back(results):
 
 def test_a_bundle_that_was_all_new_is_one_run(index):
     with index.atomic() as connection:
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        databases.leave_keys_unchecked(connection)
         connection.execute(
             t.party.insert().values(row=1, client_id="a", name="a", role=1, signing="own", jwks="", purposes="", status="", created_at=0)
         )

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("root", sa.LargeBinary(), nullable=False),
         sa.Column("bundles", sa.Integer(), nullable=False),
         sa.Column("leaves", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", KEY, nullable=False),
         sa.PrimaryKeyConstraint("row"),
         sa.UniqueConstraint("digest"),
     )
@@ -68,7 +68,7 @@ def upgrade() -> None:
         sa.Column("id", KEY, autoincrement=True, nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", KEY, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
@@ -87,7 +87,7 @@ def upgrade() -> None:
         sa.Column("purposes", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("archive", KEY, nullable=True),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", KEY, nullable=False),
         sa.PrimaryKeyConstraint("row"),
         sa.UniqueConstraint("client_id"),
     )
@@ -156,7 +156,7 @@ def upgrade() -> None:
         sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
         sa.Column("next_number", sa.BigInteger(), nullable=False),
         sa.Column("joined_to", KEY, nullable=True),
-        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["directory_of"],
             ["party.row"],
@@ -173,7 +173,7 @@ def upgrade() -> None:
         "jti",
         sa.Column("party", KEY, nullable=False),
         sa.Column("jti", sa.LargeBinary(), nullable=False),
-        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["party"],
             ["party.row"],
@@ -188,7 +188,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("container", KEY, nullable=True),
         sa.Column("written", sa.LargeBinary(), nullable=False),
-        sa.Column("received_at", sa.Integer(), nullable=False),
+        sa.Column("received_at", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["container"],
             ["container.row"],

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("request", sa.LargeBinary(), nullable=False),
         sa.Column("written", sa.LargeBinary(), nullable=False),
-        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", KEY, nullable=False),
         sa.ForeignKeyConstraint(["party"], ["party.row"]),
         sa.PrimaryKeyConstraint("party", "key"),
         sqlite_with_rowid=False,
