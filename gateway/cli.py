@@ -1,9 +1,12 @@
 """`fhir-anchor`: the command line. Commands are loaded when they are called, so that each starts as fast as it can."""
 
 import importlib
+import re
 from pathlib import Path
 
 import click
+
+EXIT_CODES = "Exit codes: 0 done or clean, 1 findings or refused, 2 could not do or check it."
 
 # command -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
 _COMMANDS = {
@@ -37,17 +40,28 @@ class LateGroup(click.Group):
         module, attribute, _ = _COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return _with_exit_codes(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
 
 
+def _with_exit_codes(command: click.Command) -> click.Command:
+    """The same command; its help, and that of all below it, ends with its examples, a line each, and what the exit codes mean."""
+    if EXIT_CODES not in (command.epilog or ""):
+        word, _, examples = (command.epilog or "").partition(": ")
+        lines = "\n".join(["\b", f"{word}:", *(f"  {example}" for example in re.split(r" {3,}", examples))])
+        command.epilog = f"{lines}\n\n{EXIT_CODES}" if examples else EXIT_CODES
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _with_exit_codes(below)
+    return command
+
+
 @click.group(
     cls=LateGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="Exit codes: 0 done or clean, 1 findings or refused, 2 could not do or check it.",
+    epilog=EXIT_CODES,
 )
 @click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the gateway [FHIR_ANCHOR_HOME; ./fhir-anchor-home]."
