@@ -3,8 +3,11 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import click
+
+from gateway.commands.context import altered_told
 
 EXIT_CODES = "Exit codes: 0 done or clean, 1 findings or refused, 2 could not do or check it."
 
@@ -41,6 +44,10 @@ class LateGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return _with_exit_codes(command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with altered_told():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):

@@ -1,5 +1,7 @@
 """Bringing a gateway that an earlier version made to this version's database (docs/adr/0021-row-tags.md)."""
 
+import os
+
 from gateway.index import archives, migrate, parties
 from gateway.index.database import open_index
 from gateway.settings import Settings
@@ -30,5 +32,11 @@ def upgrade(settings: Settings) -> bool:
 
 
 def mark_tagged(settings: Settings) -> None:
-    """From now on a row without its tag was altered."""
+    """From now on a row without its tag was altered. Durable when it returns: a mark lost with the power would have rows vouched for again."""
     (settings.keys_path / _MARK).touch(mode=0o600)
+    for path in (settings.keys_path / _MARK, settings.keys_path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -32,6 +32,21 @@ class CouldNot(click.ClickException):
         click.echo(f"fhir-anchor: {self.format_message()}", err=True, file=file)
 
 
+@contextmanager
+def altered_told() -> Iterator[None]:
+    """Around every command: what the gateway holds and did not write, or what was altered since, becomes exit code 2."""
+    try:
+        yield
+    except Exception as error:
+        from gateway.vault.errors import RowAltered, SealBroken
+
+        if not isinstance(error, SealBroken):
+            raise
+        what = "gateway.db was altered" if isinstance(error, RowAltered) else "what the gateway holds was altered"
+        hint = "; if a gateway of an earlier version made it, run `fhir-anchor upgrade`" if isinstance(error, RowAltered) else ""
+        raise CouldNot(f"{what}: {error}. `fhir-anchor audit run` names all that is wrong{hint}") from error
+
+
 def home_of(context: click.Context) -> Path:
     """`--home` of the outermost command, or its defaults."""
     return home_from(context.find_root().params.get("home"), os.environ)

@@ -1,7 +1,9 @@
 """Whoever edits the database: a party or an archive that this gateway did not write is refused, and an old gateway's rows are vouched for once."""
 
+import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from audit_case import AuditedHome
@@ -11,7 +13,7 @@ from sqlalchemy import text
 
 from gateway.cli import main
 from gateway.index import archives, parties
-from gateway.upgrading import upgrade
+from gateway.upgrading import mark_tagged, upgrade
 from gateway.vault.errors import RowAltered
 from jobs.audit_row_tags import verify_row_tags
 
@@ -92,6 +94,36 @@ def test_an_older_row_of_a_suspended_party_is_seen_by_the_ledger(tmp_path):
     [finding] = verify_row_tags(home.services.index, home.ledger()).findings
     assert (finding.code, finding.detail) == ("party-altered", "it is suspended on the ledger and active here")
     home.close()
+
+
+def test_commands_say_in_a_sentence_that_a_row_was_altered(tmp_path):
+    home = AuditedHome.make(tmp_path)
+    party = home.party()
+    made = post(home.services, party, PATIENT, "Patient").results[0].reference
+    tamper(home.services, "UPDATE archive SET public_key = zeroblob(1216)")
+    tamper(home.services, "UPDATE party SET status = 'active ', tag = NULL")
+    for command in (
+        ("party", "list"),
+        ("party", "suspend", party.client_id),
+        ("patient", "split", made),
+        ("patient", "enrol", "--identifier", "urn:x|1", "--out", str(tmp_path / "out.json")),
+    ):
+        run = CliRunner().invoke(main, ["--home", str(home.home), *command])
+        assert run.exit_code == (1 if command[1] == "enrol" else 2), run.output
+        assert isinstance(run.exception, SystemExit), "no traceback"
+        if command[1] != "enrol":
+            assert "gateway.db was altered" in run.output
+            assert "fhir-anchor upgrade" in run.output
+    home.close()
+
+
+def test_the_mark_is_durable_before_upgrade_ends(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    settings = open_services(tmp_path).settings
+    settings.keys_path.mkdir(exist_ok=True)
+    mark_tagged(settings)
+    assert [Path(name).name for name in synced[-2:]] == ["rows-tagged", settings.keys_path.name]
 
 
 def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
