@@ -32,7 +32,10 @@ def upgrade(settings: Settings) -> bool:
 
 
 def mark_tagged(settings: Settings) -> None:
-    """From now on a row without its tag was altered. Durable when it returns: a mark lost with the power would have rows vouched for again."""
+    """From now on a row without its tag was altered.
+
+    Durable when it returns: were the mark lost with the power, rows would be vouched for a second time.
+    """
     (settings.keys_path / _MARK).touch(mode=0o600)
     for path in (settings.keys_path / _MARK, settings.keys_path):
         handle = os.open(path, os.O_RDONLY)

@@ -13,6 +13,7 @@ from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_o
 VALID, INVALID, NOT_CHECKED = "valid", "invalid", "could not check"
 Outcome = dict[str, Any]
 Verify = Callable[[bytes, bytes, bytes | None], Any]  # receipt, genesis, record -> a Verdict
+Kinds = tuple[type[Exception], ...]
 
 
 @click.group()
@@ -125,25 +126,24 @@ class _NotChecked(Exception):
 
 
 def _verifier(*, independent: bool) -> Verify:
-    """One of the two, with the errors of both made one. The second knows receipts of records alone."""
+    """One of the two, with the errors of both made one."""
     from gateway import access_verification, recorded
+    from gateway import independent as second
     from gateway import verification as first
     from gateway.errors import CouldNotCheck
 
+    of_access = second.verify_access_receipt if independent else access_verification.verify_access_receipt
+
     def verify_access(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
-        if independent:
-            raise CouldNotCheck("the receipt of an access is not known to the second implementation")
         if record is not None:
             raise CouldNotCheck("the receipt of an access names records, it commits to the bytes of none: leave --record out")
-        return access_verification.verify_access_receipt(receipt_bytes, genesis_bytes)
+        return of_access(receipt_bytes, genesis_bytes)
 
-    of_access = _with_errors(verify_access, recorded.ReceiptInvalid, CouldNotCheck)
-    of_record = _with_errors(first.verify_receipt, recorded.ReceiptInvalid, CouldNotCheck)
-    if independent:
-        from gateway import independent as second
+    def verify_any(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
+        of_record = second.verify_receipt if independent else first.verify_receipt
+        return (verify_access if _is_of_access(receipt_bytes) else of_record)(receipt_bytes, genesis_bytes, record)
 
-        of_record = _with_errors(second.verify_receipt, second.Invalid, second.Unreadable)
-    return lambda receipt_bytes, *rest: (of_access if _is_of_access(receipt_bytes) else of_record)(receipt_bytes, *rest)
+    return _with_errors(verify_any, (recorded.ReceiptInvalid, second.Invalid), (CouldNotCheck, second.Unreadable))
 
 
 def _is_of_access(receipt_bytes: bytes) -> bool:
@@ -156,7 +156,7 @@ def _is_of_access(receipt_bytes: bytes) -> bool:
     return isinstance(found, dict) and found.get("format") == FORMAT
 
 
-def _with_errors(verify_receipt: Verify, invalid: type[Exception], not_checked: type[Exception]) -> Verify:
+def _with_errors(verify_receipt: Verify, invalid: Kinds, not_checked: Kinds) -> Verify:
     def check(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
         try:
             return verify_receipt(receipt_bytes, genesis_bytes, record)

@@ -5,19 +5,17 @@ import re
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from gateway.independent import fields, statement, transaction, tree
 from gateway.independent import genesis as genesis_file
-from gateway.independent import header, json_text, statement, transaction, tree
 from gateway.independent.faults import Invalid, Unreadable
 from gateway.independent.genesis import Genesis, Party
-from gateway.independent.header import Acting, Header
+from gateway.independent.header import Header
 from gateway.independent.statement import from_base64url
 
 FORMAT = "fhir-anchor receipt 1"
-MAX_BYTES = 1 << 20
 _PUBLIC = {"format", "chain_id", "record", "bundle", "anchor", "header", "votes", "handovers"}
 _COMMITMENT = b"fhir-anchor/record-commitment/v1\x00"
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}", re.ASCII)
-_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Verdict(NamedTuple):
@@ -36,13 +34,10 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)  # 1
     receipt = _receipt(receipt_bytes)  # 2
-    if _hash(receipt["chain_id"], "chain_id") != genesis.chain_id:  # 3
-        raise Invalid("chain_id: the receipt is of another chain than the genesis file")
-    acting = _handovers(receipt["handovers"], genesis)  # 4
-    head = header.final(from_base64url(receipt["header"], "header"), _votes(receipt["votes"]), genesis, acting)  # 4, 5
-    anchor_bytes = _logged(receipt["anchor"], "anchor")
+    head, delegates = fields.accepted(receipt, genesis)  # 3 to 5
+    anchor_bytes = fields.transaction_of(receipt["anchor"], "anchor")
     anchor = transaction.anchor(anchor_bytes, genesis)  # 6
-    _check_in_log(receipt["anchor"], anchor_bytes, head, "anchor")
+    fields.check_in_log(receipt["anchor"], anchor_bytes, head, "anchor")
     bundle_root = _check_record_path(receipt["record"])  # 7
     _check_container(receipt["bundle"], bundle_root, anchor)  # 8
     who = None
@@ -55,7 +50,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
         head.height,
         head.time,
         len(receipt["votes"]),
-        len(acting.delegates),
+        delegates,
         who,
         _not_checked(with_record=record is not None, with_statement=who is not None),
     )
@@ -71,111 +66,38 @@ def _not_checked(*, with_record: bool, with_statement: bool) -> tuple[str, ...]:
 
 
 def _receipt(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise Invalid("no receipt: too large for one")
-    try:
-        found = json_text.load(data)
-    except ValueError as error:
-        raise Invalid(f"no receipt: not JSON as receipts have it: {error}") from error
+    found = fields.load(data)
     full = isinstance(found, dict) and ("statement" in found or "issuer" in found)
-    receipt = _object(found, _PUBLIC | ({"statement", "issuer"} if full else set()), "the receipt")
+    receipt = fields.of_names(found, _PUBLIC | ({"statement", "issuer"} if full else set()), "the receipt")
     if receipt["format"] != FORMAT:
         raise Invalid("format is not that of a receipt")
     names = {"reference", "commitment", "path"} | ({"salt"} if full else set())
-    reference = _object(receipt["record"], names, "record")["reference"]
+    reference = fields.of_names(receipt["record"], names, "record")["reference"]
     if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
         raise Invalid("record.reference is not of the form Type/id/_history/version")
     return receipt
 
 
-def _object(value: Any, names: set[str], what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != names:
-        raise Invalid(f"{what} does not have exactly the fields {', '.join(sorted(names))}")
-    return value
-
-
-def _number(value: Any, what: str) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 53:
-        raise Invalid(f"{what} is no number from 0 to 2^53 - 1")
-    return value
-
-
-def _hash(value: Any, what: str) -> bytes:
-    if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise Invalid(f"{what} is not 64 lower-case hexadecimal digits")
-    return bytes.fromhex(value)
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise Invalid(f"{what} is no list")
-    return value
-
-
-def _path(value: Any, what: str) -> list[bytes]:
-    return [_hash(item, what) for item in _list(value, what)]
-
-
-def _sided_path(value: Any, what: str) -> list[tuple[str, bytes]]:
-    path = []
-    for item in _list(value, what):
-        if not isinstance(item, list) or len(item) != 2 or item[0] not in ("left", "right"):
-            raise Invalid(f"{what} has a step that is no side with a hash")
-        path.append((str(item[0]), _hash(item[1], what)))
-    return path
-
-
-def _handovers(value: Any, genesis: Genesis) -> Acting:
-    acting = Acting(0, genesis.delegates)
-    for number, item in enumerate(_list(value, "handovers")):
-        part = _object(item, {"header", "votes", "delegates"}, "a handover")
-        delegates = _path(part["delegates"], "a handover's delegates")
-        try:
-            acting = header.handed_over(from_base64url(part["header"], "header"), _votes(part["votes"]), delegates, genesis, acting)
-        except Invalid as error:
-            raise Invalid(f"handovers: {number}: {error}") from error
-    return acting
-
-
-def _votes(value: Any) -> list[tuple[int, bytes]]:
-    votes = []
-    for item in _list(value, "votes"):
-        if not isinstance(item, list) or len(item) != 2:
-            raise Invalid("votes: one is no number with a signature")
-        votes.append((_number(item[0], "votes: a delegate's number"), from_base64url(item[1], "votes: a signature")))
-    return votes
-
-
-def _logged(value: Any, what: str) -> bytes:
-    return from_base64url(_object(value, {"transaction", "index", "path"}, what)["transaction"], f"{what}.transaction")
-
-
-def _check_in_log(part: dict[str, Any], raw: bytes, head: Header, what: str) -> None:
-    index, path = _number(part["index"], f"{what}.index"), _path(part["path"], f"{what}.path")
-    if tree.root_by_index(tree.leaf(raw), index, head.log_size, path, f"{what}.path") != head.log_root:
-        raise Invalid(f"{what}.path does not lead to the header's log root")
-
-
 def _check_record_path(record: dict[str, Any]) -> bytes:
-    path = _sided_path(record["path"], "record.path")
+    path = fields.sided_path(record["path"], "record.path")
     if all(side == "right" for side, _ in path):
         raise Invalid("record.path is that of the bundle's first leaf, where no record stands")
-    return tree.root_by_sides(tree.leaf(_hash(record["commitment"], "record.commitment")), path)
+    return tree.root_by_sides(tree.leaf(fields.hash_of(record["commitment"], "record.commitment")), path)
 
 
 def _check_container(value: Any, bundle_root: bytes, anchor: transaction.Anchor) -> None:
-    bundle = _object(value, {"index", "size", "path"}, "bundle")
-    index, size = _number(bundle["index"], "bundle.index"), _number(bundle["size"], "bundle.size")
+    bundle = fields.of_names(value, {"index", "size", "path"}, "bundle")
+    index, size = fields.number(bundle["index"], "bundle.index"), fields.number(bundle["size"], "bundle.size")
     if size != anchor.bundles:
         raise Invalid("bundle.size is not the number of bundles in the ANCHOR")
-    if tree.root_by_index(tree.leaf(bundle_root), index, size, _path(bundle["path"], "bundle.path"), "bundle.path") != anchor.root:
+    if tree.root_by_index(tree.leaf(bundle_root), index, size, fields.path(bundle["path"], "bundle.path"), "bundle.path") != anchor.root:
         raise Invalid("record.path and bundle.path do not lead to the root in the ANCHOR")
 
 
 def _check_statement(receipt: dict[str, Any], bundle_root: bytes, head: Header, genesis: Genesis) -> str:
-    part = _object(receipt["statement"], {"bytes", "salt", "path"}, "statement")
+    part = fields.of_names(receipt["statement"], {"bytes", "salt", "path"}, "statement")
     raw = from_base64url(part["bytes"], "statement.bytes")
-    path = _sided_path(part["path"], "statement.path")
+    path = fields.sided_path(part["path"], "statement.path")
     leaf = tree.leaf(_commitment(part["salt"], raw, "statement.salt"))
     if any(side == "left" for side, _ in path) or tree.root_by_sides(leaf, path) != bundle_root:
         raise Invalid("statement.path does not lead from the bundle's first leaf to the root of the record's bundle")
@@ -194,9 +116,9 @@ def _issuer(value: Any, client_id: str, head: Header, genesis: Genesis) -> Party
         if client_id not in genesis.parties:
             raise Invalid("issuer: genesis names no such party")
         return genesis.parties[client_id]
-    raw = _logged(value, "issuer")
+    raw = fields.transaction_of(value, "issuer")
     registered = transaction.party(raw, genesis)
-    _check_in_log(value, raw, head, "issuer")
+    fields.check_in_log(value, raw, head, "issuer")
     if registered.client_id != client_id:
         raise Invalid("issuer.transaction is of another party than the statement's issuer")
     return registered.party

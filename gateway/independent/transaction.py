@@ -1,4 +1,4 @@
-"""The ledger's transactions that receipts hold: ANCHOR and PARTY (docs/design/ledger.md)."""
+"""The ledger's transactions that receipts hold: ANCHOR, PARTY and ACCESS_BATCH (docs/design/ledger.md)."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from gateway.independent.cbor import Value
 from gateway.independent.faults import Invalid
 from gateway.independent.genesis import CLIENT_ID, NAME, Genesis, Party
 
-PARTY, ANCHOR = 1, 2
+PARTY, ANCHOR, ACCESS_BATCH = 1, 2, 6
 REGISTER, ROTATE = 0, 1
 GATEWAY_ROLE = 3
 MAX_BYTES = 4096
@@ -20,6 +20,13 @@ class Anchor(NamedTuple):
     root: bytes  # over the container's bundle roots
     bundles: int
     leaves: int
+
+
+class AccessBatch(NamedTuple):
+    root: bytes  # over the entries' leaves
+    leaves: int
+    first: int  # number of the first entry
+    last: int
 
 
 class Registered(NamedTuple):
@@ -41,6 +48,21 @@ def anchor(raw: bytes, genesis: Genesis) -> Anchor:
     if leaves < bundles:
         raise Invalid("anchor.transaction: fewer leaves than bundles")
     return Anchor(root, bundles, leaves)
+
+
+def access_batch(raw: bytes, genesis: Genesis) -> AccessBatch:
+    """A well-formed ACCESS_BATCH, signed by a gateway of genesis. Raises Invalid."""
+    body = _signed_body(raw, ACCESS_BATCH, genesis, "batch.transaction")
+    root, leaves, first, last = _fields(body, 4, "batch.transaction: its body")
+    if not _is_bytes(root, 32) or not (_is_count(leaves) and _is_count(first) and _is_count(last)):
+        raise Invalid("batch.transaction: a hash or count is not one")
+    assert isinstance(root, bytes)
+    assert isinstance(leaves, int)
+    assert isinstance(first, int)
+    assert isinstance(last, int)
+    if leaves > last - first + 1 or (leaves == 1 and first != last):
+        raise Invalid("batch.transaction: its numbers do not fit its leaves")
+    return AccessBatch(root, leaves, first, last)
 
 
 def party(raw: bytes, genesis: Genesis) -> Registered:

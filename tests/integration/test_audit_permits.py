@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from conduct_case import audit_conduct, make_conduct
 
+from gateway import joining
 from gateway.access_log import log_accesses
 from gateway.granting import sealed_context
 from gateway.index import archives, consents, records
@@ -83,6 +84,35 @@ def test_a_grant_counts_for_the_archives_that_are_joined_with_its_own(home):
     with home.made.services.index.atomic() as connection:
         archives.split(connection, home.bert.archive)
     assert [finding.subject for finding in audit_conduct(home.made.home).findings] == [f"access {number}"]
+
+
+ORDERS = [
+    "join access split",
+    "join split join access",
+    "join access split join",
+    "join split join access split",
+    "join access split join split",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_was_read_while_two_were_joined_stays_lawful(home, order):
+    """The reader has a grant of Bert's and reads what is Anna's."""
+    services, bert = home.made.services, home.records["p1"]
+    with services.index.reading() as connection:
+        [granted] = [row.grant.row for row in consents.numbered(connection, range(10, 11))]
+    home.revoke(home.anna, services.ids.encode([granted])[0])
+    for step in order.split():
+        with services.index.atomic() as connection:
+            if step == "join":
+                archives.join(connection, [home.anna.archive], [home.bert.archive])
+            elif step == "split":
+                joining.split(services, connection, bert, int(time.time()))
+        if step == "access":
+            assert home.read("o1")
+    home.close_batch()
+    home.block()
+    assert audit_conduct(home.made.home).findings == ()
 
 
 def test_what_is_not_on_the_chain_yet_is_pending_for_a_time(home):

@@ -11,6 +11,8 @@ from sqlalchemy import select, text
 from test_intake_races import at_once, check
 
 from gateway import disclosure, granting, joining, registration
+from gateway.access_receipts import assemble_access_receipt
+from gateway.audit_events import find_audit_events, read_audit_event
 from gateway.errors import Conflict, Forbidden
 from gateway.index import archives, parties, persons
 from gateway.index import schema as t
@@ -191,6 +193,45 @@ def test_a_consent_covers_the_group_until_the_split_and_then_its_own_archive(wor
     assert granting.read(services, same, given.id) is None
     with pytest.raises(Forbidden):
         granting.revoke(services, same, given.id)
+
+
+def may_have_receipt(world, reader, number):
+    try:
+        return assemble_access_receipt(world.services, None, reader, number).reason == "the access is in no batch yet"
+    except Forbidden:
+        return False
+
+
+def events(world, reader):
+    found, _ = find_audit_events(world.services, reader, parse_search("AuditEvent", [], strict=True), 0)
+    return [event.sequence for event in found]
+
+
+def test_the_log_and_its_receipts_follow_the_group(world):
+    (_, first), (second_id, second) = world.patient(0), world.patient(1)
+    _, third = world.patient(2, value="8812-Q", birth="1980-01-01")
+    anna, same, bert = (world.enrol(archive, f"patient-{archive}") for archive in (first, second, third))
+    records = [world.observe(hospital) for hospital in (0, 1)]
+    given = [world.grant(patient).id for patient in (anna, bert)]
+    read = [disclosure.read(world.services, world.insurer, "Observation", id_, purpose="HPAYMT") for id_ in records]
+    numbers = [access.sequence for one in read for access in one.accesses]
+    search = parse_search("Consent", [], strict=True)
+
+    def seen(reader):
+        consents = [one.id for one in granting.find(world.services, reader, search, 0)[0]]
+        return consents, events(world, reader), [may_have_receipt(world, reader, number) for number in numbers]
+
+    everything = ([given[0]], numbers[::-1], [True, True])
+    assert (seen(anna), seen(same), seen(bert)) == (everything, everything, ([given[1]], [], [False, False]))
+    assert read_audit_event(world.services, same, numbers[0]).sequence == numbers[0]
+    world.split(second_id)
+    assert (seen(anna), seen(same)) == (everything, ([], [], [False, False]))
+    with pytest.raises(Forbidden):
+        read_audit_event(world.services, same, numbers[0])
+    world.grant(same)
+    disclosure.read(world.services, world.insurer, "Observation", records[1], purpose="HPAYMT")
+    [own] = events(world, same)
+    assert (may_have_receipt(world, same, own), may_have_receipt(world, anna, own)) == (True, False)
 
 
 def test_a_revoke_from_the_other_side_holds_for_all(world):

@@ -119,11 +119,11 @@ def test_commands_say_in_a_sentence_that_a_row_was_altered(tmp_path):
 
 def test_the_mark_is_durable_before_upgrade_ends(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink()))
     settings = open_services(tmp_path).settings
     settings.keys_path.mkdir(exist_ok=True)
     mark_tagged(settings)
-    assert [Path(name).name for name in synced[-2:]] == ["rows-tagged", settings.keys_path.name]
+    assert [path.name for path in synced[-2:]] == ["rows-tagged", settings.keys_path.name]
 
 
 def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):

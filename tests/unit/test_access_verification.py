@@ -4,53 +4,17 @@ import json
 
 import msgspec
 import pytest
+from access_receipt_case import GENESIS, SEQUENCES, entry_of, make_receipt
 from click.testing import CliRunner
-from receipt_case import GATEWAY, NOW, finalize, genesis_bytes, key, logged, party_body
+from receipt_case import NOW, key, party_body
 
-from chain import merkle
-from chain.access_batch import AccessBatchBody
 from chain.encoding import decode, encode
-from chain.genesis import Genesis
-from chain.transactions import sign_transaction
-from gateway.access_receipt_format import AccessReceipt, LoggedAccess
 from gateway.access_verification import verify_access_receipt
 from gateway.cli import main
 from gateway.consent.access import Access, NotAnAccess
 from gateway.errors import CouldNotCheck
 from gateway.receipt_format import Hash, Raw, to_json
 from gateway.recorded import ReceiptInvalid
-from gateway.vault.primitives import access_commitment
-
-GENESIS = genesis_bytes()
-CHAIN_ID = Genesis.parse(GENESIS).chain_id
-SEQUENCES = (4, 5, 9, 11, 12)
-
-
-def entry_of(sequence):
-    records = ((bytes([sequence]) * 16, 1), (bytes([sequence + 1]) * 16, 3))
-    return Access("insurer-00000001", "HPAYMT", b"g" * 32, records, sequence, NOW * 1000).to_bytes()
-
-
-def make_receipt(place=2, signer=GATEWAY, sequences=SEQUENCES, entry=None, header=None, other_body=None, **changes):
-    entries = [entry_of(sequence) for sequence in sequences]
-    entries[place] = entry or entries[place]
-    salts = [bytes([at]) * 32 for at in range(len(entries))]
-    leaves = [merkle.leaf_hash(access_commitment(CHAIN_ID, salt, body)) for salt, body in zip(salts, entries, strict=True)]
-    batch = {"root": merkle.root(leaves), "leaves": len(leaves), "first": sequences[0], "last": sequences[-1]} | changes
-    genesis = Genesis.parse(GENESIS)
-    bodies = [party_body(), other_body or AccessBatchBody(**batch), party_body("x-00000001")]
-    log = [sign_transaction(body, 100, signer, genesis.chain_id).raw for body in bodies]
-    head, votes = finalize(genesis, log, **(header or {}))
-    path = tuple(map(Hash, merkle.inclusion_path(leaves, place)))
-    return AccessReceipt(
-        format="fhir-anchor access receipt 1",
-        chain_id=Hash(CHAIN_ID),
-        access=LoggedAccess(Raw(entries[place]), Raw(salts[place]), place, path),
-        batch=logged(log, 1),
-        header=Raw(head),
-        votes=tuple((i, Raw(signature)) for i, signature in votes),
-        handovers=(),
-    )
 
 
 def verify(receipt):
@@ -169,5 +133,7 @@ def test_the_command_tells_both_kinds_apart(tmp_path):
     assert "insurer-00000001 for HPAYMT" in told.stdout
     assert json.loads(run("a.json", "--json").stdout)["receipts"][0]["sequence"] == 9
     assert run("bad.json").exit_code == 1
-    for more in (("--independent",), ("--record", str(tmp_path / "a.json"))):
-        assert run("a.json", *more).exit_code == 2
+    for more in ((), ("--independent",)):
+        assert run("a.json", *more).stdout == told.stdout
+        assert run("bad.json", *more).exit_code == 1
+        assert run("a.json", "--record", str(tmp_path / "a.json"), *more).exit_code == 2
