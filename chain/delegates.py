@@ -1,16 +1,18 @@
 """Who acts, stands and holds stake on the final chain, and the handovers from set to set: the ledger's readers ask here."""
 
+from collections import Counter
+
 from sqlalchemy import Connection
 
 from chain import queries
-from chain.block import Header
+from chain.block import Header, block_hash
 from chain.delegate_set import DelegateSet
-from chain.election import read_set
+from chain.election import ATTENDANCE_BLOCKS, electable, ranked, read_set
 from chain.encoding import decode
 from chain.genesis import Genesis
 from chain.merkle import ProofError
 from chain.proof import Handover
-from chain.schedule import is_last_of_epoch
+from chain.schedule import epoch_seed_height, is_last_of_epoch, producer_index
 from chain.stake_entries import ELECTED_KEY, DelegateEntry, StakeEntry, delegate_at, roll_at, stake_at
 from chain.state import Overlay, UnhashedState
 from chain.store import LedgerDamaged, LedgerStore
@@ -31,6 +33,15 @@ class Delegates:
         """Who acts in the epoch after the next block's."""
         return self._sets()[1]
 
+    def schedule(self, slots: range) -> list[bytes]:
+        """Whose turn each of `slots` is, as long as no later epoch has begun by then."""
+        with self._store.engine.connect() as connection:
+            seed_height = epoch_seed_height(queries.height_of(connection) + 1, self._genesis.epoch_blocks)
+            stored = queries.header_and_votes(connection, seed_height) if seed_height else None
+        chain_id, acting = self._genesis.chain_id, self.acting().keys
+        seed = block_hash(chain_id, stored[0]) if stored else chain_id
+        return [acting[producer_index(chain_id, len(acting), seed, slot)] for slot in slots]
+
     def delegate(self, key: bytes) -> DelegateEntry | None:
         """A delegate as it stands; none of this is there where delegates are fixed."""
         with self._store.engine.connect() as connection:
@@ -49,6 +60,11 @@ class Delegates:
             found = [(key, delegate_at(overlay, key)) for key in (roll.delegates if roll else ())]
         return sorted(((key, entry) for key, entry in found if entry is not None), key=lambda item: (-item[1].approval, item[0]))
 
+    def electable(self) -> list[bytes]:
+        """Who could be elected as things are, in order."""
+        with self._store.engine.connect() as connection:
+            return ranked(electable(overlay_on(connection)))
+
     def _sets(self) -> tuple[DelegateSet, DelegateSet]:
         with self._store.engine.connect() as connection:
             stored = queries.header_and_votes(connection, queries.height_of(connection))
@@ -60,6 +76,20 @@ class Delegates:
                 return self.named(connection, header.delegates_hash), following
             elected = overlay_on(connection).get(ELECTED_KEY)
             return following, following if elected is None else self.named(connection, decode(elected))
+
+    def attendance(self) -> dict[bytes, tuple[int, int]]:
+        """For each delegate that acted lately: on how many of the last 100 blocks it voted, and on how many it could."""
+        did: Counter[bytes] = Counter()
+        could: Counter[bytes] = Counter()
+        with self._store.engine.connect() as connection:
+            height = queries.height_of(connection)
+            for at in range(max(1, height - ATTENDANCE_BLOCKS + 1), height + 1):
+                stored = queries.header_and_votes(connection, at)
+                if stored is not None:
+                    acting = self.named(connection, Header.from_bytes(stored[0]).delegates_hash)
+                    could.update(acting.keys)
+                    did.update(acting.keys[vote.delegate] for vote in stored[1])
+        return {key: (did[key], count) for key, count in could.items()}
 
     def handovers(self, height: int, since: int = 0) -> tuple[Handover, ...]:
         """Every change of the acting set after the height `since` and before `height`: what proofs against its block need besides it.

@@ -21,12 +21,13 @@ from chain.entries import (
     party_key,
     sequence_key,
 )
+from chain.execution import Execution
 from chain.genesis import Genesis
-from chain.log import inclusion_path
+from chain.log import LogHead, inclusion_path
 from chain.merkle import ProofError
 from chain.proof import LogProof
-from chain.refusal import Reason
-from chain.state import bucket_of
+from chain.refusal import Reason, TransactionRefused
+from chain.state import UnhashedState, bucket_of
 from chain.store import LedgerDamaged, LedgerStore
 from chain.tables import pool, rejected
 
@@ -138,6 +139,22 @@ class Ledger:
             quorum = self.delegates.named(connection, header.delegates_hash).quorum
         handovers = self.delegates.handovers(header.height, since)
         return LogProof(transaction[0], log_index, tuple(path), header_bytes, votes[:quorum], handovers)
+
+    def refusal(self, transaction: bytes) -> Reason | None:
+        """Why the next block could not record a transaction, as the state is now and whatever else waits; none if it could."""
+        with self._store.engine.connect() as connection:
+            state = UnhashedState(lambda buckets: queries.bucket_entries(connection, buckets))
+            execution = Execution(self.genesis.chain_id, queries.height_of(connection) + 1, LogHead(), state)
+            try:
+                execution.record(execution.read([transaction])[0])
+            except TransactionRefused as refusal:
+                return refusal.reason
+        return None
+
+    def is_pooled(self, tx_id: bytes) -> bool:
+        """Whether a transaction of this identity waits in the pool."""
+        with self._store.engine.connect() as connection:
+            return connection.scalar(select(func.count()).where(pool.c.tx_id == tx_id)) != 0
 
     def pending(self) -> int:
         """How many transactions wait in the pool."""

@@ -24,7 +24,7 @@ _COMMANDS = {
     "push": ("gateway.commands.push", "push", "Send FHIR files, signed, and list their receipts."),
     "token": ("gateway.commands.token", "token", "Sign in and print an access token, for curl and other clients."),
     "receipt": ("gateway.commands.receipt", "receipt", "Get receipts, and verify them offline."),
-    "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, and verify it from genesis."),
+    "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, verify it from genesis, and choose its delegates."),
     "audit": ("gateway.commands.audit", "audit", "Re-verify the chain and the storage."),
     "jobs": ("gateway.commands.jobs", "jobs", "What runs by itself in the background, and running it now."),
     "bench": ("gateway.commands.bench", "bench", "Measure this machine and this gateway."),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chain import postgresql
 from chain.errors import LedgerError
-from chain.genesis import Delegate, Genesis, GenesisInvalid, make_genesis
+from chain.genesis import MAX_STAKE, MIN_ELECTED, Delegate, Genesis, GenesisInvalid, Stake, make_genesis
 from chain.keys import ChainId
 from chain.store import LedgerStore
 from chain.transactions import PartyAction, PartyBody, Role
@@ -34,6 +34,7 @@ EPOCH_BLOCKS = 1000
 HEARTBEAT_SECONDS = 600
 GATEWAY_CLIENT_ID = "gateway"
 _PATIENCE = 10.0  # seconds
+STAKE_HOLDER = "operator"  # holds all voting weight at first; `ledger transfer` gives it to others
 
 
 class FoundingRefused(Exception):
@@ -96,6 +97,7 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     keys.mkdir(mode=0o700)
     create_kek(keys / "kek.json", random)
     gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32))
+    stake_key = write_key(keys / "stake.json", STAKE_HOLDER, random(32))
     names = [f"delegate-{number}" for number in range(1, delegates + 1)]
     delegate_keys = {name: write_key(keys / f"{name}.json", name, random(32)) for name in names}
     body = make_genesis(
@@ -106,6 +108,8 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
         heartbeat_slots=max(1, HEARTBEAT_SECONDS // slot_seconds),
         delegates=tuple(Delegate(name, key.public) for name, key in delegate_keys.items()),
         parties=(PartyBody(PartyAction.REGISTER, GATEWAY_CLIENT_ID, "fhir-anchor gateway", Role.GATEWAY, gateway_key.public, None),),
+        seats=max(MIN_ELECTED, delegates),
+        stakes=(Stake(STAKE_HOLDER, stake_key.public, MAX_STAKE),),
     )
     genesis = Genesis.parse(body)
     for name, key in delegate_keys.items():

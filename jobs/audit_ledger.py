@@ -11,6 +11,7 @@ from chain.store import LedgerStore
 from chain.tables import log_entry
 from chain.verify import verify_chain
 from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
+from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from jobs.audit_report import Finding, Report
 
 
@@ -28,19 +29,27 @@ def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
 
 
 def _marks(genesis: Genesis, keys: Path) -> tuple[list[Mark], tuple[str, ...]]:
-    """What each delegate of the genesis says it voted for last, and which of them cannot be read."""
+    """What each delegate says it voted for last, and which of them cannot be read."""
     marks: list[Mark] = []
     missing: list[str] = []
-    for delegate in genesis.delegates:
+    try:
+        paths = _watermarks(genesis, keys)
+    except KeyFileUnusable as error:
+        return [], (str(error),)
+    for path, key in paths.items():
         try:
-            marks += [
-                mark
-                for duty, mark in read_marks(keys / f"{delegate.name}.watermark", genesis.chain_id, delegate.key).items()
-                if duty is Duty.VOTE
-            ]
+            marks += [mark for duty, mark in read_marks(path, genesis.chain_id, key).items() if duty is Duty.VOTE]
         except WatermarkUnusable as error:
             missing.append(str(error))
     return marks, tuple(missing)
+
+
+def _watermarks(genesis: Genesis, keys: Path) -> dict[Path, bytes]:
+    """Where the delegates of the genesis, and those whose keys came later, keep their marks."""
+    found = {keys / f"{delegate.name}.watermark": delegate.key for delegate in genesis.delegates}
+    if genesis.seats:
+        found = {path.with_suffix(".watermark"): read_key(path).public for path in delegate_key_paths(keys)} | found
+    return found
 
 
 def _sizes(store: LedgerStore) -> dict[str, int]:

@@ -5,9 +5,11 @@ import structlog
 from chain.block import FinalBlock
 from chain.database import LedgerUnreachable
 from chain.engine import EmbeddedEngine, NoQuorum
+from chain.genesis import MIN_ELECTED
 from chain.keys import SigningKey
 from chain.lease import LeaseLost
 from chain.ledger import Ledger
+from chain.schedule import is_last_of_epoch
 from gateway.errors import Unavailable
 from gateway.index.database import Index
 from jobs.submit_transactions import submit_transactions
@@ -31,6 +33,8 @@ class BlockProduction:
                 return None
             self._submit()
             block = self._engine.produce(now)
+            if block is not None:
+                self._tell(block)
         except NoQuorum as error:
             self._log.error("no quorum in this slot", reason=str(error))
             return None
@@ -40,9 +44,12 @@ class BlockProduction:
         except LedgerUnreachable as error:
             self._log.error("the ledger cannot be reached in this slot", reason=str(error))
             return None
-        if block is not None:
-            self._log.info("block final", height=block.header.height, transactions=len(block.transactions), votes=len(block.votes))
         return block
+
+    def _tell(self, block: FinalBlock) -> None:
+        self._log.info("block final", height=block.header.height, transactions=len(block.transactions), votes=len(block.votes))
+        if is_last_of_epoch(block.header.height, self._ledger.genesis.epoch_blocks):
+            self._tell_election()
 
     def _is_producer(self) -> bool:
         """Says when that changes."""
@@ -57,3 +64,10 @@ class BlockProduction:
             submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, self._ledger.height())
         except Unavailable as error:
             self._log.error("the outbox cannot be read in this slot", reason=str(error))
+
+    def _tell_election(self) -> None:
+        """The operator hears who is to act, and of a set that stays because too few could be elected."""
+        delegates = self._ledger.delegates
+        self._log.info("an epoch has ended", acting=len(delegates.acting().keys), following=len(delegates.following().keys))
+        if self._ledger.genesis.seats and (electable := len(delegates.electable())) < MIN_ELECTED:
+            self._log.warning("fewer than four delegates can be elected: the set stays", electable=electable)

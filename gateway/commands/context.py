@@ -17,6 +17,8 @@ import msgspec
 from gateway.settings import BadSetting, Settings, home_from, load_settings
 
 if TYPE_CHECKING:
+    from chain.genesis import Genesis
+    from chain.store import LedgerStore
     from gateway.index.database import Index
     from gateway.services import Services
 
@@ -90,6 +92,28 @@ def opened_index(context: click.Context) -> Iterator["Index"]:
 def instant(at: int) -> str:
     """Seconds since the epoch as people read them, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds").removesuffix("+00:00") + "Z"
+
+
+@contextmanager
+def opened_ledger(settings: Settings) -> Iterator[tuple["LedgerStore", "Genesis"]]:
+    """The stored chain, read-only; what hinders that becomes exit code 2."""
+    from sqlalchemy.exc import DatabaseError
+
+    from chain.errors import LedgerError
+    from chain.store import LedgerStore
+    from gateway.bootstrap import read_genesis
+
+    try:
+        genesis = read_genesis(settings)
+        store = LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True)
+    except (LedgerError, OSError) as error:
+        raise CouldNot(str(error)) from error
+    except DatabaseError as error:
+        raise CouldNot(f"ledger.db cannot be read: {error.orig}") from error
+    try:
+        yield store, genesis
+    finally:
+        store.close()
 
 
 def check_out(out: Path) -> None:

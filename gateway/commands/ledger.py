@@ -1,42 +1,27 @@
 """`fhir-anchor ledger`: look at the chain, and verify it from genesis."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy.exc import DatabaseError
 
 from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.store import LedgerStore
-from gateway.commands.context import CouldNot, json_option, leave, settings_of, tell
+from gateway.commands.context import CouldNot, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.delegates import delegates, schedule, stake
+from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 
 @click.group()
 def ledger() -> None:
-    """The chain of blocks that anchors every container. Both commands work whether or not the gateway runs."""
+    """The chain of blocks that anchors every container, and who produces it. All commands work whether or not the gateway runs."""
 
 
-@contextmanager
-def opened_ledger(settings: Settings) -> Iterator[tuple[LedgerStore, Genesis]]:
-    """The stored chain, read-only; what hinders that becomes exit code 2."""
-    from gateway.bootstrap import read_genesis
-
-    try:
-        genesis = read_genesis(settings)
-        store = LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True)
-    except (LedgerError, OSError) as error:
-        raise CouldNot(str(error)) from error
-    except DatabaseError as error:
-        raise CouldNot(f"ledger.db cannot be read: {error.orig}") from error
-    try:
-        yield store, genesis
-    finally:
-        store.close()
+for command in (delegates, schedule, stake, vote, transfer, delegate, evidence):
+    ledger.add_command(command)
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger status --json")

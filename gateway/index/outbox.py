@@ -13,12 +13,14 @@ from chain.encoding import encode
 from chain.transactions import Body
 from gateway.index.schema import outbox
 
+SIGNED = 0  # a row's kind: its body is a whole transaction, which a holder of stake or a delegate signed
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     id: int  # ascending in commit order, never given twice
-    kind: int  # chain.transactions.Kind
-    body: bytes  # CBOR of the transaction's body map
+    kind: int  # chain.transactions.Kind, or SIGNED
+    body: bytes  # CBOR of the transaction's body map, or all of a signed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,17 @@ class DeadLetter:
 def add(connection: Connection, body: Body, now: int) -> None:
     """Put `body` in line; `now` in seconds. It counts when `connection` commits."""
     connection.execute(insert(outbox).values(kind=int(body.kind), body=encode(body.to_map()), created_at=now, attempts=0))
+
+
+def add_signed(connection: Connection, transaction: bytes, now: int) -> None:
+    """Put a whole, signed transaction in line; `now` in seconds. It counts when `connection` commits."""
+    connection.execute(insert(outbox).values(kind=SIGNED, body=transaction, created_at=now, attempts=0))
+
+
+def signed(connection: Connection) -> list[bytes]:
+    """The signed transactions in line, in order of id."""
+    waiting = and_(outbox.c.kind == SIGNED, outbox.c.refused.is_(None))
+    return list(connection.scalars(select(outbox.c.body).where(waiting).order_by(outbox.c.id)))
 
 
 def pending(connection: Connection, after: int = 0, limit: int = 1000) -> list[OutboxRow]:

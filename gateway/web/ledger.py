@@ -8,7 +8,9 @@ from flask import Blueprint, Response
 from chain.block import FinalBlock, Header
 from chain.transactions import MAX_HEIGHT
 from gateway.errors import NotFound
+from gateway.stake_submission import MAX_BYTES, submit_signed
 from gateway.web.authorization import public
+from gateway.web.request_body import request_body
 from gateway.web.request_context import ledger, services
 
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -34,6 +36,29 @@ def block(height: int) -> Response:
         raise NotFound("there is no final block at this height")
     answer = _json(_block(found))
     answer.headers["Cache-Control"] = _FOR_EVER
+    return answer
+
+
+@ledger_routes.get("/ledger/delegates")
+@public
+def delegates() -> Response:
+    """Who acts, who follows, and who stands for election, the most approved first."""
+    found = ledger().delegates
+    standing = [
+        {"key": key.hex(), "name": entry.name, "approval": entry.approval, "jailed": entry.jailed} for key, entry in found.standing()
+    ]
+    acting, following = ([key.hex() for key in one.keys] for one in (found.acting(), found.following()))
+    return _json({"acting": acting, "following": following, "standing": standing})
+
+
+@ledger_routes.post("/ledger/transactions")
+@public
+def submit() -> Response:
+    """Take a transaction that a holder of stake or a delegate signed: its bytes are the body. 202, and the ledger decides within slots."""
+    raw = request_body(MAX_BYTES)
+    taken = submit_signed(services().index, ledger(), raw, int(services().clock()))
+    answer = _json({"id": taken.tx_id(services().chain_id).hex(), "kind": taken.kind.name, "valid_until": taken.valid_until})
+    answer.status_code = 202
     return answer
 
 

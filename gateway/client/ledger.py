@@ -1,0 +1,64 @@
+"""A gateway's ledger from afar, without an account: its head, its delegates, and handing in what a holder or delegate signed."""
+
+from typing import Any
+
+import requests
+
+from chain.genesis import Genesis
+
+TIMEOUT_SECONDS = (10, 60)
+
+
+class LedgerUnreachable(Exception):
+    """The gateway could not be reached, or answered nothing that makes sense; it may be tried again."""
+
+
+class NotTaken(Exception):
+    """The gateway did not take the transaction; the message has its reason."""
+
+
+class RemoteLedger:
+    """The ledger of the gateway at `url`. It is believed for convenience only: a signature names its chain by the genesis file."""
+
+    def __init__(self, url: str, genesis: Genesis) -> None:
+        self._url, self.genesis = url.rstrip("/"), genesis
+
+    def height(self) -> int:
+        """Raises LedgerUnreachable."""
+        return int(self._get("/ledger/head")["height"])
+
+    def standing(self) -> list[tuple[bytes, str]]:
+        """Keys and names of those who stand for election. Raises LedgerUnreachable."""
+        return [(bytes.fromhex(one["key"]), str(one["name"])) for one in self._get("/ledger/delegates")["standing"]]
+
+    def submit(self, transaction: bytes) -> None:
+        """Raises NotTaken and LedgerUnreachable."""
+        try:
+            answer = requests.post(
+                f"{self._url}/ledger/transactions",
+                data=transaction,
+                headers={"Content-Type": "application/cbor"},
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise LedgerUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
+        if answer.status_code == requests.codes.accepted:
+            return
+        reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
+        raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
+
+    def _get(self, path: str) -> Any:
+        try:
+            answer = requests.get(self._url + path, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            answer.raise_for_status()
+            return answer.json()
+        except (requests.RequestException, ValueError) as error:
+            raise LedgerUnreachable(f"{self._url}{path} cannot be read: {type(error).__name__}") from error
+
+
+def _diagnostics(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["issue"][0]["diagnostics"])
+    except (ValueError, LookupError, TypeError):
+        return "without a reason"

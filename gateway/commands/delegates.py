@@ -1,0 +1,112 @@
+"""`fhir-anchor ledger delegates | schedule | stake`: who produces blocks and votes on them, and who could."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from chain.errors import LedgerError
+from chain.genesis import MIN_ELECTED
+from chain.ledger import Ledger
+from gateway.commands.context import FINDINGS, CouldNot, instant, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.stake import public_key
+
+WARNING = "fewer than four delegates can be elected: the set stays as it is"
+
+
+@contextmanager
+def _reader(context: click.Context) -> Iterator[Ledger]:
+    with opened_ledger(settings_of(context)) as (store, genesis):
+        try:
+            yield Ledger(store, genesis)
+        except LedgerError as error:
+            raise CouldNot(f"{error}; `ledger verify` says where") from error
+
+
+@click.command(epilog="Example: fhir-anchor --home ./gw ledger delegates")
+@json_option
+@click.pass_context
+def delegates(context: click.Context, as_json: bool) -> None:
+    """Who acts, who follows in the next epoch, and who stands for election. Exit code 1 if fewer than four could be elected."""
+    with _reader(context) as reader:
+        genesis = reader.genesis
+        warning = WARNING if genesis.seats and len(reader.delegates.electable()) < MIN_ELECTED else None
+        rows = _rows(reader)
+    told = {"elected": bool(genesis.seats), "seats": genesis.seats or len(genesis.delegates), "delegates": rows, "warning": warning}
+    tell(told, as_json=as_json, text=lambda: "\n".join([*_table(rows), *([f"warning: {warning}"] if warning else [])]))
+    if warning:
+        leave(FINDINGS)
+
+
+def _rows(reader: Ledger) -> list[dict[str, Any]]:
+    """Those who stand, the most approved first, then those who act all the same."""
+    found, attendance = reader.delegates, reader.delegates.attendance()
+    acting, following = found.acting().keys, found.following().keys
+    names = {delegate.key: delegate.name for delegate in reader.genesis.delegates}
+    standing = dict(found.standing())
+    rows = []
+    for key in [*standing, *sorted({*acting, *following} - set(standing))]:
+        entry = standing.get(key) or found.delegate(key)
+        voted, could = attendance.get(key, (0, 0))
+        rows.append(
+            {
+                "name": entry.name if entry else names[key],
+                "key": key.hex(),
+                "approval": entry.approval if entry else None,
+                "acting": key in acting,
+                "following": key in following,
+                "jailed": bool(entry and entry.jailed),
+                "gone": entry is not None and key not in standing,
+                "voted": voted,
+                "could_vote": could,
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"{'name':<24}{'approval':>9}  {'votes':>7}  {'state':<24}key"
+    for row in rows:
+        state = ", ".join(name for name in ("acting", "following", "jailed", "gone") if row[name]) or "-"
+        approval = "-" if row["approval"] is None else row["approval"]
+        yield f"{row['name'][:23]:<24}{approval:>9}  {row['voted']:>3}/{row['could_vote']:<3}  {state:<24}{row['key']}"
+
+
+@click.command(epilog="Example: fhir-anchor --home ./gw ledger schedule --slots 8")
+@click.option("--slots", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many slots, the next block's first.")
+@json_option
+@click.pass_context
+def schedule(context: click.Context, slots: int, as_json: bool) -> None:
+    """Whose turn the slots after the last block are; another epoch, if one begins meanwhile, draws its own order."""
+    with _reader(context) as reader:
+        genesis, head = reader.genesis, reader.head()
+        first = head.slot + 1 if head else 0
+        turns = reader.delegates.schedule(range(first, first + slots))
+        names = {delegate.key: delegate.name for delegate in genesis.delegates}
+        names |= {key: entry.name for key, entry in reader.delegates.standing()}
+    height, length = head.height if head else 0, genesis.epoch_blocks
+    rows = [
+        {"slot": slot, "at": instant(genesis.slot_time(slot)), "name": names.get(key, key.hex()), "key": key.hex()}
+        for slot, key in enumerate(turns, first)
+    ]
+    told = {"height": height, "epoch": height // length + 1, "blocks_left_in_epoch": length - height % length, "slots": rows}
+    title = f"height {height}, epoch {told['epoch']}, {told['blocks_left_in_epoch']} blocks to its end"
+    tell(told, as_json=as_json, text=lambda: "\n".join([title, *(f"{row['slot']:>10}  {row['at']}  {row['name']}" for row in rows)]))
+
+
+@click.command(epilog="Example: fhir-anchor --home ./gw ledger stake ./gw/keys/stake.json")
+@click.argument("holder", metavar="KEY.json|HEX")
+@json_option
+@click.pass_context
+def stake(context: click.Context, holder: str, as_json: bool) -> None:
+    """What a key holds, and whom it approves of. Exit code 1 if it holds nothing."""
+    key = public_key(holder)
+    with _reader(context) as reader:
+        found, total = reader.delegates.stake(key), reader.genesis.total_stake
+    votes = [one.hex() for one in found.votes] if found else []
+    weight, sponsored = (found.weight, found.sponsored) if found else (0, 0)
+    told = {"key": key.hex(), "weight": weight, "of": total, "votes": votes, "sponsored": sponsored}
+    tell(told, as_json=as_json, text=lambda: "\n".join([f"{weight} of {total}", *(f"  approves of {vote}" for vote in votes)]))
+    if not weight:
+        leave(FINDINGS)

@@ -1,0 +1,192 @@
+"""`fhir-anchor ledger`: choosing the delegates of a real chain from the command line and over HTTP, slot by slot."""
+
+import json
+import os
+import time
+
+import pytest
+from click.testing import CliRunner
+from web_gateway import served
+
+from chain.engine import EmbeddedEngine
+from chain.keys import SigningKey
+from chain.ledger import Ledger
+from chain.stake import TransferBody, VoteBody
+from chain.store import LedgerStore
+from chain.transactions import AnchorBody, sign_transaction
+from gateway import founding, stake_submission
+from gateway.bootstrap import open_services
+from gateway.cli import main
+from gateway.index import outbox
+from gateway.key_files import delegate_key_paths, read_key, write_key
+from gateway.settings import load_settings
+from gateway.web.app import create_app
+from jobs.audit_ledger import verify_ledger
+from jobs.produce_blocks import BlockProduction
+
+
+class Home:
+    """A gateway with epochs of two blocks, whose jobs process is called slot by slot."""
+
+    def __init__(self, folder):
+        self.path, self.slot = folder / "gw", 0
+        self.genesis = founding.found(self.path, delegates=4, slot_seconds=1, chosen={}, now=int(time.time()), random=os.urandom)
+        self.settings = load_settings(self.path, {})
+        self.services = open_services(self.settings)
+        self.ledger = Ledger.open(self.settings.effective_ledger_url, self.genesis)
+        self.holder = self.path / "keys" / "stake.json"
+
+    def run(self, *arguments, code=0):
+        result = CliRunner().invoke(main, ["--home", str(self.path), "ledger", *map(str, arguments)])
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    def told(self, *arguments, code=0):
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def produce(self, blocks):
+        """Opens the engine anew, as a start of `serve` does."""
+        store = LedgerStore.open(self.settings.effective_ledger_url, self.genesis)
+        keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(self.settings.keys_path)]
+        engine = EmbeddedEngine.open(store, self.genesis, keys)
+        production = BlockProduction(
+            self.services.index, engine, Ledger(store, self.genesis), read_key(self.path / "keys" / "gateway.json")
+        )
+        upto = self.ledger.height() + blocks
+        while self.ledger.height() < upto:
+            self.slot += 1
+            production.produce(self.genesis.slot_time(self.slot))
+            with self.services.index.atomic() as connection:
+                outbox.add(connection, AnchorBody(os.urandom(32), 1, os.urandom(32), 1, 1), 0)
+        engine.close()
+        store.close()
+
+    def names(self, state):
+        return {one["name"] for one in self.told("delegates")["delegates"] if one[state]}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(founding, "EPOCH_BLOCKS", 2)
+    home = Home(tmp_path)
+    yield home
+    home.ledger.close()
+    home.services.index.close()
+
+
+FOUR = {f"delegate-{number}" for number in range(1, 5)}
+
+
+def test_a_delegate_is_registered_elected_and_acts(home):
+    assert home.names("acting") == home.names("following") == FOUR
+    assert home.told("stake", home.holder)["weight"] == 1_000_000
+    home.run("delegate", "register", "Nordvik", "--key", home.holder)
+    home.produce(2)
+    home.run("vote", "--key", home.holder, "delegate-1", "delegate-2", "delegate-3", "Nordvik")
+    home.produce(2)
+    assert home.names("following") == {"delegate-1", "delegate-2", "delegate-3", "Nordvik"}
+    assert home.names("acting") == FOUR
+    home.produce(2)
+    assert home.names("acting") == {"delegate-1", "delegate-2", "delegate-3", "Nordvik"}
+    home.produce(3)
+    rows = {one["name"]: one for one in home.told("delegates")["delegates"]}
+    assert (rows["Nordvik"]["voted"], rows["Nordvik"]["could_vote"]) == (3, 3)
+    assert (rows["delegate-4"]["approval"], rows["delegate-4"]["acting"]) == (0, False)
+    assert {turn["name"] for turn in home.told("schedule", "--slots", 8)["slots"]} == home.names("acting")
+    store = LedgerStore.open(home.settings.effective_ledger_url, home.genesis, read_only=True)
+    report = verify_ledger(store, home.genesis, home.settings.keys_path)
+    store.close()
+    assert (report.findings, report.could_not_check) == ((), ())
+
+
+def test_the_audit_knows_the_marks_of_later_delegates(home):
+    home.run("delegate", "register", "Nordvik", "--key", home.holder)
+    (home.path / "keys" / "delegate-5.watermark").unlink()
+    store = LedgerStore.open(home.settings.effective_ledger_url, home.genesis, read_only=True)
+    report = verify_ledger(store, home.genesis, home.settings.keys_path)
+    store.close()
+    assert ["delegate-5.watermark" in reason for reason in report.could_not_check] == [True]
+
+
+def test_weight_moves_and_the_rest_of_the_commands(home):
+    other = home.path / "other.json"
+    write_key(other, "other", os.urandom(32))
+    home.run("transfer", "--key", home.holder, other, 400_000)
+    home.run("delegate", "resign", "--key", home.path / "keys" / "delegate-2.json")
+    home.produce(1)
+    assert home.told("stake", other)["weight"] == 400_000
+    told = home.told("delegates", code=1)
+    assert told["warning"]
+    assert "delegate-2" in {one["name"] for one in told["delegates"] if one["gone"] and one["acting"]}
+    home.run("stake", "00" * 32, code=1)
+
+
+def test_what_is_refused_and_what_cannot_be_done(home, tmp_path):
+    assert "not-jailed" in home.run("delegate", "unjail", "--key", home.path / "keys" / "delegate-1.json", code=1).stderr
+    assert "holds-no-stake" in home.run("vote", "--key", home.path / "keys" / "delegate-1.json", "delegate-1", code=1).stderr
+    assert "no delegate stands" in home.run("vote", "--key", home.holder, "nobody", code=2).stderr
+    home.run("vote", "--key", tmp_path / "none.json", code=2)
+    home.run("vote", "--key", home.holder, "--url", "http://127.0.0.1:9", code=2)
+    home.run("vote", "--key", home.holder, "--url", "http://127.0.0.1:9", "--genesis", home.path / "genesis.json", "ab" * 32, code=2)
+    (tmp_path / "evidence.json").write_text("{}")
+    home.run("evidence", "--key", home.holder, tmp_path / "evidence.json", code=2)
+    assert outbox_of(home) == []
+
+
+def test_evidence_from_a_file(home, tmp_path):
+    from chain.block import sign_vote
+
+    delegate = read_key(home.path / "keys" / "delegate-3.json")
+    signed = [(hash_, sign_vote(delegate, home.genesis.chain_id, 9, hash_)) for hash_ in (b"b" * 32, b"a" * 32)]
+    told = {"offence": "voted", "delegate": delegate.public.hex(), "height": 9, "signed": [[a.hex(), b.hex()] for a, b in signed]}
+    (tmp_path / "evidence.json").write_text(json.dumps(told))
+    home.run("evidence", "--key", home.holder, tmp_path / "evidence.json")
+    home.produce(1)
+    assert "delegate-3" in {one["name"] for one in home.told("delegates", code=1)["delegates"] if one["gone"]}
+
+
+def outbox_of(home):
+    with home.services.index.reading() as connection:
+        return outbox.signed(connection)
+
+
+def test_over_http(home, monkeypatch):
+    holder = read_key(home.holder)
+
+    def signed(body, signer=holder, valid_until=100):
+        return sign_transaction(body, valid_until, signer, home.genesis.chain_id).raw
+
+    delegates = [delegate.key for delegate in home.genesis.delegates]
+    with served(create_app(home.services, home.ledger)) as client:
+
+        def post(raw):
+            return client.ask("POST", "/ledger/transactions", raw, Content_Type="application/cbor")
+
+        told = client.ask("GET", "/ledger/delegates").json
+        assert set(told["acting"]) == set(told["following"]) == {one["key"] for one in told["standing"]} == {key.hex() for key in delegates}
+        raw = signed(VoteBody(tuple(sorted(delegates))))
+        assert [post(raw).status for _ in range(2)] == [202, 202]
+        assert outbox_of(home) == [raw]
+        stranger = SigningKey.from_seed(bytes(32))
+        refused = {
+            "malformed": b"junk",
+            "holds-no-stake": signed(VoteBody(()), stranger),
+            "signature-invalid": raw[:-1] + bytes([raw[-1] ^ 1]),
+            "from outside": signed(AnchorBody(bytes(32), 1, bytes(32), 1, 1), read_key(home.path / "keys" / "gateway.json")),
+            "stake-too-small": signed(TransferBody(stranger.public, 1_000_001)),
+            "unknown kind": b"\xa6\x00\x01\x01\x03" + raw[5:],
+        }
+        for reason, body in refused.items():
+            answer = post(body)
+            assert (answer.status, reason in answer.outcome[0]["diagnostics"]) == (422, True), (reason, answer.body)
+        assert post(bytes(5000)).status == 413
+        monkeypatch.setattr(stake_submission, "MAX_WAITING_OF_ONE", 3)
+        assert [post(signed(VoteBody(()), valid_until=at)).status for at in (11, 12, 13)] == [202, 202, 503]
+        home.run("vote", "--key", home.holder, "--url", client.url, "--genesis", home.path / "genesis.json", "delegate-1", code=2)
+        home.produce(1)
+        assert home.ledger.rejected() == []
+        assert post(raw).status == 422
+        home.run("vote", "--key", home.holder, "--url", client.url, "--genesis", home.path / "genesis.json", "delegate-1")
+        home.run("vote", "--key", home.path / "keys" / "gateway.json", "--url", client.url, "--genesis", home.path / "genesis.json", code=1)
+        home.produce(1)
+        assert [one.hex() for one in home.ledger.delegates.stake(holder.public).votes] == [delegates[0].hex()]
