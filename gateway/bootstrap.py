@@ -14,6 +14,7 @@ from gateway.errors import Unavailable
 from gateway.index import secrets
 from gateway.index.database import Index, open_index
 from gateway.index.parties import Parties
+from gateway.metrics import Metrics
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings
 from gateway.storage.opening import open_object_store
@@ -22,8 +23,11 @@ from gateway.vault.primitives import Random
 from gateway.vault.record_id import RecordIds
 
 
-def open_services(settings: Settings, random: Random = os.urandom) -> Services:
-    """All that the flows need. Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator."""
+def open_services(settings: Settings, random: Random = os.urandom, metrics: Metrics | None = None) -> Services:
+    """All that the flows need; they count in `metrics`.
+
+    Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator.
+    """
     keyring = Keyring(load_kek(settings.kek_path))
     index = open_index(settings.effective_database_url, keyring)
     if not _is_current(index, settings.effective_database_url):
@@ -50,6 +54,7 @@ def open_services(settings: Settings, random: Random = os.urandom) -> Services:
         clock=time.time,
         random=random,
         ledger=Ledger.open(settings.effective_ledger_url, genesis),
+        metrics=metrics or Metrics(),
     )
 
 

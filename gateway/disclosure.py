@@ -186,6 +186,7 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
                 judged = _judged(connection, reader, purpose, found, now)  # what is linked may be on this very page
             relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
             accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
+    services.metrics.disclosures(map(_kind, judged))
     kept = [record for record, decision in zip(page, judged, strict=True) if decision.permitted]
     if page and not kept:
         raise Forbidden(REFUSAL)
@@ -223,6 +224,13 @@ def _new_links(
     links = {(row, way) for record, ways in giving for row in targets.get(record.location.row, ()) for way in ways}
     known = directory_links.linked(connection, reader.row, {row for row, _ in links}) if links else {}
     return {(row, way) for row, way in links if way not in known.get(row, ())}
+
+
+def _kind(decision: Decision) -> str:
+    """For the metrics."""
+    if not decision.permitted:
+        return "withheld"
+    return "granted" if decision.grants else str(decision.basis)
 
 
 def _ways(decision: Decision) -> set[int]:

@@ -25,6 +25,7 @@ from gateway.index import archives, containers, outbox
 from gateway.index.archives import Archive, NumberTaken
 from gateway.index.containers import BundleRow, ContainerRow
 from gateway.index.database import Index, LostRace, part_of
+from gateway.metrics import Metrics
 from gateway.storage.port import ObjectExists, ObjectStore
 from gateway.vault.container import Container, build_container
 from gateway.vault.seal import SealedBundle
@@ -65,8 +66,8 @@ class Pending:
 class GroupCommit:
     """One in each process."""
 
-    def __init__(self, index: Index, store: ObjectStore, max_bytes: int = MAX_BYTES) -> None:
-        self._index, self._store, self._max_bytes = index, store, max_bytes
+    def __init__(self, index: Index, store: ObjectStore, metrics: Metrics, max_bytes: int = MAX_BYTES) -> None:
+        self._index, self._store, self._metrics, self._max_bytes = index, store, metrics, max_bytes
         self._waiting: deque[Pending] = deque()
         self._turn = Lock()  # held by whoever commits, for itself and others
 
@@ -108,6 +109,7 @@ class GroupCommit:
             except NumberTaken:
                 continue  # by another process; nothing else has to be done again
             else:
+                self._metrics.group(len(group))
                 for member in group:
                     member.settle()
                 return
@@ -127,11 +129,11 @@ class GroupCommit:
                 archive.next_number = number
 
     def _put_and_commit(self, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
-        with suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
+        with self._metrics.timed("put"), suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._store.put_if_absent(container.name, container.body)
         is_begun = False
         try:
-            with self._index.atomic() as connection:
+            with self._metrics.timed("commit"), self._index.atomic() as connection:
                 is_begun = True
                 _write(connection, container, group, sealed)
         except (LostRace, _LeftOut):

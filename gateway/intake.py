@@ -19,9 +19,9 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
-from fhir_adapters import Issue, standard_bytes
+from fhir_adapters import InvalidInput, Issue, standard_bytes
 from gateway import joining, sealing
-from gateway.errors import Unavailable
+from gateway.errors import Refused, Unavailable
 from gateway.group_commit import Pending, Sealed
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.draft import Draft
@@ -54,6 +54,17 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
     Raises InvalidInput with every fault; PreconditionFailed, NotSupported or SubmissionInvalid (all Refused); Unavailable if storage or
     database cannot be reached. Then nothing was written that anyone can see.
     """
+    try:
+        accepted = _receive(services, sender, submission)
+    except (InvalidInput, Refused, Unavailable) as error:
+        services.metrics.submission("unavailable" if isinstance(error, Unavailable) else "refused")
+        raise
+    outcomes = ("failed" if isinstance(result, Failed) else result.status for result in accepted.results)
+    services.metrics.submission("replayed" if accepted.replayed else "accepted", () if accepted.replayed else outcomes)
+    return accepted
+
+
+def _receive(services: Services, sender: Party, submission: Submission) -> Accepted:
     read: tuple[Reading, Attested] | None = None
     for attempt in range(ATTEMPTS):
         with _contended if attempt else nullcontext(), suppress(LostRace):

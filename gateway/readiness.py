@@ -18,7 +18,8 @@ from gateway.errors import GatewayError
 from gateway.heartbeat import is_beating
 from gateway.index import outbox
 from gateway.index.database import Index, open_index
-from gateway.services import Services
+from gateway.settings import Settings
+from gateway.storage.port import ObjectStore
 
 BELIEVED_FOR = 2.0  # seconds
 BELIEVED_MISSING_FOR = 0.25  # seconds: who waits for a start or a recovery asks often
@@ -56,10 +57,10 @@ class ChainWatch:
 class Readiness:
     """For one process; `missing` may be called by several threads."""
 
-    def __init__(self, services: Services, ledger: Ledger) -> None:
-        self._services, self._ledger = services, ledger
+    def __init__(self, settings: Settings, store: ObjectStore, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._settings, self._store, self._ledger, self._clock = settings, store, ledger, clock
         self._looking = Lock()
-        self._found: tuple[float, Missing] | None = None  # when, by the services' clock
+        self._found: tuple[float, Missing] | None = None  # when, by the clock
 
     @cached_property
     def _watch(self) -> ChainWatch:
@@ -68,7 +69,7 @@ class Readiness:
     @cached_property
     def _probe(self) -> Index:
         """The database with little patience."""
-        return open_index(self._services.settings.effective_database_url, cache_mib=1, busy_seconds=LOCK_WITHIN)
+        return open_index(self._settings.effective_database_url, cache_mib=1, busy_seconds=LOCK_WITHIN)
 
     def missing(self) -> Missing:
         """The parts that cannot be used, none of them if this gateway is ready. While one thread looks, others get what was found last."""
@@ -79,7 +80,7 @@ class Readiness:
             assert found is not None
             return found[1]
         try:
-            self._found = self._services.clock(), self._look()
+            self._found = self._clock(), self._look()
             return self._found[1]
         finally:
             self._looking.release()
@@ -88,12 +89,12 @@ class Readiness:
         self._probe.close()
 
     def _is_believed(self, found: tuple[float, Missing]) -> bool:
-        return 0 <= self._services.clock() - found[0] < (BELIEVED_MISSING_FOR if found[1] else BELIEVED_FOR)
+        return 0 <= self._clock() - found[0] < (BELIEVED_MISSING_FOR if found[1] else BELIEVED_FOR)
 
     def _look(self) -> Missing:
         checks: dict[str, Callable[[], str | None]] = {
             "database": lambda: _written(self._probe),
-            "bucket": self._services.store.check_writable,
+            "bucket": self._store.check_writable,
             "ledger": self._read_ledger,
             "chain": self._chain,
             "jobs": self._jobs,
@@ -113,10 +114,10 @@ class Readiness:
         except (GatewayError, LedgerError):
             return None
         height, slot = (head.height, head.slot) if head else (0, 0)
-        return self._watch.look(self._services.clock(), height=height, slot=slot, waiting=waiting)
+        return self._watch.look(self._clock(), height=height, slot=slot, waiting=waiting)
 
     def _jobs(self) -> str | None:
-        return None if is_beating(self._services.settings.home, self._services.clock()) else "the jobs process gives no sign of life"
+        return None if is_beating(self._settings.home, self._clock()) else "the jobs process gives no sign of life"
 
 
 def _written(index: Index) -> None:

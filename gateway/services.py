@@ -11,6 +11,7 @@ from gateway.index.database import Index
 from gateway.index.parties import Parties
 from gateway.index.row_numbers import RowNumbers
 from gateway.index.tokens import BlindTokens
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.storage.port import ObjectStore
 from gateway.vault.keyring import Keyring
@@ -35,6 +36,7 @@ class Services:
     clock: Callable[[], float]  # seconds since the epoch
     random: Random
     ledger: Ledger | None = None  # to read what is final; None where a flow runs without a chain
+    metrics: Metrics = field(default_factory=Metrics)
     tokens: BlindTokens = field(init=False)
     row_numbers: RowNumbers = field(init=False)  # of resources
     anchored: AnchoredBundles = field(init=False)
@@ -44,4 +46,4 @@ class Services:
         object.__setattr__(self, "tokens", BlindTokens(self.index_key))
         object.__setattr__(self, "row_numbers", RowNumbers(self.index))
         object.__setattr__(self, "anchored", AnchoredBundles(self.index, self.store, self.keyring, self.ids, self.ledger))
-        object.__setattr__(self, "group_commit", GroupCommit(self.index, self.store))
+        object.__setattr__(self, "group_commit", GroupCommit(self.index, self.store, self.metrics))

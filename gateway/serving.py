@@ -8,13 +8,15 @@ import errno
 import fcntl
 import http.client
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +25,7 @@ import structlog
 
 from gateway import heartbeat
 from gateway.logs import configure_logs
+from gateway.metrics import FOLDER_VARIABLE
 from gateway.settings import BadSetting, Settings
 from gateway.supervisor import Child, GaveUp, Supervisor
 
@@ -34,6 +37,7 @@ _Result = TypeVar("_Result")
 GRACE = 15  # seconds that running requests get after a stop was asked for
 _READY_WITHIN = 120.0  # seconds; importing the models on a cold disk takes ten
 _LOCK_FILE = "serve.lock"
+_METRICS_FOLDER = "metrics"
 _DID_NOT_START = 3  # gunicorn takes this exit code of a worker as final, and stops
 
 
@@ -49,7 +53,8 @@ def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Call
     make_app = partial(_in_words, "web", partial(_make_app, settings))
     jobs = partial(_in_words, "jobs", partial(run_jobs, settings))
     _refuse_older_copy(settings)
-    serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm)
+    metrics = None if settings.metrics_address is None else Metrics(*settings.metrics_address, partial(_serve_metrics, settings))
+    serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm, metrics=metrics)
 
 
 def serve_app(
@@ -61,16 +66,23 @@ def serve_app(
     make_app: Callable[[], "Flask"],
     run_jobs: Callable[[], None],
     warm: Callable[[], None],
+    metrics: "Metrics | None" = None,
 ) -> None:
     """The same for any application: `warm` runs once before the workers are forked, `make_app` once in each of them."""
     configure_logs()
-    with _the_only_one(home), closing(_listen(host, port)) as listener:
+    with _the_only_one(home), ExitStack() as open_:
+        listener = open_.enter_context(closing(_listen(host, port)))
         at = listener.getsockname()[:2]
         heartbeat.clear(home)
-        children = (
+        children = [
             Child("web", partial(_web, listener, workers, make_app, warm, os.getpid())),
             Child("jobs", partial(_jobs, listener, home, run_jobs, os.getpid())),
-        )
+        ]
+        os.environ.pop(FOLDER_VARIABLE, None)
+        if metrics is not None:
+            asked = open_.enter_context(closing(_listen(metrics.host, metrics.port, "--metrics-address")))
+            os.environ[FOLDER_VARIABLE] = str(_emptied(home / _METRICS_FOLDER))
+            children.append(Child("metrics", partial(_metrics, listener, asked, metrics.run, os.getpid())))
         supervisor = Supervisor(
             children,
             is_ready=partial(_answers, host, at[1]),
@@ -82,6 +94,15 @@ def serve_app(
             supervisor.run()
         except GaveUp as error:
             raise CouldNotServe(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where metrics are served, and how: `run(folder, listener, parent)` is the whole of the metrics process."""
+
+    host: str
+    port: int
+    run: Callable[[Path, socket.socket, int], None]
 
 
 def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
@@ -115,9 +136,12 @@ def _make_app(settings: Settings) -> "Flask":
     """The application of one worker."""
     from chain.ledger import Ledger
     from gateway.bootstrap import open_services, read_genesis
+    from gateway.metrics import of_this_process
     from gateway.web.app import create_app
 
-    return create_app(open_services(settings), Ledger.open(settings.effective_ledger_url, read_genesis(settings)))
+    return create_app(
+        open_services(settings, metrics=of_this_process()), Ledger.open(settings.effective_ledger_url, read_genesis(settings))
+    )
 
 
 def _warm() -> None:
@@ -157,14 +181,37 @@ def _live_with(parent: int, home: Path) -> None:
     os._exit(1)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _metrics(web: socket.socket, listener: socket.socket, run: Callable[[Path, socket.socket, int], None], parent: int) -> None:
+    web.close()
+    run(Path(os.environ[FOLDER_VARIABLE]), listener, parent)
+
+
+def _serve_metrics(settings: Settings, folder: Path, listener: socket.socket, parent: int) -> None:
+    from gateway.metrics_server import serve_metrics
+
+    _in_words("metrics", partial(serve_metrics, settings, folder, listener, parent))
+
+
+def _emptied(folder: Path) -> Path:
+    """Counts of an earlier run would be added to those of this one. Raises CouldNotServe."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise CouldNotServe(f"{folder} cannot be emptied, and the metrics need it: {error.strerror}") from error
+    return folder
+
+
+def _listen(host: str, port: int, option: str = "--host") -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
     except socket.gaierror as error:
-        raise CouldNotServe(f"--host {host!r} is no address of this machine") from error
+        raise CouldNotServe(f"{option} {host!r} is no address of this machine") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise CouldNotServe(f"port {port} on {host} is in use by another program; choose another with --port") from error
+            raise CouldNotServe(
+                f"port {port} on {host} is in use by another program; choose another with {'--port' if option == '--host' else option}"
+            ) from error
         raise CouldNotServe(f"port {port} on {host} cannot be used: {os.strerror(error.errno or 0)}") from error
 
 

@@ -37,6 +37,7 @@ class Settings:
     workers: int = 2
     timezone: str = "UTC"
     audit_cron: str = "15 2 * * *"  # when the nightly audit begins, in `timezone`
+    metrics_address: tuple[str, int] | None = None  # host and port of /metrics; none: not served
     shared_systems: tuple[str, ...] = ()
 
     @property
@@ -94,6 +95,13 @@ def _base_url(name: str, text: str) -> str:
     return text.rstrip("/")
 
 
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise BadSetting(f"{name} is {text!r}; it must be a port of this machine, such as 9464, or an address, such as 10.0.0.5:9464")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def _workers(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
         raise BadSetting(f"{name} is {text!r}; it must be a whole number from 1 to 256")
@@ -126,6 +134,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "workers": ("FHIR_ANCHOR_WORKERS", _workers),
     "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
     "audit_cron": ("FHIR_ANCHOR_AUDIT_CRON", _cron),
+    "metrics_address": ("FHIR_ANCHOR_METRICS_ADDRESS", _address),
 }
 
 

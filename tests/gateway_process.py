@@ -46,10 +46,10 @@ class GatewayProcess:
     def json(self, *args: object, expect: int | tuple[int, ...] = 0) -> Any:
         return json.loads(self.cli(*args, "--json", expect=expect))
 
-    def start(self) -> "GatewayProcess":
-        """Start and wait for the ready line."""
+    def start(self, *options: object) -> "GatewayProcess":
+        """Start, with these options of `serve`, and wait for the ready line."""
         log = self.log.open("ab")
-        command = self._command("serve", "--port", "0")
+        command = self._command("serve", "--port", "0", *options)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True)
         log.close()
         assert self.process.stdout is not None

@@ -34,6 +34,13 @@ def newest(connection: Connection, limit: int) -> list[StoredReport]:
     return [_from_row(row) for row in connection.execute(select(audit_report).order_by(audit_report.c.row.desc()).limit(limit))]
 
 
+def newest_result(connection: Connection) -> tuple[int, int] | None:
+    """When the last report was made and its exit code; reads no body."""
+    found = select(audit_report.c.ended_at, audit_report.c.exit_code).order_by(audit_report.c.row.desc()).limit(1)
+    row = connection.execute(found).one_or_none()
+    return None if row is None else (row.ended_at, row.exit_code)
+
+
 def by_row(connection: Connection, row: int) -> StoredReport | None:
     """One report."""
     found = connection.execute(select(audit_report).where(audit_report.c.row == row)).one_or_none()

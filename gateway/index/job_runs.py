@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from gateway.index.schema import job_run
 
@@ -58,6 +58,12 @@ def history(connection: Connection, job: str | None = None, limit: int = 50) -> 
     """The last runs, the newest first."""
     found = select(job_run).order_by(job_run.c.started_at.desc(), job_run.c.scheduled_for.desc()).limit(limit)
     return [_from_row(row) for row in connection.execute(found if job is None else found.where(job_run.c.job == job))]
+
+
+def totals(connection: Connection) -> list[tuple[str, str, int, int | None]]:
+    """Of every job and outcome: how many runs are kept, and when the last of them ended."""
+    columns = (job_run.c.job, job_run.c.outcome, func.count(), func.max(job_run.c.ended_at))
+    return [tuple(row) for row in connection.execute(select(*columns).group_by(job_run.c.job, job_run.c.outcome))]
 
 
 def forget(connection: Connection, now: int) -> int:

@@ -54,7 +54,7 @@ def create_app(services: Services, ledger: Ledger) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["services"] = services
     app.extensions["ledger"] = ledger
-    app.extensions["readiness"] = Readiness(services, ledger)
+    app.extensions["readiness"] = Readiness(services.settings, services.store, ledger, services.clock)
     app.extensions["receipts"] = ReceiptAssembler(services, ledger)
     app.url_map.strict_slashes = False  # no redirect may carry a body or a token elsewhere
     app.url_map.merge_slashes = False

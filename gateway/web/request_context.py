@@ -47,15 +47,12 @@ def _end(response: Response) -> Response:
     response.headers[HEADER] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    seconds = time.perf_counter() - g.started
+    method = request.method if request.method in _METHODS else "(other)"
+    services().metrics.request(request.endpoint or "(none)", method, response.status_code, seconds)
     route = request.url_rule.rule if request.url_rule is not None else "(none)"
     if route not in _NOT_LOGGED:
-        structlog.get_logger().info(
-            "request",
-            method=request.method if request.method in _METHODS else "(other)",
-            route=route,
-            status=response.status_code,
-            ms=round((time.perf_counter() - g.started) * 1000, 1),
-        )
+        structlog.get_logger().info("request", method=method, route=route, status=response.status_code, ms=round(seconds * 1000, 1))
     return response
 
 

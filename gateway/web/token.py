@@ -1,5 +1,6 @@
 """POST /auth/token: SMART Backend Services, `client_credentials` with an assertion (https://hl7.org/fhir/smart-app-launch/backend-services.html)."""
 
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 import msgspec
@@ -30,7 +31,16 @@ token = Blueprint("token", __name__)
 @public
 def give_token() -> Response:
     """A bearer token for the client that the assertion proves, with what of the asked scopes its role may have."""
-    form = _form()
+    try:
+        given = _given(_form())
+    except OAuthError as error:
+        services().metrics.sign_in(error.error)
+        raise
+    services().metrics.sign_in("granted")
+    return given
+
+
+def _given(form: Mapping[str, str]) -> Response:
     if form.get("grant_type") != "client_credentials":
         raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
     if form.get("client_assertion_type") != ASSERTION_TYPE:

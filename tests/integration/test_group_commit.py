@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from chain.encoding import decode
 from gateway.errors import Unavailable
 from gateway.group_commit import GroupCommit
+from gateway.metrics import Metrics
 from gateway.index import containers, outbox
 from gateway.index import schema as t
 
@@ -124,7 +125,7 @@ def test_a_store_out_of_reach_is_said_to_each_of_the_group(services, store, hosp
 def test_a_group_is_bounded_but_a_large_submission_goes_all_the_same(services, store, hospital):
     post(services, hospital, {"resourceType": "Patient"}, "Patient")
     [single] = [item.size for item in store.list()]
-    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, max_bytes=2 * single))
+    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, Metrics(), max_bytes=2 * single))
     large = transaction(*((None, {"resourceType": "Patient", "multipleBirthInteger": n}) for n in range(20)))
     works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
     together(services, store, [*works, lambda: post(services, hospital, large)])

@@ -1,6 +1,5 @@
 """What anyone may ask, over HTTP: health, metadata, the ledger."""
 
-import dataclasses
 import json
 import os
 import time
@@ -47,7 +46,9 @@ def test_a_worker_says_that_it_lives(gateway):
 def look_again(gateway):
     """What was found before is believed for a while."""
     gateway.app.extensions["readiness"].close()
-    gateway.app.extensions["readiness"] = Readiness(gateway.services, gateway.ledger)
+    gateway.app.extensions["readiness"] = Readiness(
+        gateway.services.settings, gateway.services.store, gateway.ledger, gateway.services.clock
+    )
 
 
 def test_ready_means_every_part(gateway):
@@ -86,7 +87,7 @@ def test_a_missing_part_is_named(gateway, part):
 def test_a_chain_that_leaves_work_lie_is_named(gateway):
     """No jobs process runs here, so the registrations stay in the outbox."""
     now = [time.time()]
-    readiness = Readiness(dataclasses.replace(gateway.services, clock=lambda: now[0]), gateway.ledger)
+    readiness = Readiness(gateway.services.settings, gateway.services.store, gateway.ledger, lambda: now[0])
     assert "chain" not in readiness.missing()
     now[0] += STALLED_SECONDS + 2
     assert "3 transactions waiting" in readiness.missing()["chain"]
@@ -96,7 +97,7 @@ def test_a_chain_that_leaves_work_lie_is_named(gateway):
 def test_what_was_found_is_believed_for_a_while(gateway):
     heartbeat.beat(gateway.services.settings.home)
     now, bucket = [time.time()], gateway.services.settings.home / "bucket"
-    readiness = Readiness(dataclasses.replace(gateway.services, clock=lambda: now[0]), gateway.ledger)
+    readiness = Readiness(gateway.services.settings, gateway.services.store, gateway.ledger, lambda: now[0])
     assert readiness.missing() == {}
     bucket.rename(bucket.with_name("elsewhere"))
     assert readiness.missing() == {}
