@@ -129,7 +129,10 @@ class GroupCommit:
                 archive.next_number = number
 
     def _put_and_commit(self, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
-        with self._metrics.timed("put"), suppress(ObjectExists):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
+        with (
+            self._metrics.timed("put"),
+            suppress(ObjectExists),
+        ):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
             self._store.put_if_absent(container.name, container.body)
         is_begun = False
         try:

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from chain.encoding import decode
 from gateway.errors import Unavailable
 from gateway.group_commit import GroupCommit
-from gateway.metrics import Metrics
 from gateway.index import containers, outbox
 from gateway.index import schema as t
+from gateway.metrics import Metrics
 
 COMPANY = 6
 
