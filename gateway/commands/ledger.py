@@ -44,7 +44,7 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
     from gateway.index.database import open_index
 
     reader = Ledger(store, genesis)
-    head = reader.head()
+    head, acting = reader.head(), reader.delegates.acting()
     index = open_index(settings.effective_database_url)
     with index.reading() as connection:
         waiting = outbox.size(connection)
@@ -57,8 +57,8 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
         "slot": genesis.slot_at(now),
         "slot_seconds": genesis.slot_seconds,
         "transactions": head.log_size if head else 0,
-        "delegates": len(genesis.delegates),
-        "quorum": genesis.first_set.quorum,
+        "delegates": len(acting.keys),
+        "quorum": acting.quorum,
         "in_outbox": waiting,
         "in_pool": reader.pending(),
         "rejected": [{"source": r.source, "reason": r.reason.value, "height": r.height} for r in reader.rejected()],

@@ -9,14 +9,16 @@ from receipt_case import CLIENT_ID, RECORDS, party_body, random_from, record_bod
 from chain.engine import EmbeddedEngine
 from chain.genesis import Genesis
 from chain.ledger import Ledger
+from chain.stake import VoteBody, register
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, sign_transaction
-from gateway import independent, verification
+from chain.watermark import create_watermark
+from gateway import founding, independent, verification
 from gateway.bootstrap import open_services
 from gateway.founding import found
 from gateway.index import archives, containers
 from gateway.index.records import RecordLocation
-from gateway.key_files import delegate_key_paths, read_key
+from gateway.key_files import delegate_key_paths, read_key, write_key
 from gateway.receipt_format import to_json
 from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.settings import load_settings
@@ -61,6 +63,19 @@ class Chain:
         for body in bodies:
             self._engine.submit(sign_transaction(body, 1000, self._key, self.genesis.chain_id).raw, next(self._sources))
         return self._engine.produce(next(self._now))
+
+    def elect(self, name):
+        """A new delegate in the place of the genesis's last one; its key is there from now on."""
+        folder = self.services.settings.keys_path
+        holder, member = read_key(folder / "stake.json"), write_key(folder / f"{name}.json", name, name.encode().ljust(32))
+        create_watermark(folder / f"{name}.watermark", self.genesis.chain_id, member.public)
+        self._engine.close()
+        paths = delegate_key_paths(folder)
+        self._engine = EmbeddedEngine.open(self._store, self.genesis, [(read_key(path), path.with_suffix(".watermark")) for path in paths])
+        chosen = [member.public, *(delegate.key for delegate in self.genesis.delegates[:3])]
+        for body in (register(member, self.genesis.chain_id, holder.public, name), VoteBody(tuple(sorted(chosen)))):
+            self._engine.submit(sign_transaction(body, 1000, holder, self.genesis.chain_id).raw, next(self._sources))
+        self._engine.produce(next(self._now))
 
     def put(self, signed_by="issuer", **statement):
         """A container in the bucket and the ANCHOR that it needs."""
@@ -152,6 +167,29 @@ def test_before_the_anchor_is_final_there_is_no_receipt(chain):
     assert isinstance(assembler.assemble(place), NotYetFinal)
     chain.record(anchor)
     assert isinstance(assembler.assemble(place), NotYetFinal), "its issuer is not registered"
+
+
+def test_a_receipt_says_how_the_delegates_came_to_act(tmp_path, monkeypatch):
+    """Three containers: before an election, between it and the handover, and after it; each receipt stays as it was."""
+    monkeypatch.setattr(founding, "EPOCH_BLOCKS", 2)
+    chain = Chain(tmp_path / "gw")
+    container, placements, anchor = chain.put()
+    chain.record(party_body(), anchor)
+    place = chain.locate(container, placements, 1, 2)
+    early = chain.assembler().assemble(place)
+    chain.elect("delegate-5")
+    while chain.ledger.height() < 5:
+        chain.record(AnchorBody(bytes([chain.ledger.height()]) * 32, 1, bytes(32), 1, 1))
+    later, later_placements, later_anchor = chain.put("gateway")
+    chain.record(later_anchor)
+    late = chain.assembler().assemble(chain.locate(later, later_placements, 1, 2))
+    assert chain.assembler().assemble(place) == early
+    assert [len(receipt.handovers) for receipt in (early, late)] == [0, 1]
+    for receipt in (early, late):
+        verdict = verify_both(chain, receipt, 9)
+        assert (verdict.votes, verdict.delegates) == (3, 4)
+    assert set(late.handovers[0].delegates) == set(chain.ledger.delegates.acting().keys)
+    chain.close()
 
 
 def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):
