@@ -23,6 +23,7 @@ class EntryKind(IntEnum):
     ROLL = 9  # nothing -> RollEntry; there only where delegates are elected
     ELECTED = 10  # nothing -> hash of the set of delegates that was elected last
     DELEGATE_SET = 11  # hash of a set -> its delegates' keys by index
+    AUDIT_REPORT = 12  # digest of a report -> AuditReportEntry
 
 
 SEEN = encode(None)
@@ -56,6 +57,10 @@ def grant_key(grant_id: bytes) -> bytes:
 def access_batch_key(gateway: str, place: int) -> bytes:
     """Places count up from 0, so that a batch is found by halving, and two neighbours show that no other lies between them."""
     return entry_key(EntryKind.ACCESS_BATCH, encode([gateway, place]))
+
+
+def audit_report_key(digest: bytes) -> bytes:
+    return entry_key(EntryKind.AUDIT_REPORT, digest)
 
 
 def sequence_key(gateway: str) -> bytes:
@@ -160,4 +165,19 @@ class SequenceEntry(NamedTuple):
 
     @classmethod
     def from_value(cls, value: bytes) -> "SequenceEntry":
+        return cls(*decode(value))
+
+
+class AuditReportEntry(NamedTuple):
+    """A report that is recorded, and the client id of the gateway that made it."""
+
+    log_index: int
+    gateway: str
+    exit_code: int
+
+    def to_value(self) -> bytes:
+        return encode([self.log_index, self.gateway, self.exit_code])
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "AuditReportEntry":
         return cls(*decode(value))

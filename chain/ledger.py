@@ -12,11 +12,13 @@ from chain.delegates import Delegates
 from chain.entries import (
     AccessBatchEntry,
     AnchorEntry,
+    AuditReportEntry,
     GrantEntry,
     PartyEntry,
     SequenceEntry,
     access_batch_key,
     anchor_key,
+    audit_report_key,
     grant_key,
     party_key,
     sequence_key,
@@ -114,6 +116,11 @@ class Ledger:
             place = bisect_right(places, sequence, key=lambda at: _access_batch(connection, gateway, at).first) - 1
             batch = None if place < 0 else _access_batch(connection, gateway, place)
         return None if batch is None or batch.last < sequence else batch.log_index
+
+    def audit_report(self, digest: bytes) -> AuditReportEntry | None:
+        """Where the report with this digest (SHA-256) is recorded, if it is."""
+        value = self._state_value(audit_report_key(digest))
+        return None if value is None else AuditReportEntry.from_value(value)
 
     def last_sequence(self, gateway: str) -> int:
         """The last number of a gateway's commit sequence that is recorded, 0 before the first: only higher ones can follow."""

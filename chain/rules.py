@@ -1,18 +1,21 @@
 """The rules of each kind of transaction against the state: may it be recorded, and what does it change. Pure, on an `Overlay`."""
 
 from chain.access_batch import AccessBatchBody
+from chain.audit_report import AuditReportBody
 from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import encode
 from chain.entries import (
     SEEN,
     AccessBatchEntry,
     AnchorEntry,
+    AuditReportEntry,
     GrantEntry,
     PartyEntry,
     Revocation,
     SequenceEntry,
     access_batch_key,
     anchor_key,
+    audit_report_key,
     grant_key,
     party_key,
     sequence_key,
@@ -30,13 +33,15 @@ def check_body(overlay: Overlay, body: Body, envelope: Envelope) -> None:
     """Raises `TransactionRefused` unless the state admits the body."""
     match body:
         case AnchorBody():
-            _check_anchor(overlay, body)
+            _check_once(overlay, anchor_key(body.digest))
         case ConsentGrantBody():
             _check_grant(overlay, body, envelope)
         case ConsentRevokeBody():
             _check_revoke(overlay, body, envelope)
         case AccessBatchBody():
             _check_sequence(overlay, envelope.gateway, body.first)
+        case AuditReportBody():
+            _check_once(overlay, audit_report_key(body.digest))
         case PartyBody():
             _check_party(overlay, body, envelope.tx_id)
         case _:
@@ -54,6 +59,8 @@ def apply_body(overlay: Overlay, body: Body, envelope: Envelope, log_index: int)
             _apply_revoke(overlay, body, log_index)
         case AccessBatchBody():
             _apply_access_batch(overlay, body, envelope.gateway, log_index)
+        case AuditReportBody():
+            overlay.set(audit_report_key(body.digest), AuditReportEntry(log_index, envelope.gateway, body.exit_code).to_value())
         case PartyBody():
             _apply_party(overlay, body, envelope.tx_id, log_index)
         case _:
@@ -70,6 +77,8 @@ def touched_keys(transaction: Transaction) -> list[bytes]:
             return [grant_key(body.grant_id)]
         case AccessBatchBody():
             return []  # where it goes, the state has to say first
+        case AuditReportBody():
+            return [audit_report_key(body.digest)]
         case PartyBody():
             return [party_key(body.client_id)]
         case _:
@@ -88,14 +97,13 @@ def sequence_at(overlay: Overlay, gateway: str) -> SequenceEntry:
     return SequenceEntry() if value is None else SequenceEntry.from_value(value)
 
 
-def _check_anchor(overlay: Overlay, body: AnchorBody) -> None:
-    if overlay.get(anchor_key(body.digest)) is not None:
+def _check_once(overlay: Overlay, key: bytes) -> None:
+    if overlay.get(key) is not None:
         raise TransactionRefused(Reason.DUPLICATE)
 
 
 def _check_grant(overlay: Overlay, body: ConsentGrantBody, envelope: Envelope) -> None:
-    if overlay.get(grant_key(body.grant_id)) is not None:
-        raise TransactionRefused(Reason.DUPLICATE)
+    _check_once(overlay, grant_key(body.grant_id))
     _check_sequence(overlay, envelope.gateway, body.sequence)
     _check_consent_signature(body, envelope)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from chain.access_batch import AccessBatchBody
+from chain.audit_report import AuditReportBody
 from chain.consent import ConsentGrantBody, ConsentRevokeBody
 from chain.encoding import EncodingError, decode, encode
 from chain.evidence import EvidenceBody
@@ -35,6 +36,7 @@ __all__ = [
     "MAX_TRANSACTION_BYTES",
     "AccessBatchBody",
     "AnchorBody",
+    "AuditReportBody",
     "Body",
     "ConsentGrantBody",
     "ConsentRevokeBody",
@@ -153,13 +155,14 @@ class AnchorBody(Struct, frozen=True, gc=False):
 
 
 StakeBody = DelegateBody | VoteBody | UnjailBody | EvidenceBody | TransferBody  # signed by holders and delegates, all else by gateways
-Body = PartyBody | AnchorBody | ConsentGrantBody | ConsentRevokeBody | AccessBatchBody | StakeBody
+Body = PartyBody | AnchorBody | ConsentGrantBody | ConsentRevokeBody | AccessBatchBody | AuditReportBody | StakeBody
 BODIES: dict[int, type[Body]] = {
     Kind.PARTY: PartyBody,
     Kind.ANCHOR: AnchorBody,
     Kind.CONSENT_GRANT: ConsentGrantBody,
     Kind.CONSENT_REVOKE: ConsentRevokeBody,
     Kind.ACCESS_BATCH: AccessBatchBody,
+    Kind.AUDIT_REPORT: AuditReportBody,
     Kind.DELEGATE: DelegateBody,
     Kind.VOTE: VoteBody,
     Kind.UNJAIL: UnjailBody,

@@ -22,6 +22,7 @@ from jobs.audit_accesses import AccessAudit, number_names
 from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
 from jobs.audit_report import Finding, Report
+from jobs.audit_reports import verify_reports
 from jobs.audit_sequence import SHARD_NUMBERS, Extent, Shard, shards
 from jobs.audit_shards import ShardRunner
 from jobs.audit_storage import Bounds
@@ -79,6 +80,7 @@ def verify_conduct(
         except BrokenProcessPool:
             yield height, Report(could_not_check=("a process of the audit was killed; the commit sequence from there on",))
         yield height, verify_outbox(services.index, bounds)
+        yield height, verify_reports(services.index, ledger, bounds)
     finally:
         services.index.close()
 

@@ -39,6 +39,7 @@ FINDING_CODES = {
     "consent-altered": "A consent is not what its patient granted or revoked: restore the database before more is disclosed by it.",
     "consent-missing": "The chain has a grant that the database lost: restore the database.",
     "consent-unanchored": "A grant or revoke is not on the chain: look at `ledger status`, rejected. If it is not there, nobody made it.",
+    "report-altered": "An audit's report was changed or taken away after it was made: restore the database, and audit again.",
     "outbox-refused": "A transaction cannot be put on the ledger as it stands: mend what `jobs dead-letters` shows, then `--retry`.",
     "outbox-waiting": "Transactions wait to be submitted for too long: see that the jobs process runs, and look at its logs.",
 }

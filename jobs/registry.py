@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 
 import msgspec
 
+from chain.audit_report import AuditReportBody
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
-from gateway.index import accesses, audit_reports, job_runs, parties
+from gateway.index import accesses, audit_reports, job_runs, outbox, parties
 from gateway.index.database import Index, open_index
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
@@ -81,14 +82,15 @@ def _close_access_batch(opened: Opened) -> Result:
 
 
 def _audit(opened: Opened) -> Result:
-    """Every level; the report is kept, and a job that finds nothing wrong but could not look everywhere is a finding, too."""
+    """Every level; the report is kept, and its digest recorded on the ledger. Not having looked everywhere is a finding, too."""
     started_at = int(time.time())
     levels = tuple(LEVELS)
     report = run_audit(Audit(opened.settings, started_at, rotating=True), levels)
     ended_at = int(time.time())
     body = msgspec.json.encode({"started_at": started_at, "ended_at": ended_at, "levels": levels, **to_json(report)}, order="sorted")
     with opened.index.atomic() as connection:
-        audit_reports.add(connection, started_at, ended_at, levels, report.exit_code, body)
+        digest = audit_reports.add(connection, started_at, ended_at, levels, report.exit_code, body)
+        outbox.add(connection, AuditReportBody(digest, ended_at, report.exit_code), ended_at)
     counts = {"findings": len(report.findings), "could_not_check": len(report.could_not_check), "pending": len(report.pending)}
     return Result(counts, job_runs.FINDINGS if report.exit_code else job_runs.DONE)
 

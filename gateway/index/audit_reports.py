@@ -41,6 +41,12 @@ def newest_result(connection: Connection) -> tuple[int, int] | None:
     return None if row is None else (row.ended_at, row.exit_code)
 
 
+def following(connection: Connection, row: int, limit: int = 100) -> list[StoredReport]:
+    """The first `limit` reports after number `row`, in the order in which they were made."""
+    found = connection.execute(select(audit_report).where(audit_report.c.row > row).order_by(audit_report.c.row).limit(limit))
+    return [_from_row(stored) for stored in found]
+
+
 def by_row(connection: Connection, row: int) -> StoredReport | None:
     """One report."""
     found = connection.execute(select(audit_report).where(audit_report.c.row == row)).one_or_none()

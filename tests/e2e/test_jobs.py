@@ -59,6 +59,17 @@ def test_the_nightly_audit_is_kept_and_shown(gateway, tmp_path):
     assert kept["digest"] in page
     assert "<script" not in page
     gateway.cli("audit", "show", 999, expect=2)
+    gateway.wait_final()
+    checked = gateway.json("audit", "run", "--level", "conduct")
+    assert (checked["checked"]["reports of audits"], checked["pending"]) == (1, [])
+    with sqlite3.connect(gateway.home / "gateway.db") as database:
+        [genuine] = database.execute("SELECT body FROM audit_report").fetchone()
+        database.execute("UPDATE audit_report SET body = ?, exit_code = 1", (genuine + b" ",))
+    found = gateway.json("audit", "run", "--level", "conduct", expect=1)["findings"]
+    assert [(one["code"], one["subject"]) for one in found] == [("report-altered", "audit 1")]
+    with database:
+        database.execute("UPDATE audit_report SET body = ?, exit_code = 0", (genuine,))
+    database.close()
 
 
 def test_a_damaged_row_of_the_outbox_holds_up_no_other_and_is_shown(gateway):

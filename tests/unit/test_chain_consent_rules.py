@@ -4,12 +4,15 @@ import pytest
 from chain_case import GATEWAY, GATEWAY_ID, GENESIS, anchor, batch, genesis_state, grant, key, party, revoke
 from msgspec.structs import replace
 
+from chain.audit_report import AuditReportBody
 from chain.entries import (
     AccessBatchEntry,
+    AuditReportEntry,
     GrantEntry,
     Revocation,
     SequenceEntry,
     access_batch_key,
+    audit_report_key,
     grant_key,
     sequence_key,
 )
@@ -67,6 +70,14 @@ def test_in_force_is_between_the_numbers_of_grant_and_revoke():
     assert [number for number in range(12) if given.is_in_force_at(number)] == list(range(6, 12))
     ended = given._replace(revoked=Revocation(1, 9))
     assert [number for number in range(12) if ended.is_in_force_at(number)] == [6, 7, 8]
+
+
+def test_an_audit_report_is_recorded_once(execution):
+    report = AuditReportBody(bytes(range(32)), 1_800_000_000, 1)
+    do(execution, anchor(1), report)
+    assert AuditReportEntry.from_value(execution.overlay.get(audit_report_key(report.digest))) == AuditReportEntry(1, GATEWAY_ID, 1)
+    assert refused(execution, report) is Reason.DUPLICATE
+    assert refused(execution, replace(report, exit_code=0)) is Reason.DUPLICATE
 
 
 def test_a_grant_comes_once_for_ever(execution):

@@ -2,6 +2,7 @@ import pytest
 from chain_case import GATEWAY, GATEWAY_ID, GENESIS, anchor, batch, grant, key, party, revoke
 from msgspec.structs import replace
 
+from chain.audit_report import AuditReportBody
 from chain.consent import commit_terms
 from chain.encoding import encode
 from chain.keys import ChainId, SignatureInvalid
@@ -29,6 +30,7 @@ def with_body(kind, body):
         revoke(1, 2),
         batch(3, 3),
         batch(3, 9, leaves=2),
+        *(AuditReportBody(bytes(range(32)), 1_800_000_000, exit_code) for exit_code in range(3)),
     ],
 )
 def test_what_was_signed_is_read_and_verifies(body):
@@ -87,6 +89,17 @@ BAD = {
     "signature text": encode({**FIELDS, 5: "a" * 64}),
     "long signature": encode({**FIELDS, 5: bytes(65)}),
     "too large": encode({**FIELDS, 2: bytes(5000)}),
+    **{
+        f"audit report {what}": with_body(8, body)
+        for what, body in {
+            "without exit code": {0: bytes(32), 1: 1},
+            "with a short digest": {0: bytes(31), 1: 1, 2: 0},
+            "of no time": {0: bytes(32), 1: 0, 2: 0},
+            "with exit code 3": {0: bytes(32), 1: 1, 2: 3},
+            "with exit code true": {0: bytes(32), 1: 1, 2: True},
+            "with a field more": {0: bytes(32), 1: 1, 2: 0, 3: 0},
+        }.items()
+    },
     "no body": encode({**FIELDS, 2: None}),
     "ANCHOR with a field more": with_body(2, {**ANCHOR.to_map(), 5: 0}),
     "ANCHOR with short digest": with_body(2, {**ANCHOR.to_map(), 0: bytes(31)}),
@@ -160,7 +173,7 @@ def test_a_transaction_that_breaks_a_rule_is_refused(raw):
         parse_transaction(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind in {3, 7, 8}])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind in {3, 7}])
 def test_kinds_of_later_are_numbered_and_refused(kind):
     with pytest.raises(TransactionInvalid, match="unknown kind"):
         parse_transaction(encode({**FIELDS, 1: int(kind)}))
