@@ -6,6 +6,9 @@ of one key and in all only so many wait: so nobody without stake can fill a tabl
 
 from collections import Counter
 
+from sqlalchemy import Connection
+
+from chain.keys import ChainId
 from chain.ledger import Ledger
 from chain.transactions import MAX_TRANSACTION_BYTES, StakeBody, Transaction, TransactionInvalid, parse_transaction
 from gateway.errors import Refused, Unavailable
@@ -32,18 +35,28 @@ def submit_signed(index: Index, ledger: Ledger, raw: bytes, now: int) -> Transac
         raise NotAdmitted(f"malformed: {error}") from error
     if not isinstance(transaction.body, StakeBody):
         raise NotAdmitted(f"a transaction of kind {transaction.kind.name} comes from the gateway's own work, not from outside")
-    tx_id = transaction.tx_id(ledger.genesis.chain_id)
-    if ledger.is_pooled(tx_id):
+    chain_id = ledger.genesis.chain_id
+    with index.reading() as connection:  # without the write lock first: whoever sees a transaction can send it again and again
+        is_waiting = _is_among(transaction, _waiting(connection), chain_id)
+    if is_waiting or ledger.is_pooled(transaction.tx_id(chain_id)):
         return transaction
     reason = ledger.refusal(raw)
     if reason is not None:
         raise NotAdmitted(f"the ledger would refuse it: {reason.value}")
     with index.atomic() as connection:
-        waiting = [parse_transaction(other) for other in outbox.signed(connection)]
-        if tx_id not in {other.tx_id(ledger.genesis.chain_id) for other in waiting}:
+        waiting = _waiting(connection)
+        if not _is_among(transaction, waiting, chain_id):
             _check_room(waiting, transaction.signer)
             outbox.add_signed(connection, raw, now)
     return transaction
+
+
+def _waiting(connection: Connection) -> list[Transaction]:
+    return [parse_transaction(other) for other in outbox.signed(connection)]
+
+
+def _is_among(transaction: Transaction, others: list[Transaction], chain_id: ChainId) -> bool:
+    return transaction.tx_id(chain_id) in {other.tx_id(chain_id) for other in others}
 
 
 def _check_room(waiting: list[Transaction], signer: bytes) -> None:
