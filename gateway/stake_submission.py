@@ -4,11 +4,6 @@ Anyone may send one. Only what the ledger's state would admit now gets in line, 
 of one key and in all only so many wait: so nobody without stake can fill a table, and nobody with it more than a little.
 """
 
-from collections import Counter
-
-from sqlalchemy import Connection
-
-from chain.keys import ChainId
 from chain.ledger import Ledger
 from chain.transactions import MAX_TRANSACTION_BYTES, StakeBody, Transaction, TransactionInvalid, parse_transaction
 from gateway.errors import Refused, Unavailable
@@ -35,30 +30,21 @@ def submit_signed(index: Index, ledger: Ledger, raw: bytes, now: int) -> Transac
         raise NotAdmitted(f"malformed: {error}") from error
     if not isinstance(transaction.body, StakeBody):
         raise NotAdmitted(f"a transaction of kind {transaction.kind.name} comes from the gateway's own work, not from outside")
-    chain_id = ledger.genesis.chain_id
     with index.reading() as connection:  # without the write lock first: whoever sees a transaction can send it again and again
-        is_waiting = _is_among(transaction, _waiting(connection), chain_id)
-    if is_waiting or ledger.is_pooled(transaction.tx_id(chain_id)):
-        return transaction
+        if raw in outbox.signed(connection):
+            return transaction
     reason = ledger.refusal(raw)
     if reason is not None:
         raise NotAdmitted(f"the ledger would refuse it: {reason.value}")
-    with index.atomic() as connection:
-        waiting = _waiting(connection)
-        if not _is_among(transaction, waiting, chain_id):
-            _check_room(waiting, transaction.signer)
-            outbox.add_signed(connection, raw, now)
+    if not ledger.is_pooled(transaction.tx_id(ledger.genesis.chain_id)):
+        with index.atomic() as connection:
+            waiting = outbox.signed(connection)
+            if raw not in waiting:
+                _check_room([parse_transaction(other).signer for other in waiting], transaction.signer)
+                outbox.add_signed(connection, raw, now)
     return transaction
 
 
-def _waiting(connection: Connection) -> list[Transaction]:
-    return [parse_transaction(other) for other in outbox.signed(connection)]
-
-
-def _is_among(transaction: Transaction, others: list[Transaction], chain_id: ChainId) -> bool:
-    return transaction.tx_id(chain_id) in {other.tx_id(chain_id) for other in others}
-
-
-def _check_room(waiting: list[Transaction], signer: bytes) -> None:
-    if len(waiting) >= MAX_WAITING or Counter(other.signer for other in waiting)[signer] >= MAX_WAITING_OF_ONE:
+def _check_room(waiting: list[bytes], signer: bytes) -> None:
+    if len(waiting) >= MAX_WAITING or waiting.count(signer) >= MAX_WAITING_OF_ONE:
         raise Unavailable("too many transactions wait for the ledger; send this one again in a few slots")
