@@ -7,6 +7,7 @@ request that brought a resource by itself is not sealed, and an id in a resource
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -56,10 +57,11 @@ class SourceNames:
 
     def add(self, party: int, resource_type: str, rows: Sequence[int], entries: Sequence[EntryRow | None]) -> None:
         """The entries that records `rows`, all of this type, were made of; `party` is the sender's row."""
-        named = [(row, name) for row, entry in zip(rows, entries, strict=True) if entry and (name := _name(entry.raw, self._ids))]
-        tokens = self._tokens.sources(party, [name for _, name in named])
-        type_ = NUMBER_OF[resource_type]
-        self._waiting += [(token, type_, row) for token, (row, _) in zip(tokens, named, strict=True)]
+        names = _posted_names([entry.raw for entry in entries if entry])
+        if names is None or len(names) != len(rows):
+            named = [(row, name) for row, entry in zip(rows, entries, strict=True) if entry and (name := _name(entry.raw, self._ids))]
+            rows, names = [row for row, _ in named], [name for _, name in named]
+        self._waiting += zip(self._tokens.sources(party, names), repeat(NUMBER_OF[resource_type]), rows)
         if len(self._waiting) >= _AT_ONCE:
             self.finish()
 
@@ -78,6 +80,15 @@ class SourceNames:
             code = "index-row-altered" if (token, type_) in known else "index-row-missing"
             subject = record_name(row, type_, None, self._ids)
             self._notes.found(code, subject, "its sender's name for it does not lead to it (source_map)")
+
+
+def _posted_names(entries: Sequence[bytes]) -> list[str] | None:
+    """`_name` of each, if all are as nearly all are: posted by one and the same request, and called by a UUID; else None."""
+    posted = _POSTED.search(entries[0], max(0, len(entries[0]) - _TAIL)) if entries else None
+    if posted is None or not all(entry.endswith(posted[0]) for entry in entries):
+        return None
+    found = [_UUID.match(entry) for entry in entries]
+    return None if None in found else [match[1].decode() for match in found if match]
 
 
 def _name(entry: bytes, ids: RecordIds) -> str | None:
