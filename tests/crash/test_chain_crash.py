@@ -14,7 +14,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chain_case import DELEGATES, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, revoke
+from chain_case import (
+    DELEGATES,
+    ELECTED,
+    GATEWAY_ID,
+    GENESIS,
+    HOLDERS,
+    NEW,
+    SmallChain,
+    anchor,
+    batch,
+    grant,
+    registration,
+    revoke,
+    vote,
+)
 
 from chain import keys
 from chain.block import Header, block_hash
@@ -95,9 +109,9 @@ def planned_store(plan):
 
 
 class CrashingChain(SmallChain):
-    def __init__(self, folder):
+    def __init__(self, folder, genesis=GENESIS, members=DELEGATES):
         self.signed_hashes = defaultdict(set)
-        super().__init__(folder, keys=tuple(WatchedKey(key, self.signed_hashes) for key in DELEGATES))
+        super().__init__(folder, genesis, keys=tuple(WatchedKey(key, self.signed_hashes) for key in members))
 
     def restart(self, plan=None):
         self.reopen(planned_store(plan) if plan else LedgerStore)
@@ -197,6 +211,35 @@ def test_a_second_crash_on_the_way_back(chain, first, second, persisted):
     chain.restart()
     chain.submit(anchor(3))
     check_whole(chain, 4)
+
+
+@pytest.fixture
+def electing(tmp_path):
+    """Three blocks of an epoch of four; the next one elects a new delegate in the place of an old one."""
+    chain = CrashingChain(tmp_path, ELECTED, (*DELEGATES, NEW[0]))
+    chain.record(registration(NEW[0]), signer=HOLDERS[0])
+    for holder in HOLDERS:
+        chain.submit(vote(*DELEGATES[:3], NEW[0]), signer=holder)
+    chain.produce()
+    chain.record(anchor(0))
+    yield chain
+    chain.close()
+
+
+@pytest.mark.parametrize("persisted", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", [1, 6, 7], ids=lambda step: f"{step} {STEPS[step]}")
+def test_a_crash_in_the_block_that_elects_changes_nothing_of_the_election(electing, step, persisted):
+    chain = electing
+    chain.submit(anchor(1))
+    crash(chain, step, persisted=persisted)
+    chain.restart()
+    while chain.ledger().height() < 9:
+        chain.submit(anchor(chain.slot + 10))
+        chain.produce()
+    assert set(chain.ledger().delegates.acting().keys) == {member.public for member in (*DELEGATES[:3], NEW[0])}
+    assert all(len(hashes) == 1 for hashes in chain.signed_hashes.values()), "a key signed two hashes at one height"
+    assert len(chain.ledger().delegates.handovers(9)) == 1
+    assert chain.findings(chain.known()) == []
 
 
 @pytest.mark.sqlite_only
