@@ -55,7 +55,11 @@ def fetch(*, credentials_path: Path, url: str | None, purpose: str | None, out: 
     told = {"resources": resources, "pages": count, "seconds": seconds, "accesses": accesses}
     logged = f"; logged as access {', '.join(map(str, accesses))}" if accesses else ""
     if as_json or out is not None:
-        tell(told, as_json=as_json, text=lambda: f"{resources} resources in {count} pages, {seconds} s{logged}")
+        tell(told, as_json=as_json, text=lambda: f"{_many(resources, 'resource')} in {_many(count, 'page')}, {seconds} s{logged}")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _copied(pages: "Iterable[FetchedPage]", write: Callable[[bytes], object]) -> tuple[int, int, list[int]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, tell
 
-SHOWN_ERRORS = 20
+SHOWN = 20  # errors, and records, in words
 
 
 @click.command(epilog="Example: fhir-anchor push --as hospital.json patient-1.json patient-2.json")
@@ -84,10 +84,14 @@ def _words(result: dict[str, Any]) -> str:
     console = Console(width=120, color_system=None)
     with console.capture() as text:
         console.print(table)
-    shown = [_error(error) for error in result["errors"][:SHOWN_ERRORS]]
-    if len(result["errors"]) > SHOWN_ERRORS:
-        shown.append(f"... and {len(result['errors']) - SHOWN_ERRORS} more; --json lists all")
-    return "\n".join([*shown, text.get().rstrip()])
+    errors = _first([_error(error) for error in result["errors"]])
+    records = _first([f"  {receipt['record']}" for receipt in result["receipts"]])
+    counts = [line.rstrip() for line in text.get().splitlines()]
+    return "\n".join([*errors, *counts, *(["receipts to be had for"] if records else []), *records])
+
+
+def _first(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= SHOWN else [*lines[:SHOWN], f"... and {len(lines) - SHOWN} more; --json lists all"]
 
 
 def _error(error: dict[str, Any]) -> str:

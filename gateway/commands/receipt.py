@@ -91,7 +91,7 @@ def _get(fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: s
     multiple=True,
     metavar="RECORD.json",
     type=click.Path(path_type=Path),
-    help="Body of GET /fhir/Type/ID as served. Once for each receipt, in the same order, or not at all.",
+    help="The record as served: what `fetch` or GET /fhir/Type/ID gives. Once for each receipt, in the same order, or not at all.",
 )
 @click.option("--genesis", required=True, metavar="GENESIS.json", type=click.Path(path_type=Path), help="The chain's genesis file.")
 @click.option("--independent", is_flag=True, help="Verify with the second implementation, which shares no code with the gateway.")
@@ -168,9 +168,14 @@ def _with_errors(verify_receipt: Verify, invalid: Kinds, not_checked: Kinds) -> 
     return check
 
 
+def _as_served(record: bytes) -> bytes:
+    """Without the line's end that `fetch` and editors put after it: no record is served with one, so nothing else is meant."""
+    return record.removesuffix(b"\n").removesuffix(b"\r")
+
+
 def _outcome(check: Verify, receipt: Path, record: Path | None, genesis_bytes: bytes) -> Outcome:
     try:
-        verdict = check(receipt.read_bytes(), genesis_bytes, record.read_bytes() if record else None)
+        verdict = check(receipt.read_bytes(), genesis_bytes, _as_served(record.read_bytes()) if record else None)
     except OSError as error:
         return {"file": str(receipt), "result": NOT_CHECKED, "detail": f"{error.filename}: {error.strerror or 'cannot be read'}"}
     except _Invalid as error:

@@ -72,6 +72,13 @@ def test_people_read_who_when_and_what_was_checked(folder):
     assert "byte for byte" in verify(folder, "r.json", "--record", "altered.json").stdout
 
 
+@pytest.mark.parametrize("more", [[], ["--independent"]])
+@pytest.mark.parametrize(("end", "code"), [(b"\n", 0), (b"\r\n", 0), (b" \n", 1), (b"\n\n", 1), (b" ", 1)])
+def test_the_end_of_a_line_after_the_record_does_not_count_and_nothing_else_is_let_pass(folder, more, end, code):
+    (folder / "line.json").write_bytes((folder / "record.json").read_bytes() + end)
+    assert verify(folder, "r.json", "--record", "line.json", *more).exit_code == code
+
+
 def test_programs_read_one_json_document(folder):
     told = json.loads(verify(folder, "r.json", "none.json", "missing.json", "--json").stdout)
     assert (told["valid"], told["invalid"], told["could_not_check"]) == (1, 1, 1)
@@ -129,6 +136,20 @@ def test_push_in_words(server, hospital, tmp_path):
     done = run("push", "--as", hospital, tmp_path / "p.json")
     assert done.exit_code == 1
     assert "p.json: P.g: not a code" in done.stdout
+
+
+@pytest.mark.parametrize("count", [1, 25])
+def test_push_in_words_names_what_receipts_are_to_be_had_for(server, hospital, tmp_path, count):
+    names = [f"Patient/{number:04}" for number in range(count)]
+    link = {"Link": '<http://gw.example/ledger/r>; rel="receipt"'}
+    server.script["POST", "/fhir/Patient"] = [
+        (201, {"Location": f"http://gw.example/fhir/{name}/_history/1", **link}, {}) for name in names
+    ]
+    (tmp_path / "p.json").write_text('{"resourceType":"Patient"}')
+    told = run("push", "--as", hospital, *[tmp_path / "p.json"] * count).stdout.splitlines()
+    named = told[told.index("receipts to be had for") + 1 :]
+    more = ["... and 5 more; --json lists all"] if count == 25 else []
+    assert [line.strip() for line in named] == names[:20] + more
 
 
 def test_push_with_another_address(server, hospital, tmp_path):
