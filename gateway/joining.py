@@ -11,7 +11,7 @@ import cbor2
 from sqlalchemy import Connection
 
 from gateway.errors import Conflict, NotFound
-from gateway.identity.joining import Group, Traits, decide_join, read_person
+from gateway.identity.joining import MAX_GROUP, MAX_LINES, Group, Traits, decide_join, read_person
 from gateway.index import archives, persons, records, search, sources
 from gateway.index.archives import Archive
 from gateway.index.persons import Person, ReviewLine
@@ -91,13 +91,14 @@ def split(services: Services, connection: Connection, patient_id: str, now: int)
 def _settle(services: Services, connection: Connection, person: NewPerson, now: int) -> None:
     archive = person.archive.row or 0
     own_members = archives.groups_of(connection, [archive])[archive]
-    met = _met(connection, person.traits) - set(own_members)
+    met, are_more = _met(connection, person.traits, own_members)
     if not met and len(own_members) == 1:
         return
     own = _group(services, connection, own_members)
-    groups = {members: _group(services, connection, members) for members in set(archives.groups_of(connection, met).values())}
+    groups = {members: _group(services, connection, members) for members in met}
     concerned = {*own, *(member for members in groups for member in members)}
-    outcome = decide_join(archive, own, [groups[members] for members in sorted(groups)], persons.kept_apart(connection, concerned))
+    others = [groups[members] for members in sorted(groups)]
+    outcome = decide_join(archive, own, others, persons.kept_apart(connection, concerned), are_more=are_more)
     for line in outcome.lines:
         known = own.get(line.other) or next((group[line.other] for group in groups.values() if line.other in group), None)
         persons.open_line(connection, archive, line.other, line.reason, _ground(services.tokens, own[archive], known), now)
@@ -106,12 +107,26 @@ def _settle(services: Services, connection: Connection, person: NewPerson, now: 
         persons.decide_open(connection, {*own, *outcome.join}, "join", now)
 
 
-def _met(connection: Connection, traits: Traits | None) -> set[int]:
-    """The archives of live Patients that the index has under the same identifiers; what they say themselves is looked at later."""
-    tokens = traits.identifiers | traits.dummies if traits else frozenset[bytes]()
-    rows = set[int]().union(*sources.rows_by_identifier(connection, tokens).values())
+def _met(connection: Connection, traits: Traits | None, own: Collection[int]) -> tuple[set[tuple[int, ...]], bool]:
+    """The groups of live Patients that the index has under the same identifiers or dummies; what they say themselves is looked at later.
+
+    Of many groups the first few, and whether more may share an identifier: the write lock is held, and what each says would be opened for
+    every Patient that comes with a value which half an institution's have.
+    """
+    if traits is None:
+        return set(), False
+    named = _groups_with(connection, traits.identifiers, own, MAX_GROUP + 1)  # so many of one group, and it is full
+    dummies = _groups_with(connection, traits.dummies, own, MAX_LINES)
+    return {*named[:MAX_LINES], *dummies[:MAX_LINES]}, len(named) > MAX_LINES
+
+
+def _groups_with(connection: Connection, tokens: Collection[bytes], own: Collection[int], most: int) -> list[tuple[int, ...]]:
+    """The groups other than `own`, ascending, of the first `most` archives that have one of `tokens` by the index."""
+    limit = most + len(own)
+    rows = set().union(*(sources.first_rows_by_identifier(connection, token, limit) for token in sorted(tokens)))
     live = (s for s in records.states(connection, rows).values() if s.type == PATIENT and s.version and not s.deleted)
-    return {state.archive for state in live if state.archive is not None}
+    met = {state.archive for state in live if state.archive is not None}
+    return sorted(set(archives.groups_of(connection, met - set(own)).values()))
 
 
 def _group(services: Services, connection: Connection, members: Collection[int]) -> Group:

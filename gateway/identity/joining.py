@@ -11,8 +11,9 @@ import msgspec
 
 from gateway.identity.dummy import is_dummy
 
-Reason = Literal["birth-differs", "birth-missing", "several-matches", "known-dummy", "kept-apart", "ground-gone", "split"]
+Reason = Literal["birth-differs", "birth-missing", "several-matches", "group-full", "known-dummy", "kept-apart", "ground-gone", "split"]
 MAX_LINES = 5  # for one Patient: a value that is shared by many more is no identifier
+MAX_GROUP = 64  # archives that join by themselves: what each says is opened whenever a Patient of the group is written
 _SEXES = frozenset(("male", "female", "other"))
 _PASSING = frozenset(("old", "temp"))
 _DATE = 10  # characters of a whole date
@@ -71,23 +72,26 @@ def read_person(content: bytes, shared_systems: Collection[str]) -> tuple[str | 
     return birth, known - dummies, dummies
 
 
-def decide_join(archive: int, own: Group, others: Sequence[Group], kept_apart: Collection[frozenset[int]]) -> Outcome:
+def decide_join(
+    archive: int, own: Group, others: Sequence[Group], kept_apart: Collection[frozenset[int]], *, are_more: bool = False
+) -> Outcome:
     """What becomes of `archive`, whose Patient was just written. `own` is its group, `others` those that share something with it.
 
-    `kept_apart` are pairs of archives that an operator decided are two persons.
+    `kept_apart` are pairs of archives that an operator decided are two persons. `are_more`: more groups than `others` may share
+    an identifier with it, so that none of them is the only one.
     """
     me = own[archive]
     lines = [] if _holds(archive, own) else [Line(archive, min(set(own) - {archive}), "ground-gone")]
     if me is None:
         return Outcome(None, tuple(lines))
     matching = [(group, met) for group in others if (met := _sharing(me.identifiers, group, "identifiers") or _unknown(group))]
-    if len(matching) == 1:
+    if len(matching) == 1 and not are_more:
         [(group, met)] = matching
-        fault = _fault(own, group, kept_apart)
+        fault = "group-full" if len(own) + len(group) > MAX_GROUP else _fault(own, group, kept_apart)
         if fault is None:
             return Outcome(group, tuple(lines))
         lines.append(Line(archive, met[0], fault))
-    lines += [Line(archive, met[0], "several-matches") for _, met in matching[:MAX_LINES] if len(matching) > 1]
+    lines += [Line(archive, met[0], "several-matches") for _, met in matching[:MAX_LINES] if len(matching) > 1 or are_more]
     if not matching:
         dummies = [met for group in others if (met := _sharing(me.dummies, group, "dummies"))]
         lines += [Line(archive, met[0], "known-dummy") for met in dummies[:1]]

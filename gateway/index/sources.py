@@ -25,3 +25,9 @@ def rows_by_identifier(connection: Connection, tokens: Collection[bytes]) -> dic
     for known in _IDENTIFIED.among(connection, tokens):
         found.setdefault(known.token, set()).add(known.resource)
     return found
+
+
+def first_rows_by_identifier(connection: Connection, token: bytes, limit: int) -> list[int]:
+    """The same for one token, and of many rows only the first `limit`, ascending."""
+    query = select(t.identifier.c.resource).where(t.identifier.c.token == token).order_by(t.identifier.c.resource)
+    return list(connection.scalars(query.limit(limit)))

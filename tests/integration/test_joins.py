@@ -14,6 +14,7 @@ from gateway import disclosure, granting, joining, registration
 from gateway.access_receipts import assemble_access_receipt
 from gateway.audit_events import find_audit_events, read_audit_event
 from gateway.errors import Conflict, Forbidden
+from gateway.identity.joining import MAX_LINES
 from gateway.index import archives, parties, persons
 from gateway.index import schema as t
 from gateway.search.page import find_page
@@ -308,3 +309,19 @@ def test_first_pushes_at_once_end_joined_or_in_the_queue(world, agrees):
         assert len(groups) == 64
         assert {second for _, second, _ in world.lines()} == {row for (row,) in groups[1:]}
     check(world.services)
+
+
+@pytest.mark.parametrize("value", ["4471-K", "999999999"])
+def test_a_value_that_many_share_opens_few_of_them(world, value, monkeypatch):
+    opened, really = [], joining._opened
+    monkeypatch.setattr(joining, "_opened", lambda *given: opened.append(given) or really(*given))
+    entries = [
+        {"resource": resource(value, f"{1900 + n}-02-01", "female", name=f"m{n}"), "request": {"method": "PUT", "url": f"Patient/m{n}"}}
+        for n in range(80)
+    ]
+    post(world.services, world.hospitals[0], {"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert len(opened) <= 80 * (1 + MAX_LINES)
+    assert len(world.groups()) == 80
+    first, *others = (row for (row,) in world.groups())
+    assert {one for one, _, _ in world.lines()} >= {first}
+    assert {other for _, other, _ in world.lines()} == set(others)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.identity.dummy import is_dummy
-from gateway.identity.joining import Traits, decide_join, read_person
+from gateway.identity.joining import MAX_GROUP, Traits, decide_join, read_person
 
 BORN, OTHER_BORN = b"1950|male", b"1951|male"
 
@@ -39,6 +39,19 @@ def test_joined_only_where_all_agree(case):
     others, apart, (join, lines) = CASES[case]
     found = decide_join(9, {9: person(b"x")}, others, {frozenset(pair) for pair in apart})
     assert (found.join, [(line.other, line.reason) for line in found.lines]) == (join, lines)
+
+
+def test_the_only_one_looked_at_is_not_joined_where_there_are_more():
+    found = decide_join(9, {9: person(b"x")}, [ONE], (), are_more=True)
+    assert (found.join, [(line.other, line.reason) for line in found.lines]) == (None, [(1, "several-matches")])
+
+
+def test_a_full_group_takes_nobody():
+    group = {number: person(b"x") for number in range(1, MAX_GROUP + 1)}
+    found = decide_join(99, {99: person(b"x")}, [group], ())
+    assert (found.join, [(line.other, line.reason) for line in found.lines]) == (None, [(1, "group-full")])
+    del group[1]
+    assert decide_join(99, {99: person(b"x")}, [group], ()).join == group
 
 
 def test_a_shared_dummy_joins_nothing_and_is_one_line():
