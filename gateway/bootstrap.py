@@ -18,7 +18,9 @@ from gateway.metrics import Metrics
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings
 from gateway.storage.opening import open_object_store
-from gateway.vault.keyring import Keyring, load_kek
+from gateway.vault.kek_file import KekFile
+from gateway.vault.keyring import Keyring
+from gateway.vault.kms import kms_of
 from gateway.vault.primitives import Random
 from gateway.vault.record_id import RecordIds
 
@@ -26,9 +28,9 @@ from gateway.vault.record_id import RecordIds
 def open_services(settings: Settings, random: Random = os.urandom, metrics: Metrics | None = None) -> Services:
     """All that the flows need; they count in `metrics`.
 
-    Raises BadSetting, vault.keyring.KeyFileUnusable or Unavailable, each with a sentence for the operator.
+    Raises BadSetting, vault.kek_file.KeyFileUnusable, vault.kms.KmsFailed or Unavailable, each with a sentence for the operator.
     """
-    keyring = Keyring(load_kek(settings.kek_path))
+    keyring = Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri)))
     index = open_index(settings.effective_database_url, keyring)
     if not _is_current(index, settings.effective_database_url):
         made = f"the database of {settings.home} was made by another version of fhir-anchor"

@@ -27,6 +27,7 @@ _COMMANDS = {
     "ledger": ("gateway.commands.ledger", "ledger", "Look at the chain, verify it from genesis, and choose its delegates."),
     "audit": ("gateway.commands.audit", "audit", "Re-verify the chain and the storage."),
     "jobs": ("gateway.commands.jobs", "jobs", "What runs by itself in the background, and running it now."),
+    "keys": ("gateway.commands.keys", "keys", "Replace the key-encryption key, or move it to a KMS."),
     "bench": ("gateway.commands.bench", "bench", "Measure this machine and this gateway."),
 }
 

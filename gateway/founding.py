@@ -27,7 +27,9 @@ from gateway.settings import Settings, check_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.probe import BucketUnfit, verify_bucket
 from gateway.upgrading import mark_tagged
-from gateway.vault.keyring import Keyring, create_kek, load_kek
+from gateway.vault.kek_file import KekFile, create_kek
+from gateway.vault.keyring import Keyring
+from gateway.vault.kms import kms_of
 from gateway.vault.primitives import Random
 
 EPOCH_BLOCKS = 1000
@@ -50,9 +52,10 @@ def found(
     now: int,
     random: Random,
     unsaved: Mapping[str, str] | None = None,
+    kek_uri: str | None = None,
 ) -> Genesis:
     """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep, `unsaved` addresses of databases that
-    stay in the environment. Raises FoundingRefused, BadSetting.
+    stay in the environment, `kek_uri` says where the key-encryption key goes, kept or not. Raises FoundingRefused, BadSetting, KmsFailed.
     """
     if home.exists() and any(home.iterdir()):
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
@@ -68,8 +71,9 @@ def found(
         raise FoundingRefused(f"{error.filename or home.parent}: {error.strerror}; a gateway needs a folder it may write to") from error
     try:
         with ExitStack() as undo:
+            settings = Settings(building, urls.get("database_url"), urls.get("ledger_url"), kek_uri=kek_uri)
             genesis = _build(building, delegates, slot_seconds, chosen, now, random)
-            settings = Settings(home=building, database_url=urls.get("database_url"), ledger_url=urls.get("ledger_url"))
+            _make_kek(settings, now, random, undo)
             _make_databases(settings, genesis, random, undo)
             mark_tagged(settings)
             _sync(building)
@@ -95,7 +99,6 @@ def _verify_bucket(url: str, random: Random) -> None:
 def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    create_kek(keys / "kek.json", random)
     gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32))
     stake_key = write_key(keys / "stake.json", STAKE_HOLDER, random(32))
     names = [f"delegate-{number}" for number in range(1, delegates + 1)]
@@ -118,6 +121,16 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
     save_settings(folder, chosen)
     (folder / "genesis.json").write_bytes(body)
     return genesis
+
+
+def _make_kek(settings: Settings, now: int, random: Random, undo: ExitStack) -> None:
+    try:
+        create_kek(settings.kek_path, random, kms_of(settings.kek_uri), now)
+    except OSError as error:
+        raise FoundingRefused(
+            f"--kek-uri {settings.kek_uri}: {error.strerror}; a new file is made there, in a folder that is there"
+        ) from error
+    undo.callback(settings.kek_path.unlink, missing_ok=True)
 
 
 def _check_databases(urls: Mapping[str, str]) -> None:
@@ -148,7 +161,7 @@ def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: 
         undo.callback(_take_out, url)
         index = open_index(url)
         with index.atomic() as connection:
-            secrets.create(connection, Keyring(load_kek(settings.keys_path / "kek.json")), random)
+            secrets.create(connection, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))), random)
         index.close()
 
 

@@ -144,19 +144,19 @@ def _traits(tokens: BlindTokens, version: Version, shared: frozenset[str]) -> Tr
     return Traits(None if birth is None else tokens.identifier(_BIRTH, None, birth), identifiers, dummy_tokens)
 
 
-def _context(row: int, version: int) -> str:
+def sealed_context(row: int, version: int) -> str:
     return f"person/{row}/{version}"
 
 
 def _sealed(services: Services, row: int, version: int, traits: Traits) -> bytes:
     body = cbor2.dumps([traits.birth, sorted(traits.identifiers), sorted(traits.dummies)])
-    return services.keyring.seal(_context(row, version), body, services.random)
+    return services.keyring.seal(sealed_context(row, version), body, services.random)
 
 
 def _opened(services: Services, person: Person) -> Traits | None:
     if person.sealed is None:
         return None
-    birth, identifiers, dummies = cbor2.loads(services.keyring.open(_context(person.resource, person.version), person.sealed))
+    birth, identifiers, dummies = cbor2.loads(services.keyring.open(sealed_context(person.resource, person.version), person.sealed))
     return Traits(birth, frozenset(identifiers), frozenset(dummies))
 
 

@@ -50,8 +50,9 @@ class Settings:
 
     @property
     def kek_path(self) -> Path:
-        """Where the key-encryption key lies."""
-        return self.keys_path / "kek.json" if self.kek_uri is None else Path(unquote(urlsplit(self.kek_uri).path))
+        """Where the file of the key-encryption keys lies; where a KMS wraps them, it is the one beside the other keys."""
+        is_file = self.kek_uri is not None and self.kek_uri.startswith("file:")
+        return Path(unquote(urlsplit(self.kek_uri).path)) if is_file else self.keys_path / "kek.json"
 
     @property
     def effective_database_url(self) -> str:
@@ -85,6 +86,15 @@ def _database_url(name: str, text: str) -> str:
         postgresql.parse(text)
     except postgresql.BadAddress:
         raise BadSetting(f"{name} must be an address of the form sqlite:///PATH or {postgresql.FORM}") from None
+    return text
+
+
+def _kek_uri(name: str, text: str) -> str:
+    from gateway.vault.kms import is_kms_uri
+
+    if not (is_kms_uri(text) or (urlsplit(text).scheme == "file" and urlsplit(text).path.startswith("/"))):
+        form = "file:///PATH or gcp-kms://projects/P/locations/L/keyRings/R/cryptoKeys/K"
+        raise BadSetting(f"{name} is {text!r}; it must be of the form {form}")
     return text
 
 
@@ -129,7 +139,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "database_url": ("FHIR_ANCHOR_DATABASE_URL", _database_url),
     "ledger_url": ("FHIR_ANCHOR_LEDGER_URL", _database_url),
     "bucket_url": ("FHIR_ANCHOR_BUCKET_URL", _url("file", "gs")),
-    "kek_uri": ("FHIR_ANCHOR_KEK_URI", _url("file")),
+    "kek_uri": ("FHIR_ANCHOR_KEK_URI", _kek_uri),
     "base_url": ("FHIR_ANCHOR_BASE_URL", _base_url),
     "workers": ("FHIR_ANCHOR_WORKERS", _workers),
     "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
@@ -188,7 +198,20 @@ def save_settings(home: Path, chosen: Mapping[str, object]) -> None:
     kept = {name: value for name, value in chosen.items() if value not in (None, (), "")}
     path = home / "settings.json"
     path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+    path.write_bytes(_saved_text(kept))
+
+
+def change_setting(home: Path, name: str, value: str) -> None:
+    """Write one setting anew and leave the others; all or nothing. Raises BadSetting."""
+    part = home / f".settings.json.{os.getpid()}.part"
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    part.write_bytes(_saved_text({**_saved(home / "settings.json"), name: value}))
+    part.replace(home / "settings.json")
+
+
+def _saved_text(kept: Mapping[str, object]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
 
 
 def check_settings(chosen: Mapping[str, object]) -> None:

@@ -5,7 +5,9 @@ import os
 from gateway.index import archives, migrate, parties
 from gateway.index.database import open_index
 from gateway.settings import Settings
-from gateway.vault.keyring import Keyring, load_kek
+from gateway.vault.kek_file import KekFile
+from gateway.vault.keyring import Keyring
+from gateway.vault.kms import kms_of
 
 _MARK = "rows-tagged"  # beside the keys, where whoever can write the database cannot: rows are vouched for as they stand only once
 
@@ -14,11 +16,11 @@ def upgrade(settings: Settings) -> bool:
     """Migrate the database, and the first time vouch for its parties and archives as they stand; whether that was so.
 
     All of it is one unit. A crash before the mark is made leaves rows with their tags: the next upgrade gives them the same once more.
-    Raises KeyFileUnusable, Unavailable.
+    Raises KeyFileUnusable, KmsFailed, Unavailable.
     """
     mark = settings.keys_path / _MARK
     is_first = not mark.exists()
-    index = open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
+    index = open_index(settings.effective_database_url, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))))
     try:
         with index.atomic() as connection:
             migrate.upgrade(connection)

@@ -21,6 +21,10 @@ from gateway.settings import BadSetting, databases_from
 )
 @click.option("--database-url", help="The index's database [sqlite:///HOME/gateway.db], or postgresql+psycopg://...")
 @click.option("--ledger-url", help="The chain's database [sqlite:///HOME/ledger.db]; with PostgreSQL a database of its own.")
+@click.option(
+    "--kek-uri",
+    help="Where the key-encryption key lies: file:///PATH, or gcp-kms://projects/... which wraps it [file://HOME/keys/kek.json].",
+)
 @click.option("--base-url", help="Address that clients use, where a proxy stands in front.")
 @click.option(
     "--shared-system", "shared_systems", multiple=True, metavar="URI", help="Identifier system that all institutions share. Repeatable."
@@ -34,6 +38,7 @@ def init(
     bucket_url: str | None,
     database_url: str | None,
     ledger_url: str | None,
+    kek_uri: str | None,
     base_url: str | None,
     shared_systems: tuple[str, ...],
     as_json: bool,
@@ -56,10 +61,12 @@ def init(
                 "bucket_url": bucket_url,
                 "database_url": database_url,
                 "ledger_url": ledger_url,
+                "kek_uri": kek_uri,
                 "base_url": base_url,
                 "shared_systems": shared_systems,
             },
             unsaved=databases_from(os.environ),
+            kek_uri=kek_uri or os.environ.get("FHIR_ANCHOR_KEK_URI") or None,
             now=int(time.time()),
             random=os.urandom,
         )

@@ -57,6 +57,15 @@ def tag_all(connection: Connection) -> None:
         _tag(connection, row)
 
 
+def retag(connection: Connection, row: int) -> bool:
+    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
+    stored = connection.execute(_QUERY.where(t.archive.c.row == row)).one()
+    if not row_tags.is_tagged(connection, "archive", _believed(stored), stored.tag):
+        return False
+    _tag(connection, stored)
+    return True
+
+
 def groups_of(connection: Connection, rows: Collection[int]) -> dict[int, tuple[int, ...]]:
     """For each of these archives, all that it is joined with and itself, ascending: the first, the oldest, is the root of the links."""
     found = by_rows(connection, rows)

@@ -146,6 +146,15 @@ def tag_all(connection: Connection) -> None:
         _tag(connection, row)
 
 
+def retag(connection: Connection, row: int) -> bool:
+    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
+    stored = connection.execute(select(t.party).where(t.party.c.row == row)).one()
+    if not row_tags.is_tagged(connection, "party", _believed(stored), stored.tag):
+        return False
+    _tag(connection, stored)
+    return True
+
+
 def suspend(connection: Connection, client_id: str, now: int) -> bool:
     """Stop a party and put that on its way to the ledger; False if there is none that is active."""
     party = by_client_id(connection, client_id)

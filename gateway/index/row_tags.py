@@ -4,7 +4,6 @@ Whoever can write the database can put another's keys into a row, but not its ta
 for another. An older row with its own tag is not told apart: see the ADR.
 """
 
-import hmac
 from collections.abc import Sequence
 
 import cbor2
@@ -24,17 +23,26 @@ def with_keyring(engine: Engine, keyring: Keyring) -> Engine:
 
 
 def tag_of(connection: Connection, kind: str, values: Sequence[Value]) -> bytes:
-    """The 16-byte tag of a row of table `kind`: `values` are what it is believed for, its number first."""
-    keyring: Keyring = connection.get_execution_options()[_KEYRING]
-    return keyring.row_tag(kind, cbor2.dumps(list(values)))  # such values have one shortest form in CBOR
+    """The 18-byte tag of a row of table `kind`: `values` are what it is believed for, its number first."""
+    return _keyring(connection).row_tag(kind, _encoded(values))
 
 
 def is_tagged(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> bool:
     """Whether `tag` is the row's own; none is nobody's."""
-    return type(tag) is bytes and hmac.compare_digest(tag, tag_of(connection, kind, values))
+    return type(tag) is bytes and _keyring(connection).is_row_tag(kind, _encoded(values), tag)
 
 
 def check(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> None:
     """RowAltered unless `tag` is the row's own."""
     if not is_tagged(connection, kind, values, tag):
         raise RowAltered(f"{kind} row {values[0]!r}", "it is not as this gateway wrote it")
+
+
+def _keyring(connection: Connection) -> Keyring:
+    found: Keyring = connection.get_execution_options()[_KEYRING]
+    return found
+
+
+def _encoded(values: Sequence[Value]) -> bytes:
+    """Such values have one shortest form in CBOR."""
+    return cbor2.dumps(list(values))

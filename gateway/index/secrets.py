@@ -20,7 +20,7 @@ class SecretMissing(GatewayError):
 def create(connection: Connection, keyring: Keyring, random: Random) -> None:
     """Make every key, for a new gateway."""
     for name, size in SIZES.items():
-        connection.execute(insert(t.secret).values(name=name, sealed=keyring.seal(_context(name), random(size), random)))
+        connection.execute(insert(t.secret).values(name=name, sealed=keyring.seal(context(name), random(size), random)))
 
 
 def load(connection: Connection, keyring: Keyring) -> dict[str, bytes]:
@@ -29,8 +29,9 @@ def load(connection: Connection, keyring: Keyring) -> dict[str, bytes]:
     missing = sorted(set(SIZES) - set(sealed))
     if missing:
         raise SecretMissing(f"the database lacks the gateway's own key {missing[0]!r}: put back a copy of gateway.db that has it")
-    return {name: keyring.open(_context(name), sealed[name]) for name in SIZES}
+    return {name: keyring.open(context(name), sealed[name]) for name in SIZES}
 
 
-def _context(name: str) -> str:
+def context(name: str) -> str:
+    """What the key of this name is sealed for."""
     return f"gateway-key/{name}"

@@ -1,64 +1,24 @@
 """The gateway's secrets at rest, all under one key-encryption key (KEK).
 
-The KEK is a file that only the service may read. What it seals lies in the database: an archive's private key and secret, the gateway's
-signing keys for its parties, its own token and id keys. Each item is sealed for a context that says what it is and whose, so that one
-cannot be put in another's place.
+The KEK lies in a file that only the service may read (`gateway.vault.kek_file`). What it seals lies in the database: an archive's private
+key and secret, the gateway's signing keys for its parties, its own token and id keys. Each item is sealed for a context that says what it
+is and whose, so that one cannot be put in another's place. It names the version of the KEK that sealed it, so that the KEK can be replaced
+(`gateway.key_rotation`). docs/design/keys.md has the formats byte by byte.
 """
 
-import os
-import stat
+import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-import msgspec
-
-from gateway.errors import GatewayError
 from gateway.vault import primitives
 from gateway.vault.errors import WrongKey
+from gateway.vault.kek_file import Keks
 from gateway.vault.primitives import Prf, Random, Unopened, WrapPrivateKey, WrapPublicKey, WrapSuite
-from gateway.vault.submission import from_base64url, to_base64url
 
-
-class KeyFileUnusable(GatewayError):
-    """The key-encryption key's file is missing, malformed or open to others."""
-
-
-class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
-    format: Literal["fhir-anchor kek 1"]
-    kek: str
-
-
-def create_kek(path: Path, random: Random) -> None:
-    """Writes a new KEK, mode 0600, durable when it returns; FileExistsError if there is one."""
-    body = msgspec.json.encode(_KeyFile("fhir-anchor kek 1", to_base64url(random(primitives.KEY_BYTES))))
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def load_kek(path: Path) -> bytes:
-    """The 32-byte KEK; KeyFileUnusable."""
-    try:
-        mode = path.stat().st_mode
-        file = msgspec.json.decode(path.read_bytes(), type=_KeyFile)
-        kek = from_base64url(file.kek)
-    except OSError as error:
-        raise KeyFileUnusable(f"the key-encryption key cannot be read: {error.strerror}") from None
-    except (ValueError, msgspec.MsgspecError):
-        raise KeyFileUnusable("the key-encryption key's file is malformed") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise KeyFileUnusable("the key-encryption key's file is open to others; it must have mode 0600")
-    if len(kek) != primitives.KEY_BYTES:
-        raise KeyFileUnusable("the key-encryption key does not have 32 bytes")
-    return kek
+_ITEM_MARK = b"\xfaki\x02"  # format 2 of an item; format 1 had no mark and began with a random salt
+_VERSION_BYTES = 2
+_FIRST = 1  # the version of every KEK from before versions were told
+_TAG_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +73,49 @@ class ArchiveSecret:
 
 
 class Keyring:
-    """Seals and opens secrets under the KEK."""
+    """Seals and opens secrets under the KEKs that there are: those that `keks` tells whenever it is asked, or one alone."""
 
-    def __init__(self, kek: bytes) -> None:
-        self._kek = kek
-        self._row_tags = Prf(primitives.derive(kek, primitives.ROW_TAG))
+    def __init__(self, keks: bytes | Callable[[], Keks]) -> None:
+        self._keks = _only(keks) if isinstance(keks, bytes) else keks
+        self._row_tags: dict[bytes, Prf] = {}  # by KEK
+
+    @property
+    def version(self) -> int:
+        """Of the KEK that seals now."""
+        return self._keks().current
 
     def seal(self, context: str, secret: bytes, random: Random) -> bytes:
-        """`secret` for the database, 48 bytes longer. `context` names its kind and owner, such as "attestation-key/hospital-3f9a2b6c"."""
-        return primitives.seal_item(self._kek, context.encode(), secret, random)
+        """`secret` for the database, 54 bytes longer. `context` names its kind and owner, such as "attestation-key/hospital-3f9a2b6c"."""
+        keks = self._keks()
+        head = _ITEM_MARK + _versioned(keks.current)
+        return head + primitives.seal_item(keks.by_version[keks.current], head + context.encode(), secret, random)
 
     def open(self, context: str, sealed: bytes) -> bytes:
         """The secret; WrongKey if it was sealed under another KEK or for another context, or was altered."""
-        try:
-            return primitives.open_item(self._kek, context.encode(), sealed)
-        except Unopened:
-            raise WrongKey("keyring", "a secret was sealed under another key, for another owner, or was altered") from None
+        keks = self._keks()
+        for version, head in _readings(sealed):
+            kek = keks.by_version.get(version)
+            if kek is not None:
+                try:
+                    return primitives.open_item(kek, head + context.encode(), sealed[len(head) :])
+                except Unopened:
+                    continue
+        raise WrongKey("keyring", "a secret was sealed under another key, for another owner, or was altered")
 
     def row_tag(self, kind: str, row: bytes) -> bytes:
-        """16 bytes that nobody can make for a row of the database who lacks the KEK; `kind` names its table, `row` is its one encoding."""
-        return self._row_tags.digest(kind.encode() + b"\x00" + row)[:16]
+        """18 bytes that nobody can make for a row of the database who lacks the KEK; `kind` names its table, `row` is its one encoding."""
+        return self._row_tag(self._keks().current, kind, row)
+
+    def is_row_tag(self, kind: str, row: bytes, tag: bytes) -> bool:
+        """Whether the tag was made for this row, under any KEK that there is. The first format had no version: 16 bytes."""
+        version, told = (version_of_tag(tag), tag if len(tag) > _TAG_BYTES else _versioned(_FIRST) + tag)
+        return version in self._keks().by_version and hmac.compare_digest(self._row_tag(version, kind, row), told)
+
+    def _row_tag(self, version: int, kind: str, row: bytes) -> bytes:
+        kek = self._keks().by_version[version]
+        if kek not in self._row_tags:
+            self._row_tags[kek] = Prf(primitives.derive(kek, primitives.ROW_TAG))
+        return _versioned(version) + self._row_tags[kek].digest(kind.encode() + b"\x00" + row)[:_TAG_BYTES]
 
     def new_archive(self, random: Random, suite: WrapSuite = WrapSuite.MLKEM768_X25519) -> SealedArchive:
         """Fresh keys and secret for a patient's archive, or for an institution's directory resources."""
@@ -142,19 +125,51 @@ class Keyring:
             public.key_id,
             int(suite),
             public.raw,
-            self.seal(_context("archive-key", public.key_id), private.seed, random),
-            self.seal(_context("archive-secret", public.key_id), random(primitives.KEY_BYTES), random),
+            self.seal(archive_key_context(public.key_id), private.seed, random),
+            self.seal(archive_secret_context(public.key_id), random(primitives.KEY_BYTES), random),
         )
 
     def private_key(self, archive: SealedArchive) -> WrapPrivateKey:
         """What opens the wraps of the archive's bundles (`opened_bundle.unwrap_bundle_key`); WrongKey if the keyring does not hold it."""
         if archive.sealed_seed is None:
             raise WrongKey("keyring", "the patient alone holds this archive's key")
-        return WrapPrivateKey(WrapSuite(archive.suite), self.open(_context("archive-key", archive.key_id), archive.sealed_seed))
+        return WrapPrivateKey(WrapSuite(archive.suite), self.open(archive_key_context(archive.key_id), archive.sealed_seed))
 
     def archive_secret(self, archive: SealedArchive) -> ArchiveSecret:
-        return ArchiveSecret(self.open(_context("archive-secret", archive.key_id), archive.sealed_secret))
+        return ArchiveSecret(self.open(archive_secret_context(archive.key_id), archive.sealed_secret))
 
 
-def _context(kind: str, key_id: bytes) -> str:
-    return f"{kind}/{key_id.hex()}"
+def _only(kek: bytes) -> Callable[[], Keks]:
+    keks = Keks({_FIRST: kek}, _FIRST)
+    return lambda: keks
+
+
+def version_of(sealed: bytes) -> int:
+    """The version of the KEK that an item says it is sealed under."""
+    return _readings(sealed)[0][0]
+
+
+def version_of_tag(tag: bytes) -> int:
+    """The version of the KEK that a row's tag says it is made under."""
+    return _FIRST if len(tag) <= _TAG_BYTES else int.from_bytes(tag[:_VERSION_BYTES], "big")
+
+
+def archive_key_context(key_id: bytes) -> str:
+    """For what an archive's private key is sealed."""
+    return f"archive-key/{key_id.hex()}"
+
+
+def archive_secret_context(key_id: bytes) -> str:
+    """For what an archive's secret is sealed."""
+    return f"archive-secret/{key_id.hex()}"
+
+
+def _readings(sealed: bytes) -> list[tuple[int, bytes]]:
+    """(version, head) of what an item can be: by its mark, and of format 1, whose salt is the mark once in four billion."""
+    size = len(_ITEM_MARK) + _VERSION_BYTES
+    marked = [(int.from_bytes(sealed[len(_ITEM_MARK) : size], "big"), sealed[:size])] if sealed.startswith(_ITEM_MARK) else []
+    return [*marked, (_FIRST, b"")]
+
+
+def _versioned(version: int) -> bytes:
+    return version.to_bytes(_VERSION_BYTES, "big")

@@ -8,10 +8,16 @@ import pytest
 
 from gateway.vault import primitives
 from gateway.vault.errors import WrongKey
-from gateway.vault.keyring import KeyFileUnusable, Keyring, create_kek, load_kek
+from gateway.vault.kek_file import KekFile, KeyFileUnusable, create_kek
+from gateway.vault.keyring import Keyring
 from gateway.vault.primitives import WrapSuite
 
 KEYRING = Keyring(b"k" * 32)
+
+
+def kek_of(path):
+    (key,) = KekFile(path).read()
+    return key.kek
 
 
 def counting_random():
@@ -23,10 +29,10 @@ def test_the_key_file_is_for_its_owner_alone_and_made_once(tmp_path):
     path = tmp_path / "kek.json"
     create_kek(path, lambda n: b"r" * n)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load_kek(path) == b"r" * 32
+    assert kek_of(path) == b"r" * 32
     with pytest.raises(FileExistsError):
         create_kek(path, lambda n: b"x" * n)
-    assert load_kek(path) == b"r" * 32
+    assert kek_of(path) == b"r" * 32
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path):
@@ -34,7 +40,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path):
     create_kek(path, os.urandom)
     path.chmod(0o640)
     with pytest.raises(KeyFileUnusable, match="mode 0600"):
-        load_kek(path)
+        kek_of(path)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path):
         b"",
         b"{}",
         b"[]",
-        b'{"format":"fhir-anchor kek 2","kek":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s"}',
+        b'{"format":"fhir-anchor kek 3","kek":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s"}',
         b'{"format":"fhir-anchor kek 1","kek":"a2tr"}',
         b'{"format":"fhir-anchor kek 1","kek":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s","more":1}',
         b'{"format":"fhir-anchor kek 1","kek":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}',
@@ -54,13 +60,13 @@ def test_a_malformed_key_file_is_refused_without_showing_it(tmp_path, body):
     path.touch(mode=0o600)
     path.write_bytes(body)
     with pytest.raises(KeyFileUnusable) as refusal:
-        load_kek(path)
+        kek_of(path)
     assert "a2tr" not in str(refusal.value)
 
 
 def test_a_missing_key_file_is_named_without_its_path(tmp_path):
     with pytest.raises(KeyFileUnusable, match="No such file") as refusal:
-        load_kek(tmp_path / "kek.json")
+        kek_of(tmp_path / "kek.json")
     assert str(tmp_path) not in str(refusal.value)
 
 

@@ -1,0 +1,195 @@
+"""Replacing the key-encryption key (KEK): all that the database holds sealed or tagged under it is done so anew, while others serve.
+
+    1 a new KEK stands in the file, current; the old one replaced    a crash: both open, the new one seals; the next call goes on at 2
+    2 rows are sealed anew, some hundred in a unit                    a crash: each row is under one of the two; the next call goes on
+    3 every row is opened with the new KEK alone                      a crash: the next call does so again
+    4 the old one is retired in the file                              it opens still, until `retire` takes it away
+
+Every process looks at the file whenever it seals or opens, so from 1 on all of them seal under the new KEK, but for what they had begun;
+therefore 3 leads back to 2 where it meets something, and `retire` waits and looks once more. A value that does not open, or a row whose tag
+is not its own, is left as it is and named: it is not vouched for anew, and the old KEK is not retired.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, select, update
+
+from gateway import granting, joining
+from gateway.errors import Refused
+from gateway.index import archives, parties, secrets
+from gateway.index import schema as t
+from gateway.index.database import Index
+from gateway.index.row_tags import with_keyring
+from gateway.sealing import attestation_context
+from gateway.services import Services
+from gateway.vault import kek_file
+from gateway.vault.errors import WrongKey
+from gateway.vault.kek_file import KekFile, Keks, KekVersion
+from gateway.vault.keyring import Keyring, archive_key_context, archive_secret_context, version_of, version_of_tag
+from gateway.vault.primitives import KEY_BYTES
+
+BATCH = 500  # rows in a unit: some 50 ms with the write lock
+IN_FLIGHT = 600  # seconds after which nothing is under way any more that was sealed before the rotation ended
+_ROUNDS = 3
+
+
+class NotRetired(Refused):
+    """An old key cannot be taken away yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A table with what the keyring seals in it: the context of each such column, and how its rows are tagged, if they are."""
+
+    table: Table
+    contexts: dict[str, Callable[[Services, Any], str]]
+    retag: Callable[[Connection, int], bool] | None = None
+
+    @property
+    def key(self) -> Column[Any]:
+        """The first column of its primary key, which is unique in each of these."""
+        return next(iter(self.table.primary_key.columns))
+
+
+SEALED = (
+    _Sealed(t.secret, {"sealed": lambda _, row: secrets.context(row.name)}),
+    _Sealed(t.party, {"attestation_sealed": lambda _, row: attestation_context(row.client_id)}, parties.retag),
+    _Sealed(
+        t.archive,
+        {"sealed_seed": lambda _, row: archive_key_context(row.key_id), "sealed_secret": lambda _, row: archive_secret_context(row.key_id)},
+        archives.retag,
+    ),
+    _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
+    _Sealed(t.consent_grant, {"sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0])}),
+)
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What a rotation came to: the version that seals now, how many values were sealed anew, and which rows could not be."""
+
+    version: int
+    resealed: int
+    unopened: list[str]
+
+    @property
+    def is_done(self) -> bool:
+        return not self.unopened
+
+
+def prepare(file: KekFile, services: Services, now: int) -> KekVersion:
+    """Put a new KEK that seals nothing yet into the file, to be copied to every host before `rotate`; the same if there is one."""
+    keys = kek_file.with_next(file.read(), services.random(KEY_BYTES), now)
+    file.write(keys)
+    return next(key for key in keys if key.state == "next")
+
+
+def rotate(file: KekFile, services: Services, now: int, progress: Callable[[str, int], None] = lambda _table, _rows: None) -> Rotation:
+    """Seal everything under a new KEK, or go on where an earlier call was stopped. Unavailable, KmsFailed, KeyFileUnusable: call again."""
+    keys = file.read()
+    if all(key.state != "replaced" for key in keys):
+        keys = tuple(kek_file.promoted(kek_file.with_next(keys, services.random(KEY_BYTES), now), now))
+        file.write(keys)
+    rotation = Rotation(services.keyring.version, 0, [])
+    for _ in range(_ROUNDS):
+        rotation.unopened = []
+        for sealed in SEALED:
+            _seal_anew(services, sealed, rotation, progress)
+        if rotation.unopened:
+            return rotation
+        rotation.unopened = list(_not_under(services, kek_file.keks_of(keys)))
+        if not rotation.unopened:
+            file.write(kek_file.retired(file.read(), now))
+            return rotation
+    return rotation
+
+
+def retire(file: KekFile, services: Services, now: int) -> list[int]:
+    """Take the retired KEKs out of the file, for good; their versions. NotRetired if something may still need one of them."""
+    keys = file.read()
+    going = [key for key in keys if key.state == "retired"]
+    if going and now - max(key.changed_at for key in going) < IN_FLIGHT:
+        raise NotRetired(f"a rotation ended less than {IN_FLIGHT // 60} minutes ago, and requests from before it may still run; try later")
+    left = next(_not_under(services, kek_file.keks_of(keys)), None) if going else None
+    if left is not None:
+        raise NotRetired(f"{left} does not open without an old key; look at it with `audit run`, then run `keys rotate-kek` again")
+    if going:
+        file.write([key for key in keys if key.state != "retired"])
+    return [key.version for key in going]
+
+
+def _seal_anew(services: Services, sealed: _Sealed, rotation: Rotation, progress: Callable[[str, int], None]) -> None:
+    after, done = None, 0
+    while True:
+        with services.index.atomic() as connection:
+            rows = _rows(connection, sealed, after)
+            for row in rows:
+                _seal_row_anew(services, connection, sealed, row, rotation)
+        if not rows:
+            return
+        after, done = rows[-1][0], done + len(rows)
+        progress(sealed.table.name, done)
+
+
+def _seal_row_anew(services: Services, connection: Connection, sealed: _Sealed, row: Row[Any], rotation: Rotation) -> None:
+    anew: dict[str, bytes] = {}
+    try:
+        for name, context in sealed.contexts.items():
+            value = getattr(row, name)
+            if value is not None and version_of(value) != rotation.version:
+                named = context(services, row)
+                anew[name] = services.keyring.seal(named, services.keyring.open(named, value), services.random)
+    except WrongKey:
+        rotation.unopened.append(f"{sealed.table.name} {row[0]}")
+        return
+    if anew:
+        connection.execute(update(sealed.table).where(sealed.key == row[0]).values(**anew))
+    if sealed.retag is not None and not _is_tagged_under(row, rotation.version) and not sealed.retag(connection, row[0]):
+        rotation.unopened.append(f"{sealed.table.name} {row[0]}")
+    rotation.resealed += len(anew)
+
+
+def _not_under(services: Services, keks: Keks) -> Iterator[str]:
+    """The rows that the current KEK alone does not open, or does not vouch for."""
+    alone = Keks({keks.current: keks.by_version[keks.current]}, keks.current)
+    keyring = Keyring(lambda: alone)
+    index = Index(with_keyring(services.index.engine, keyring))
+    for sealed in SEALED:
+        after: Any = None
+        while True:
+            with index.reading() as connection:
+                rows = _rows(connection, sealed, after)
+            for row in rows:
+                if not _opens(services, keyring, sealed, row):
+                    yield f"{sealed.table.name} {row[0]}"
+            if not rows:
+                break
+            after = rows[-1][0]
+    yield from _untagged(index)
+
+
+def _opens(services: Services, keyring: Keyring, sealed: _Sealed, row: Row[Any]) -> bool:
+    try:
+        for name, context in sealed.contexts.items():
+            if getattr(row, name) is not None:
+                keyring.open(context(services, row), getattr(row, name))
+    except WrongKey:
+        return False
+    return True
+
+
+def _untagged(index: Index) -> Iterator[str]:
+    with index.reading() as connection:
+        for found, name in ((parties.altered(connection), "party"), (archives.altered(connection), "archive")):
+            yield from (f"{name} {row}" for row, is_altered in found if is_altered)
+
+
+def _is_tagged_under(row: Row[Any], version: int) -> bool:
+    return row.tag is not None and version_of_tag(row.tag) == version
+
+
+def _rows(connection: Connection, sealed: _Sealed, after: Any) -> list[Row[Any]]:
+    query = select(sealed.table).order_by(sealed.key).limit(BATCH)
+    return list(connection.execute(query if after is None else query.where(sealed.key > after)))

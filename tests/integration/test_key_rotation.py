@@ -1,0 +1,234 @@
+"""The key-encryption key is replaced: all of it, through crashes, beside a gateway that serves, and never over what was altered."""
+
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from gateway_process import GatewayProcess, served
+
+from gateway.bootstrap import open_services
+from gateway.index import parties
+from gateway.index.schema import metadata
+from gateway.key_rotation import IN_FLIGHT, SEALED, NotRetired, prepare, retire, rotate
+from gateway.settings import load_settings
+from gateway.vault import primitives
+from gateway.vault.errors import RowAltered, WrongKey
+from gateway.vault.kek_file import KekFile, create_kek
+from gateway.vault.keyring import version_of, version_of_tag
+
+DEMO = Path(__file__).parents[2] / "gateway/assets/demo-bundle.json"
+SHARED = "https://ids.example.org/person"
+NOW = 2_000_000_000
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A gateway with a hospital's records, an archive of a patient who granted something, and a person's traits; stopped."""
+    folder = tmp_path_factory.mktemp("rotated")
+    with served(folder, "--shared-system", SHARED) as gateway:
+        hospital, insurer = gateway.party(), gateway.party("agency", "Insurer")
+        gateway.json("push", "--as", hospital, DEMO)
+        patient = folder / "patient.json"
+        gateway.cli("patient", "enrol", "--identifier", f"{SHARED}|DEMO-4471", "--url", gateway.url, "--out", patient)
+        to = json.loads(insurer.read_bytes())["client_id"]
+        granted = ["--to", to, "--types", "Observation", "--purpose", "HPAYMT", "--until", "2040-01-01"]
+        gateway.cli("consent", "grant", "--as", patient, *granted)
+        gateway.wait_final()
+    return gateway
+
+
+@pytest.fixture
+def home(made, tmp_path):
+    return Path(shutil.copytree(made.home, tmp_path / "gw"))
+
+
+@contextmanager
+def opened(home):
+    services = open_services(load_settings(home, {}))
+    try:
+        yield KekFile(services.settings.kek_path), services
+    finally:
+        services.index.close()
+        services.ledger.close()
+
+
+def values(home):
+    """(table, column, version) of every sealed value and tag."""
+    with closing(sqlite3.connect(home / "gateway.db")) as database:
+        for sealed in SEALED:
+            for column in [*sealed.contexts, *(["tag"] if sealed.retag else [])]:
+                for (value,) in database.execute(f"SELECT {column} FROM {sealed.table.name} WHERE {column} IS NOT NULL"):
+                    yield sealed.table.name, column, (version_of_tag if column == "tag" else version_of)(value)
+
+
+def change(home, statement, *parameters):
+    with closing(sqlite3.connect(home / "gateway.db")) as database, database:
+        assert database.execute(statement, parameters).rowcount == 1
+
+
+def audit(made, home, expect=0):
+    kept, made.home = made.home, home
+    try:
+        return made.json("audit", "run", expect=expect)
+    finally:
+        made.home = kept
+
+
+def states(home):
+    return [(key.version, key.state) for key in KekFile(home / "keys/kek.json").read()]
+
+
+def test_every_sealed_column_of_the_schema_is_rotated():
+    known = {(sealed.table.name, name) for sealed in SEALED for name in sealed.contexts}
+    named = {(table.name, c.name) for table in metadata.sorted_tables for c in table.columns if "sealed" in c.name}
+    assert named == known
+    assert {t.name for t in metadata.sorted_tables if "tag" in t.columns} == {sealed.table.name for sealed in SEALED if sealed.retag}
+
+
+def test_after_a_rotation_the_old_key_opens_nothing_and_is_not_missed(made, home):
+    before = list(values(home))
+    assert {table for table, _, _ in before} == {sealed.table.name for sealed in SEALED}
+    with opened(home) as (file, services):
+        rotation = rotate(file, services, NOW)
+        assert (rotation.version, rotation.is_done, rotation.resealed) == (2, True, sum(column != "tag" for _, column, _ in before))
+        assert {version for _, _, version in values(home)} == {2}
+        assert states(home) == [(1, "retired"), (2, "current")]
+        with pytest.raises(NotRetired, match="less than 10 minutes"):
+            retire(file, services, NOW + IN_FLIGHT - 1)
+        assert retire(file, services, NOW + IN_FLIGHT) == [1]
+    assert states(home) == [(2, "current")]
+    report = audit(made, home)
+    assert (report["findings"], report["could_not_check"]) == ([], [])
+    with opened(home) as (file, services):
+        assert rotate(file, services, NOW).version == 3
+
+
+@pytest.mark.parametrize("at", [sealed.table.name for sealed in SEALED])
+def test_a_crash_in_the_middle_leaves_all_of_it_open_and_the_next_call_goes_on(made, home, at):
+    def crash(table, _rows):
+        if table == at:
+            raise KeyboardInterrupt
+
+    with opened(home) as (file, services), pytest.raises(KeyboardInterrupt):
+        rotate(file, services, NOW, crash)
+    assert states(home) == [(1, "replaced"), (2, "current")]
+    assert {version for table, _, version in values(home) if table == "secret"} == {2}
+    with opened(home) as (file, services):
+        with services.index.reading() as connection:
+            assert len(parties.all_parties(connection)) == 3
+        assert retire(file, services, NOW + IN_FLIGHT) == [], "nothing is retired yet"
+        assert rotate(file, services, NOW).version == 2, "no third key"
+    assert {version for _, _, version in values(home)} == {2}
+    assert states(home) == [(1, "retired"), (2, "current")]
+
+
+def test_what_does_not_open_is_named_and_keeps_the_old_key(made, home):
+    change(home, "UPDATE consent_grant SET sealed = CAST(sealed || X'00' AS BLOB)")
+    change(home, "UPDATE party SET name = 'Other' WHERE name = 'Insurer'")
+    with opened(home) as (file, services):
+        rotation = rotate(file, services, NOW)
+        assert [row.split()[0] for row in rotation.unopened] == ["party", "consent_grant"]
+        with services.index.reading() as connection, pytest.raises(RowAltered):
+            parties.all_parties(connection)
+    assert states(home) == [(1, "replaced"), (2, "current")]
+    assert "party-altered" in {finding["code"] for finding in audit(made, home, expect=1)["findings"]}
+
+
+def test_an_old_key_is_not_dropped_while_something_is_under_it(made, home):
+    with closing(sqlite3.connect(home / "gateway.db")) as database:
+        (older,) = database.execute("SELECT sealed_secret FROM archive WHERE row = 1").fetchone()
+    with opened(home) as (file, services):
+        rotate(file, services, NOW)
+        change(home, "UPDATE archive SET sealed_secret = ? WHERE row = 1", older)
+        with pytest.raises(NotRetired, match="archive 1 does not open"):
+            retire(file, services, NOW + IN_FLIGHT)
+        assert states(home) == [(1, "retired"), (2, "current")]
+
+
+def test_another_gateways_key_opens_nothing_here(home):
+    (home / "keys/kek.json").unlink()
+    create_kek(home / "keys/kek.json", lambda n: b"x" * n)
+    with pytest.raises(WrongKey), opened(home):
+        pass
+
+
+def test_what_was_sealed_before_versions_were_told_opens_and_is_rotated(made, home):
+    """Format 1: an item without a mark, a tag of 16 bytes."""
+    with opened(home) as (file, services), services.index.atomic() as connection:
+        kek = file.read()[0].kek
+        for sealed in SEALED:
+            for row in connection.execute(sealed.table.select()).all():
+                old = {
+                    name: primitives.seal_item(
+                        kek, context(services, row).encode(), services.keyring.open(context(services, row), value), services.random
+                    )
+                    for name, context in sealed.contexts.items()
+                    if (value := getattr(row, name)) is not None
+                }
+                if sealed.retag:
+                    old["tag"] = row.tag[2:]
+                connection.execute(sealed.table.update().where(sealed.key == row[0]).values(**old))
+    assert audit(made, home)["findings"] == []
+    with opened(home) as (file, services):
+        assert rotate(file, services, NOW).is_done
+    assert {version for _, _, version in values(home)} == {2}
+    assert audit(made, home)["findings"] == []
+
+
+def test_a_prepared_key_seals_nothing_until_it_is_rotated_to(home):
+    with opened(home) as (file, services):
+        assert prepare(file, services, NOW).version == prepare(file, services, NOW).version == 2
+        assert states(home) == [(1, "current"), (2, "next")]
+        assert services.keyring.version == 1
+        assert rotate(file, services, NOW).version == 2
+        assert states(home) == [(1, "retired"), (2, "current")]
+
+
+def test_a_file_that_breaks_while_it_is_used_stops_nobody(home):
+    with opened(home) as (_, services):
+        (home / "keys/kek.json").write_bytes(b"{}")
+        sealed = services.keyring.seal("context", b"secret", services.random)
+        (home / "keys/kek.json").unlink()
+        assert services.keyring.open("context", sealed) == b"secret"
+
+
+def test_a_gateway_serves_through_rotations(made, tmp_path):
+    gateway = GatewayProcess.__new__(GatewayProcess)
+    gateway.__dict__.update(vars(made))
+    gateway.folder, gateway.home, gateway.log = tmp_path, Path(shutil.copytree(made.home, tmp_path / "gw")), tmp_path / "serve.log"
+    gateway.start()
+    answers, stop = [], threading.Event()
+
+    def work(hospital, number):
+        connection = gateway.connect(hospital)
+        while not stop.is_set():
+            body = b'{"resourceType":"Patient","identifier":[{"system":"urn:x","value":"%d-%d"}]}' % (number, len(answers))
+            made_it = connection.ask("POST", "/fhir/Patient", body, {"Content-Type": "application/fhir+json"})
+            read = connection.ask("GET", "/fhir/Patient/" + made_it.headers["Location"].split("/")[-3])
+            answers.append((made_it.status, read.status))
+        connection.close()
+
+    try:
+        hospital = gateway.party(name="Second Hospital")
+        threads = [threading.Thread(target=work, args=(hospital, number)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for version in (2, 3):
+            assert gateway.json("keys", "rotate-kek")["version"] == version
+            time.sleep(0.3)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert set(answers) == {(201, 200)}
+        assert len(answers) > 5
+        gateway.wait_final()
+        assert gateway.json("audit", "run")["findings"] == []
+    finally:
+        stop.set()
+        gateway.stop()
+    assert {version for _, _, version in values(gateway.home)} == {3}
