@@ -1,4 +1,4 @@
-"""What is counted as it happens, for Prometheus: requests, submissions, disclosures, sign-ins, puts and commits (docs/adr/0026-metrics.md).
+"""What is counted as it happens, for Prometheus: requests, submissions, disclosures, sign-ins, puts and commits (docs/adr/0028-metrics.md).
 
 Labels come from closed lists of our own: names of routes, outcomes, bases of decisions. Never a path, an id, a party or a patient.
 What can be looked up when it is asked for, such as the length of the outbox, is not counted here: see `gateway.gauges`.

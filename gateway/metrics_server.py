@@ -1,4 +1,4 @@
-"""The metrics process: answers GET /metrics on an address of its own, for the operator's Prometheus (docs/adr/0026-metrics.md).
+"""The metrics process: answers GET /metrics on an address of its own, for the operator's Prometheus (docs/adr/0028-metrics.md).
 
 It holds no keys, reads the databases, and is not behind the address that clients use. It adds up what the web workers left in their files.
 """

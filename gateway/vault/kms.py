@@ -1,4 +1,4 @@
-"""A key-management service that wraps the key-encryption keys: Google Cloud KMS by its REST interface (docs/adr/0027-key-rotation.md).
+"""A key-management service that wraps the key-encryption keys: Google Cloud KMS by its REST interface (docs/adr/0029-key-rotation.md).
 
 It is asked when a process starts and when the keys change, never for a request. https://cloud.google.com/kms/docs/reference/rest
 """
