@@ -10,8 +10,22 @@
     |  |- PreconditionFailed 412 If-Match, If-None-Exist                 conflict | multiple-matches
     |  |- TooLarge          413                                          too-long
     |  |- UnsupportedMedia  415                                          not-supported
-    |  `- NotSupported      501  FHIR, but not of this server            not-supported
-    `- Unavailable          503  ours, and passing: Retry-After          transient
+    |  |- NotSupported      501  FHIR, but not of this server            not-supported
+    |  |- Deleted            a Gone that says where the tombstone is (gateway.disclosure)
+    |  |- SubmissionInvalid  the sender's signature, or what it says (gateway.vault.submission)
+    |  |- NotAdmitted        a transaction of stake that the ledger would refuse (gateway.stake_submission)
+    |  `- NotRetired         the operator's: an old key is still needed (gateway.key_rotation)
+    |- Unavailable          503  ours, and passing: Retry-After          transient
+    |- TooManyRequests      429  later (gateway.web.errors)              throttled
+    |- NotAcceptable        406  no such rendering (gateway.web.media_type)
+    |- SealBroken           500  what is stored is not what was sealed: gateway.vault.errors has its tree
+    |- SecretMissing        500  the database lacks a key of the gateway's own (gateway.index.secrets)
+    |- KeyFileUnusable      at the start: the file of the key-encryption keys (gateway.vault.kek_file)
+    `- KmsFailed            at the start: what wraps them does not answer, or refuses (gateway.vault.kms)
+
+Not GatewayErrors, as they never reach a request: `settings.BadSetting`, `founding.FoundingRefused`, `serving.CouldNotServe` and
+`key_files.KeyFileUnusable` (the ledger's keys).
+`web.oauth_error.OAuthError` is the token endpoint's own; `chain.errors.LedgerError` is the ledger's.
 
 `fhir_adapters.InvalidInput` (400 or 422) is the eleventh: the input's own faults, all of them.
 What a check cannot decide is `CouldNotCheck`, never "false".

@@ -13,7 +13,6 @@ from gateway.client.credentials import Credentials
 from gateway.vault import primitives, submission
 
 CONTENT_TYPE = "application/fhir+json"
-SUBMISSION_NONCE = b"fhir-anchor/submission-nonce/v1"
 
 
 class _Kind(msgspec.Struct):
@@ -60,7 +59,7 @@ def signed_headers(sent: Submission, credentials: Credentials, now: int) -> dict
     all others, another for each body, and the same when the same file is sent again, so that the gateway knows it for the same message.
     """
     seed = _seed(credentials)
-    nonce = primitives.derive(seed, SUBMISSION_NONCE, hashlib.sha256(sent.body).digest())
+    nonce = primitives.derive(seed, primitives.SUBMISSION_NONCE, hashlib.sha256(sent.body).digest())
     tree = submission.SubmissionTree(sent.entries, nonce)
     signature = submission.sign(seed, client_id=credentials.client_id, iat=now, count=tree.count, root=tree.root)
     return {

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from gateway.vault import primitives
 from gateway.vault.primitives import Prf
 
-_SOURCE = b"fhir-anchor/index-source/v1"
-_IDENTIFIER = b"fhir-anchor/index-identifier/v1"
-_CONTENT = b"fhir-anchor/index-content/v1"
+_LABELS = (primitives.INDEX_SOURCE, primitives.INDEX_IDENTIFIER, primitives.INDEX_CONTENT)
 TOKEN_BYTES = 16
 CONTENT_BYTES = 8
 CODE = b"code\x00"
@@ -22,9 +20,7 @@ class BlindTokens:
     """The tokens under the gateway's 32-byte index key."""
 
     def __init__(self, index_key: bytes) -> None:
-        self._source, self._identifier, self._content = (
-            Prf(primitives.derive(index_key, label)) for label in (_SOURCE, _IDENTIFIER, _CONTENT)
-        )
+        self._source, self._identifier, self._content = (Prf(primitives.derive(index_key, label)) for label in _LABELS)
 
     def sources(self, party: int, ids: Iterable[str]) -> list[bytes]:
         """16 bytes for each id by which the party of that row number names something."""

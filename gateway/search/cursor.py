@@ -52,4 +52,4 @@ def open_cursor(text: str, *, target: str, key: bytes, client_id: str, now: int)
 
 
 def _context(client_id: str) -> bytes:
-    return b"fhir-anchor/search-cursor/v1/" + client_id.encode()
+    return primitives.SEARCH_CURSOR + b"/" + client_id.encode()

@@ -23,7 +23,7 @@ from gateway.vault.primitives import Random
 from gateway.vault.submission import from_base64url, to_base64url
 
 State = Literal["next", "current", "replaced", "retired"]
-_WRAPPED_FOR = b"fhir-anchor/kek/v1\x00"  # authenticated by the KMS, with the version
+_WRAPPED_FOR = primitives.KEK_WRAP + b"\x00"  # authenticated by the KMS, with the version
 
 
 class KeyFileUnusable(GatewayError):

@@ -13,6 +13,9 @@
 - grant-seed, grant-salt: from an archive's secret and the id of a Consent: a signing key used for that grant alone, and the salt of the
   commitment to its terms. Who knows the secret finds both again; to all others two grants of one patient have nothing in common.
 - access-salt: from an archive's secret and what numbers an access: the salt of that access's leaf.
+- index-source, index-identifier, index-content: HMAC keys from the gateway's index key, for blind tokens; no encryption.
+- submission-nonce: from a sender's signing key and its body, on the sender's side: the salts of the entries.
+- search-cursor: what a page's cursor is sealed for, with the client; kek: what a KMS authenticates with a key-encryption key.
 - record-commitment, access-entry, recipient-key-id: hashes.
 
 The plain AES of record ids (`IdCipher`) is a permutation of row numbers, not an encryption of content: equal rows must give equal ids.
@@ -49,6 +52,12 @@ TOKEN_KEY = b"fhir-anchor/token-key/v1"
 GRANT_SEED = b"fhir-anchor/grant-seed/v1"
 GRANT_SALT = b"fhir-anchor/grant-salt/v1"
 ACCESS_SALT = b"fhir-anchor/access-salt/v1"
+INDEX_SOURCE = b"fhir-anchor/index-source/v1"
+INDEX_IDENTIFIER = b"fhir-anchor/index-identifier/v1"
+INDEX_CONTENT = b"fhir-anchor/index-content/v1"
+SUBMISSION_NONCE = b"fhir-anchor/submission-nonce/v1"
+SEARCH_CURSOR = b"fhir-anchor/search-cursor/v1"
+KEK_WRAP = b"fhir-anchor/kek/v1"
 ROW_TAG = b"fhir-anchor/row-tag/v1"
 ACCESS_ENTRY = b"fhir-anchor/access-entry/v1"
 RECIPIENT_KEY_ID = b"fhir-anchor/recipient-key-id/v1"
