@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.consent import purpose
-from gateway.consent.resource import CLIENT_ID_SYSTEM
+from gateway.consent.coded import CLIENT_ID_SYSTEM
 from gateway.disclosure import REFUSAL
 from gateway.errors import Forbidden
 from gateway.index import accesses, archives, consents, records

@@ -4,14 +4,15 @@ It opens for what is the reader's own, and for what a grant in force permits for
 whoever asks for what does not exist, gets one and the same answer. What leaves by a grant is in the access log before it leaves.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from sqlalchemy import Connection
 
 from gateway.access_log import LoggedAccess, log_accesses
-from gateway.consent.decision import OWN, AccessRequest, Decision, Role, decide
+from gateway.consent.decision import OWN, AccessRequest, Decision, Grant, Role, decide
+from gateway.consent.facts import OpenedFacts
 from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
 from gateway.index import archives, consents, directory_links, records, search
@@ -93,11 +94,20 @@ def locate(
             current = records.find(connection, resource_type, row)
             found = current if version is None else records.find(connection, resource_type, row, version)
             asked = found or current
-            if asked is not None and permitted(connection, reader, purpose, [asked], services.clock()):
+            if asked is not None and _may_have(services, connection, reader, purpose, asked):
                 if found is None:
                     raise NotFound("the resource has no such version")
                 return found
     raise Forbidden(REFUSAL)
+
+
+def _may_have(services: Services, connection: Connection, reader: Party, purpose: str | None, at: RecordLocation) -> bool:
+    """Whether it is the reader's to have. What content decides is opened first: nothing is told of it before."""
+    [decision] = _judged(connection, reader, purpose, [at], services.clock(), preliminary=True)
+    if decision.permitted and not decision.settled:
+        opened = OpenedFacts({(at.row, at.version): committed(services, at).body})
+        [decision] = _judged(connection, reader, purpose, [at], services.clock(), opened)
+    return decision.permitted
 
 
 def history(
@@ -111,58 +121,89 @@ def history(
     current = locate(services, reader, resource_type, id_, purpose=purpose)
     with services.index.reading() as connection:
         found = records.versions(connection, current, before, limit)
-        allowed = permitted(connection, reader, purpose, found, services.clock())
+        allowed = [at for at, _ in candidates(connection, reader, purpose, found, services.clock())]
     page = [Disclosed(at, id_, b"" if at.deleted else committed(services, at).body) for at in allowed]
     following = found[-1].version if found and found[-1].version > 1 else None
     return release_page(services, reader, purpose, page), following
 
 
-def permitted(
+def candidates(
     connection: Connection, reader: Party, purpose: str | None, found: Sequence[RecordLocation], now: float
-) -> list[RecordLocation]:
+) -> list[tuple[RecordLocation, bool]]:
     """Those of `found` that `reader` may have at `now` (seconds), in their order: its own, and for `purpose` what was granted.
 
-    Each version is judged by itself: a correction may have moved the resource from one patient to another.
+    With each, whether that is settled; else it is once the record is open, by `permitted`. Each version is judged by itself: a correction
+    may have moved the resource from one patient to another.
     """
-    judged = _judged(connection, reader, purpose, found, now)
-    return [at for at, decision in zip(found, judged, strict=True) if decision.permitted]
+    judged = _judged(connection, reader, purpose, found, now, preliminary=True)
+    return [(at, decision.settled) for at, decision in zip(found, judged, strict=True) if decision.permitted]
 
 
-def _judged(connection: Connection, reader: Party, purpose: str | None, found: Sequence[RecordLocation], now: float) -> list[Decision]:
+def permitted(connection: Connection, reader: Party, purpose: str | None, record: Disclosed, now: float) -> bool:
+    """Whether an opened record may leave."""
+    [decision] = _judged(connection, reader, purpose, [record.location], now, _opened([record]))
+    return decision.permitted
+
+
+def _opened(page: Iterable[Disclosed]) -> OpenedFacts:
+    return OpenedFacts({(record.location.row, record.location.version): record.body for record in page})
+
+
+def _judged(
+    connection: Connection,
+    reader: Party,
+    purpose: str | None,
+    found: Sequence[RecordLocation],
+    now: float,
+    opened: OpenedFacts | None = None,
+    *,
+    preliminary: bool = False,
+) -> list[Decision]:
+    """What is `opened` is judged by its content, too; with `preliminary` the rest is asked again. A deletion has no content, ever."""
     also = search.also_archives(connection, {at.row for at in found})
     concerned = {at.archive for at in found}.union(*also.values())
     groups = archives.groups_of(connection, concerned if reader.archive is None else {*concerned, reader.archive})
     grants = consents.grants_for(connection, reader.row, {member for row in concerned for member in groups[row]}) if purpose else []
     roots = {member: members[0] for members in groups.values() for member in members}
-    judged = [decide(_asked(reader, purpose, at, also.get((at.row, at.version), ())), grants, now, roots) for at in found]
+    requests = [
+        replace(_asked(reader, purpose, at, also.get((at.row, at.version), ())), preliminary=preliminary and not at.deleted) for at in found
+    ]
+    judged = [decide(_with_facts(one, grants, at, opened), grants, now, roots) for one, at in zip(requests, found, strict=True)]
     denied = {at.row for at, decision in zip(found, judged, strict=True) if not decision.permitted}
     links = directory_links.linked(connection, reader.row, denied) if denied else {}
-    return _judged_by_links(connection, reader, purpose, found, judged, links, now) if links else judged
+    return _judged_by_links(connection, reader, list(zip(found, requests, judged, strict=True)), links, opened, now) if links else judged
+
+
+def _with_facts(asked: AccessRequest, grants: Iterable[Grant], at: RecordLocation, opened: OpenedFacts | None) -> AccessRequest:
+    """The same with what the record says, if a grant makes exceptions: else nobody asks."""
+    if opened is None or not any(grant.exceptions for grant in grants):
+        return asked
+    return replace(asked, facts=opened.of((at.row, at.version)))
 
 
 def _judged_by_links(
     connection: Connection,
     reader: Party,
-    purpose: str | None,
-    found: Sequence[RecordLocation],
-    judged: list[Decision],
+    judged: Sequence[tuple[RecordLocation, AccessRequest, Decision]],
     links: Mapping[int, set[int]],
+    opened: OpenedFacts | None,
     now: float,
 ) -> list[Decision]:
     """The same, with those of a directory judged anew by what referred to them; only those, wherever a row of links points."""
     directories = directory_links.in_directories(connection, links)
-    rows = set().union(*links.values()) - {directory_links.OWN} if purpose else set()
+    any_purpose = any(asked.purpose for _, asked, _ in judged)
+    rows = set().union(*links.values()) - {directory_links.OWN} if any_purpose else set()
     grants = [row.grant for row in consents.by_rows(connection, rows)]
 
-    def again(at: RecordLocation, decision: Decision) -> Decision:
+    def again(at: RecordLocation, asked: AccessRequest, decision: Decision) -> Decision:
         by = links.get(at.row, set()) if at.row in directories else set()
         if decision.permitted or not by:
             return decision
-        asked = _asked(reader, purpose, at, ())
         is_own = directory_links.OWN in by and reader.role is PartyRole.PATIENT
-        return decide(replace(asked, linked_own=is_own, linked_by=by), grants, now)
+        linked = replace(asked, also_archives=(), linked_own=is_own, linked_by=by)
+        return decide(_with_facts(linked, grants, at, opened), grants, now)
 
-    return [again(at, decision) for at, decision in zip(found, judged, strict=True)]
+    return [again(*one) for one in judged]
 
 
 def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> Released:
@@ -172,18 +213,18 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
     unit of the database that logs it. That commit is the moment that counts: no revoke that was answered lies before it. Forbidden where
     nothing of the page is left; Unavailable where it cannot be logged.
     """
-    found = [record.location for record in page]
+    found, opened = [record.location for record in page], _opened(page)
     with services.index.reading() as connection:
-        judged = _judged(connection, reader, purpose, found, services.clock())
+        judged = _judged(connection, reader, purpose, found, services.clock(), opened)
         links = _new_links(services, connection, reader, page, judged)
     accesses: Sequence[LoggedAccess] = ()
     if links or (purpose is not None and any(decision.grants for decision in judged)):
         with services.index.atomic() as connection:
             now = services.clock()
-            judged = _judged(connection, reader, purpose, found, now)
+            judged = _judged(connection, reader, purpose, found, now, opened)
             if links := _new_links(services, connection, reader, page, judged):
                 directory_links.add(connection, reader.row, links)
-                judged = _judged(connection, reader, purpose, found, now)  # what is linked may be on this very page
+                judged = _judged(connection, reader, purpose, found, now, opened)  # what is linked may be on this very page
             relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
             accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
     services.metrics.disclosures(map(_kind, judged))

@@ -14,7 +14,9 @@ from sqlalchemy import Connection
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.keys import SigningKey
 from fhir_adapters.issue import InvalidInput, Issue
-from gateway.consent.resource import CLIENT_ID_SYSTEM, ProposedConsent, read_consent, write_consent
+from gateway.consent.coded import CLIENT_ID_SYSTEM
+from gateway.consent.provision import Provision
+from gateway.consent.resource import ProposedConsent, read_consent, write_consent
 from gateway.consent.terms import Terms
 from gateway.errors import Forbidden, NotFound
 from gateway.identity.literal import parse_literal
@@ -56,6 +58,7 @@ def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
     with services.index.atomic() as connection:
         grantee = _grantee(connection, proposed.terms)
         _check_patient(services, connection, proposed, patient)
+        _check_records(services, proposed.terms.exceptions)
         token = services.tokens.content(archive.row or 0, proposed.content)
         found = consents.find_equal(connection, archive.row or 0, token)
         is_new = found is None
@@ -161,6 +164,15 @@ def _check_patient(services: Services, connection: Connection, proposed: Propose
         raise InvalidInput([Issue("business-rule", "must be the patient who grants", "Consent.patient")])
 
 
+def _check_records(services: Services, exceptions: Iterable[Provision]) -> None:
+    """Records that exceptions name must have an id of this gateway: one by another's name would be protected by nothing."""
+    for one in exceptions:
+        for record in one.records:
+            if services.ids.decode(record.partition("/")[2]) is None:
+                raise InvalidInput([Issue("not-found", f"{record} is no id that this gateway gave", "Consent.provision.provision.data")])
+        _check_records(services, one.exceptions)
+
+
 def _one_time_key(services: Services, archive: Archive, consent_id: bytes) -> SigningKey:
     return SigningKey.from_seed(services.keyring.archive_secret(archive.keys).grant_seed(consent_id))
 
@@ -194,9 +206,16 @@ def _commit(
         granted_ms=now_ms,
         content=token,
         sealed=services.keyring.seal(sealed_context(id_), proposed.content, services.random),
+        exceptions=_sealed_exceptions(services, row, proposed.terms),
     )
     outbox.add(connection, ConsentGrantBody(key.public, commitment, sequence, signature), now_ms // 1000)
     return written
+
+
+def _sealed_exceptions(services: Services, row: int, terms: Terms) -> bytes | None:
+    if not terms.exceptions:
+        return None
+    return services.keyring.seal(consents.exceptions_context(row), consents.pack_exceptions(terms.exceptions), services.random)
 
 
 def _next_sequence(connection: Connection, now_ms: int) -> int:

@@ -138,7 +138,7 @@ class ConsentAudit:
             self._notes.could_not_check(f"the accesses by {self.name(row)}: neither its row nor what was sealed says what it permits")
             return None
         ended = entry.revoked.sequence if entry.revoked else self._not_recorded(row.grant.revoked_at_sequence)
-        named = {name: getattr(terms, name) for name in ("grantee", "types", "purposes", "rights", "starts_at", "ends_at")}
+        named = {name: getattr(terms, name) for name in ("grantee", "types", "purposes", "rights", "starts_at", "ends_at", "exceptions")}
         return TrueGrant(replace(row.grant, id=grant_id, sequence=entry.sequence, revoked_at_sequence=ended, **named), secret)
 
     def _not_recorded(self, number: int | None) -> int | None:
@@ -185,4 +185,4 @@ class ConsentAudit:
 
 
 def _terms(grant: Grant) -> Terms:
-    return Terms(grant.grantee, grant.types, grant.purposes, grant.rights, grant.starts_at, grant.ends_at)
+    return Terms(grant.grantee, grant.types, grant.purposes, grant.rights, grant.starts_at, grant.ends_at, grant.exceptions)

@@ -6,7 +6,13 @@ from typing import cast
 
 from chain.ledger import Ledger
 from gateway.consent.decision import ISSUED, AccessRequest, Grant, Role, decide
+from gateway.consent.facts import facts_of
+from gateway.consent.provision import RecordFacts
+from gateway.errors import Unavailable
+from gateway.index import records
 from gateway.services import Services
+from gateway.storage.port import ObjectMissing
+from gateway.vault.errors import SealBroken
 from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
 from jobs.audit_stored_conduct import LoggedRow, Place, Reader, StoredConduct, Version
@@ -30,22 +36,29 @@ class PermitAudit:
         self._shared = [one.grant for one in true if one is not None]
         self._roles: dict[str, Role] = {}
 
-    def verify(self, row: LoggedRow, reader: Reader, named: Grant, records: list[Version]) -> None:
+    def verify(self, row: LoggedRow, reader: Reader, named: Grant, versions: list[Version]) -> None:
         """Each record of an access, which names one grant. A record of several patients needs the grants of the others, too."""
         faults: defaultdict[str, list[Version]] = defaultdict(list)
-        decided: dict[Place, str | None] = {}
-        for version in records:
+        decided: dict[tuple[Place, RecordFacts | None], str | None] = {}
+        for version in versions:
             place = self._stored.places.get(version)
             if place is None:
                 faults["it is not in the database"].append(version)
                 continue
-            if place not in decided:
-                decided[place] = self._fault(row, reader, named, place)
-            if (fault := decided[place]) is not None:
+            held = self._held(row, named, place)
+            try:
+                facts = self._facts(version, place) if any(grant.exceptions for grant in held) else None
+            except (Unavailable, SealBroken, ObjectMissing) as error:
+                what = f"{self._names([version])}: {error}"
+                self._notes.could_not_check(f"access {row.sequence}: whether an exception of the grant withheld {what}")
+                continue
+            if (place, facts) not in decided:
+                decided[place, facts] = self._fault(row, reader, named, place, held, facts)
+            if (fault := decided[place, facts]) is not None:
                 faults[fault].append(version)
-        self._notes.count("disclosed records", len(records))
-        for fault, versions in faults.items():
-            self._notes.found("permit-missing", f"access {row.sequence}", f"{self._names(versions)}: {fault}")
+        self._notes.count("disclosed records", len(versions))
+        for fault, those in faults.items():
+            self._notes.found("permit-missing", f"access {row.sequence}", f"{self._names(those)}: {fault}")
 
     def _held(self, row: LoggedRow, named: Grant, place: Place) -> list[Grant]:
         """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
@@ -55,7 +68,15 @@ class PermitAudit:
         standing = [grant for grant in then if grant is not None]
         return [replace(grant, archive=archive) for grant in standing for archive in archives_covered(grant, self._stored, row.accessed_ms)]
 
-    def _fault(self, row: LoggedRow, reader: Reader, named: Grant, place: Place) -> str | None:
+    def _facts(self, version: Version, place: Place) -> RecordFacts | None:
+        """What the record says, opened for it; None of a deletion. Raises Unavailable, SealBroken and ObjectMissing."""
+        with self._services.index.reading() as connection:
+            at = records.find(connection, place.type, *version)
+        return None if at is None or at.deleted else facts_of(self._services.anchored.record(at).body)
+
+    def _fault(
+        self, row: LoggedRow, reader: Reader, named: Grant, place: Place, held: list[Grant], facts: RecordFacts | None
+    ) -> str | None:
         request = AccessRequest(
             client_id=reader.client_id,
             role=self._role(reader.client_id),
@@ -67,8 +88,9 @@ class PermitAudit:
             also_archives=place.also,
             issuer_is_requester=place.issuer == row.party,
             linked_by={named.row} if (row.party, named.row) in place.linked_by else frozenset(),
+            facts=facts,
         )
-        decision = decide(request, self._held(row, named, place), row.accessed_ms / 1000)
+        decision = decide(request, held, row.accessed_ms / 1000)
         if not decision.permitted:
             return decision.reason
         rests_on_it = decision.basis == ISSUED or any(grant.id == named.id for grant in decision.grants)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from gateway.client.connection import Answer, Connection
 from gateway.client.credentials import PATIENT_SCOPE, Credentials
 from gateway.client.fetch import FetchRefused, fetch_pages
 from gateway.consent import purpose
-from gateway.consent.resource import ACTION_SYSTEM, CLIENT_ID_SYSTEM, POLICY_SYSTEM, ROLE_SYSTEM, SCOPE_SYSTEM, TYPE_SYSTEM
+from gateway.consent.coded import ACTION_SYSTEM, CLIENT_ID_SYSTEM, POLICY_SYSTEM, ROLE_SYSTEM, SCOPE_SYSTEM, TYPE_SYSTEM
 
 FHIR_JSON = "application/fhir+json"
 _LOCATION = re.compile(r".*/Consent/([A-Za-z0-9.-]{1,64})/_history/[0-9]+")
@@ -38,6 +39,7 @@ class GrantedConsent:
     types: list[str]
     purposes: list[str]
     until: str
+    exceptions: int  # provisions that withhold something of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,11 @@ def as_patient(credentials: Credentials) -> Credentials:
 
 def grant(connection: Connection, *, to: str, types: Sequence[str], purposes: Sequence[str], until: str) -> str:
     """The id of the Consent that now holds. Repeating it makes no second one. Raises ConsentRefused, and what the connection raises."""
-    body = json.dumps(consent_of(to=to, types=types, purposes=purposes, until=until)).encode()
+    return grant_consent(connection, json.dumps(consent_of(to=to, types=types, purposes=purposes, until=until)).encode())
+
+
+def grant_consent(connection: Connection, body: bytes) -> str:
+    """The same for a Consent of one's own, in JSON. Raises as `grant`."""
     answer = connection.ask("POST", "/fhir/Consent", body, {"Content-Type": FHIR_JSON, "Accept": FHIR_JSON})
     found = _LOCATION.fullmatch(answer.headers.get("Location", ""))
     if answer.status not in (200, 201) or found is None:
@@ -97,8 +103,11 @@ def _found(connection: Connection, query: str) -> Iterator[dict[str, Any]]:
         raise ConsentRefused([("", str(refused))]) from refused
 
 
-def consent_of(*, to: str, types: Sequence[str], purposes: Sequence[str], until: str) -> dict[str, Any]:
-    """The Consent that lets `to` read records of `types` for `purposes` until the end of `until`."""
+def consent_of(
+    *, to: str, types: Sequence[str], purposes: Sequence[str], until: str, exceptions: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The Consent that lets `to` read records of `types` for `purposes` until the end of `until`, but for these nested provisions."""
+    nested = {"provision": list(exceptions)} if exceptions else {}
     return {
         "resourceType": "Consent",
         "status": "active",
@@ -116,8 +125,24 @@ def consent_of(*, to: str, types: Sequence[str], purposes: Sequence[str], until:
             "action": [_concept(ACTION_SYSTEM, "access")],
             "purpose": [{"system": purpose.SYSTEM, "code": code} for code in purposes],
             "class": [{"system": TYPE_SYSTEM, "code": name} for name in types],
+            **nested,
         },
     }
+
+
+def exceptions_of(codes: Sequence[tuple[str, str]], data_from: str | None, data_until: str | None) -> list[dict[str, Any]]:
+    """Provisions that withhold records with one of these (system, code), and those of before `data_from` or after `data_until` (dates).
+
+    What does not say when it was, or spans one of the two, is withheld with them.
+    """
+    found: list[dict[str, Any]] = []
+    if codes:
+        found.append({"type": "deny", "code": [_concept(system, code) for system, code in codes]})
+    if data_from:
+        found.append({"type": "deny", "dataPeriod": {"end": str(date.fromisoformat(data_from) - timedelta(days=1))}})
+    if data_until:
+        found.append({"type": "deny", "dataPeriod": {"start": str(date.fromisoformat(data_until) + timedelta(days=1))}})
+    return found
 
 
 def _concept(system: str, code: str) -> dict[str, Any]:
@@ -126,7 +151,7 @@ def _concept(system: str, code: str) -> dict[str, Any]:
 
 def _told(consent: dict[str, Any]) -> GrantedConsent:
     root = consent["provision"]
-    permit = root.get("provision", [root])[0]
+    permit = root if "actor" in root else root["provision"][0]  # OPTIN, OPTOUT
     return GrantedConsent(
         id=consent["id"],
         status=consent["status"],
@@ -134,6 +159,7 @@ def _told(consent: dict[str, Any]) -> GrantedConsent:
         types=[coding["code"] for coding in permit["class"]],
         purposes=[coding["code"] for coding in permit["purpose"]],
         until=permit["period"]["end"],
+        exceptions=len(permit.get("provision", [])),
     )
 
 

@@ -1,5 +1,6 @@
 """`fhir-anchor consent`: a patient says who may read what, and takes it back."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _as = click.option("--as", "credentials_path", required=True, metavar="CRED.json", type=click.Path(path_type=Path), help="The patient.")
 _url = click.option("--url", help="Address of the gateway, instead of the one in CRED.json.")
 _PLACE = re.compile(r"Consent\.provision\.(class|purpose|actor|period)(?:\[(\d+)\])?.*")
+_NEEDED = {"to": "to", "types": "types", "purpose": "purposes", "until": "until"}
 _OPTIONS = {"class": "--types", "purpose": "--purpose", "actor": "--to", "period": "--until"}
 
 
@@ -29,33 +31,72 @@ def consent() -> None:
 
 @consent.command(
     epilog="Example: fhir-anchor consent grant --as marit.json --to insurer-3f9a2b6c --types Observation,Condition --purpose HPAYMT"
-    " --until 2030-01-01"
+    " --until 2030-01-01 --except-codes 'http://loinc.org|75622-1'"
 )
 @_as
 @_url
-@click.option("--to", required=True, metavar="CLIENT_ID", help="Who may read: the client id of a registered party.")
-@click.option("--types", required=True, metavar="TYPE,...", help="Resource types, such as Observation,Condition.")
-@click.option("--purpose", "purposes", required=True, metavar="CODE,...", help="What for: v3 ActReason codes, such as TREAT or HPAYMT.")
-@click.option("--until", required=True, metavar="DATE", help="The last day (UTC) on which it holds, or an instant with its zone.")
+@click.option("--to", metavar="CLIENT_ID", help="Who may read: the client id of a registered party.")
+@click.option("--types", metavar="TYPE,...", help="Resource types, such as Observation,Condition.")
+@click.option("--purpose", "purposes", metavar="CODE,...", help="What for: v3 ActReason codes, such as TREAT or HPAYMT.")
+@click.option("--until", metavar="DATE", help="The last day (UTC) on which it holds, or an instant with its zone.")
+@click.option("--except-codes", metavar="'SYSTEM|CODE,...'", help="But no record in which one of these codes stands.")
+@click.option("--data-from", metavar="DATE", help="But no record of before this day (UTC), nor one that does not say when it was.")
+@click.option("--data-until", metavar="DATE", help="But no record of after this day (UTC), nor one that does not say when it was.")
+@click.option("--file", "file", metavar="CONSENT.json", type=click.Path(path_type=Path), help="A Consent of your own instead.")
 @json_option
-def grant(*, credentials_path: Path, url: str | None, to: str, types: str, purposes: str, until: str, as_json: bool) -> None:
+def grant(*, credentials_path: Path, url: str | None, file: Path | None, as_json: bool, **options: str | None) -> None:
     """Let a party read records of some types for a purpose, from now on. Exit code 1 if the gateway refuses it.
 
     The same grant once more, while the first stands, is the first.
     """
-    from gateway.client.consent import ConsentRefused
-    from gateway.client.consent import grant as grant_it
+    from gateway.client.consent import ConsentRefused, grant_consent
 
-    _check_date("--until", until)
-    given = {"--to": [to], "--types": _list("--types", types), "--purpose": _list("--purpose", purposes), "--until": [until]}
+    body, given = _from_file(file, options) if file else _from_options(options)
     with _connection(credentials_path, url) as connection:
         try:
-            id_ = grant_it(connection, to=to, types=given["--types"], purposes=given["--purpose"], until=until)
+            id_ = grant_consent(connection, body)
         except ConsentRefused as refused:
             _say("; ".join(_in_words(where, what, given) for where, what in refused.issues))
             leave(FINDINGS)
-    told = {"id": id_, "to": to, "types": given["--types"], "purposes": given["--purpose"], "until": until}
+    named = {"to": options["to"], "types": given.get("--types"), "purposes": given.get("--purpose"), "until": options["until"]}
+    told = {"id": id_, **({"file": str(file)} if file else named)}
     tell(told, as_json=as_json, text=lambda: f"Granted: {id_}\nTo take it back: fhir-anchor consent revoke --as {credentials_path} {id_}")
+
+
+def _from_file(file: Path, options: dict[str, str | None]) -> tuple[bytes, dict[str, list[str]]]:
+    if any(options.values()):
+        raise CouldNot("--file is a whole Consent: give it alone")
+    try:
+        return file.read_bytes(), {}
+    except OSError as error:
+        raise CouldNot(f"{file}: {error.strerror or 'cannot be read'}") from error
+
+
+def _from_options(options: dict[str, str | None]) -> tuple[bytes, dict[str, list[str]]]:
+    """The Consent that the options make, and what was typed, by option."""
+    from gateway.client.consent import consent_of, exceptions_of
+
+    missing = [f"--{name}" for name, key in _NEEDED.items() if not options[key]]
+    if missing:
+        raise CouldNot(f"{', '.join(missing)} must be given, or --file with a Consent of your own")
+    to, until, types, purposes = (options[key] or "" for key in ("to", "until", "types", "purposes"))
+    _check_date("--until", until)
+    for option, day in (("--data-from", options["data_from"]), ("--data-until", options["data_until"])):
+        if day is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+            raise CouldNot(f"{option} {day!r} is no day such as 2020-01-01")
+        if day is not None:
+            _check_date(option, day)
+    given = {"--to": [to], "--types": _list("--types", types), "--purpose": _list("--purpose", purposes), "--until": [until]}
+    exceptions = exceptions_of(_codes(options["except_codes"]), options["data_from"], options["data_until"])
+    consent = consent_of(to=to, types=given["--types"], purposes=given["--purpose"], until=until, exceptions=exceptions)
+    return json.dumps(consent).encode(), given
+
+
+def _codes(text: str | None) -> list[tuple[str, str]]:
+    codes = [tuple(one.split("|")) for one in _list("--except-codes", text)] if text else []
+    if not all(len(one) == 2 and all(one) for one in codes):
+        raise CouldNot("--except-codes must be codes with their system, such as 'http://loinc.org|75622-1'")
+    return [(system, code) for system, code in codes]
 
 
 @consent.command(epilog="Example: fhir-anchor consent revoke --as marit.json 5f0c1d2e3b4a59687786950a1b2c3d4e")
@@ -169,7 +210,9 @@ def _in_words(where: str, what: str, given: dict[str, list[str]]) -> str:
     if place is None:
         return f"{where}: {what}" if where else what
     option = _OPTIONS[place[1]]
-    values = given[option]
+    values = given.get(option)
+    if values is None:
+        return f"{where}: {what}"
     at = int(place[2] or 0)
     return f"{option} {values[at] if at < len(values) else values[0]} {what}" if option != "--to" else f"--to {values[0]}: {what}"
 
@@ -179,4 +222,5 @@ def _say(words: str) -> None:
 
 
 def _line(one: "GrantedConsent") -> str:
-    return f"{one.id}  {one.status:<8}  {one.to}  {','.join(one.types)}  {','.join(one.purposes)}  until {one.until}"
+    but = f"  but for {one.exceptions} exception{'s' * (one.exceptions > 1)}" if one.exceptions else ""
+    return f"{one.id}  {one.status:<8}  {one.to}  {','.join(one.types)}  {','.join(one.purposes)}  until {one.until}{but}"

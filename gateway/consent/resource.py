@@ -4,7 +4,6 @@ Its root meaning comes from `policyRule`. OPTIN: the root provision says what is
 provision that permits. A root provision needs no type (R4 allows none there); one that contradicts the root meaning is refused.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,18 +12,11 @@ from fhir_adapters import RESOURCE_TYPES, InvalidInput, check_text, parse_resour
 from fhir_adapters.issue import Issue
 from fhir_adapters.period import seconds_covered
 from gateway.consent import purpose
-from gateway.consent.decision import Right
+from gateway.consent.coded import POLICY_SYSTEM, SCOPE_SYSTEM, TYPE_SYSTEM, actors_of, code, codes, rights_of
 from gateway.consent.element import Element
+from gateway.consent.exceptions import NO_PURPOSE, NO_TYPE, read_exceptions
 from gateway.consent.terms import Terms
 
-CLIENT_ID_SYSTEM = "urn:fhir-anchor:client-id"
-SCOPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/consentscope"
-POLICY_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-ACTION_SYSTEM = "http://terminology.hl7.org/CodeSystem/consentaction"
-ROLE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
-TYPE_SYSTEM = "http://hl7.org/fhir/resource-types"
-_RIGHTS: Mapping[str, Right] = {"access": "read", "correct": "write"}
-_RECIPIENTS = frozenset({"IRCP", "PRCP"})
 _UNSAID = ("resourceType", "id", "text", "language", "identifier", "category", "dateTime")  # none of it narrows what is permitted
 
 
@@ -49,7 +41,7 @@ def read_consent(body: bytes, now: int) -> ProposedConsent:
     _check_meta(consent.one("meta"))
     if consent.text("status") != "active":
         consent.fault("must be active to grant", ".status")
-    _code(consent, consent.one("scope"), ".scope", SCOPE_SYSTEM, {"patient-privacy"})
+    code(consent, consent.one("scope"), ".scope", SCOPE_SYSTEM, {"patient-privacy"})
     patient = _patient(consent)
     terms = _terms(_permit(consent), now)
     consent.done()
@@ -96,7 +88,7 @@ def _patient(consent: Element) -> str | None:
 
 def _permit(consent: Element) -> Element | None:
     """The provision that says what is permitted."""
-    meaning = _code(consent, consent.one("policyRule"), ".policyRule", POLICY_SYSTEM, {"OPTIN", "OPTOUT"})
+    meaning = code(consent, consent.one("policyRule"), ".policyRule", POLICY_SYSTEM, {"OPTIN", "OPTOUT"})
     root = consent.one("provision")
     if root is None:
         consent.fault("says what is permitted and is missing", ".provision", "required")
@@ -128,73 +120,29 @@ def _terms(permit: Element | None, now: int) -> Terms | None:
     if permit is None:
         return None
     grantee = _grantee(permit)
-    types = _codings(permit, "class", TYPE_SYSTEM, RESOURCE_TYPES, "is not a resource type of FHIR R4")
-    purposes = _codings(permit, "purpose", purpose.SYSTEM, purpose.GRANTABLE, "is not a purpose that can be permitted ahead")
-    actions = [_code(permit, action, ".action", ACTION_SYSTEM, set(_RIGHTS)) for action in permit.each("action")]
-    if not actions:
+    types = _required(permit, "class", codes(permit, "class", TYPE_SYSTEM, RESOURCE_TYPES, NO_TYPE))
+    purposes = _required(permit, "purpose", codes(permit, "purpose", purpose.SYSTEM, purpose.GRANTABLE, NO_PURPOSE))
+    rights = rights_of(permit)
+    if not rights:
         permit.fault("is missing", ".action", "required")
     starts_at, ends_at = _period(permit, now)
+    exceptions = read_exceptions(permit, grantee)
     permit.done()
-    return Terms(grantee, types, purposes, frozenset(_RIGHTS[action] for action in actions if action), starts_at, ends_at)
+    return Terms(grantee, types, purposes, rights, starts_at, ends_at, exceptions)
+
+
+def _required(permit: Element, name: str, found: frozenset[str]) -> frozenset[str]:
+    if not found:
+        permit.fault("is missing", f".{name}", "required")
+    return found
 
 
 def _grantee(permit: Element) -> str:
-    actors = permit.each("actor")
+    actors = actors_of(permit)
     if len(actors) != 1:
         permit.fault("needs exactly one: send a Consent for each", ".actor", "required" if not actors else "not-supported")
         return ""
-    actor = actors[0]
-    _code(actor, actor.one("role"), ".role", ROLE_SYSTEM, _RECIPIENTS)
-    reference = actor.one("reference")
-    identifier = reference.one("identifier") if reference else None
-    found = None
-    if identifier is not None:
-        identifier.skip("use")
-        if identifier.text("system") == CLIENT_ID_SYSTEM:
-            found = identifier.text("value")
-        identifier.done()
-    if reference is not None:
-        reference.skip("display")
-        reference.done()
-    if found is None:
-        actor.fault(f"needs an identifier of system {CLIENT_ID_SYSTEM}", ".reference", "required")
-    actor.done()
-    return found or ""
-
-
-def _codings(permit: Element, name: str, system: str, known: frozenset[str], words: str) -> frozenset[str]:
-    codings = permit.each(name)
-    if not codings:
-        permit.fault("is missing", f".{name}", "required")
-    return frozenset(code for code in (_coding(coding, system, known, words) for coding in codings) if code)
-
-
-def _code(parent: Element, concept: Element | None, name: str, system: str, known: set[str] | frozenset[str]) -> str | None:
-    """The one code of a CodeableConcept."""
-    words = f"must have one coding: {' or '.join(sorted(known))} of {system}"
-    if concept is None:
-        parent.fault(words, name, "required")
-        return None
-    concept.skip("text")
-    codings = concept.each("coding")
-    concept.done()
-    if len(codings) != 1:
-        concept.fault(words)
-        return None
-    return _coding(codings[0], system, known, words)
-
-
-def _coding(coding: Element, system: str, known: set[str] | frozenset[str], words: str) -> str | None:
-    coding.skip("display")
-    found, code = coding.text("system"), coding.text("code")
-    coding.done()
-    if found != system:
-        coding.fault(f"must be {system}", ".system", "code-invalid")
-    elif code not in known:
-        coding.fault(words, ".code", "code-invalid")
-    else:
-        return code
-    return None
+    return actors[0][1]
 
 
 def _period(permit: Element, now: int) -> tuple[int, int]:

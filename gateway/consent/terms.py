@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from chain.encoding import encode
 from gateway.consent.decision import Right
+from gateway.consent.provision import Provision
 
-FORMAT = 1
+FORMAT, WITH_EXCEPTIONS = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,15 @@ class Terms:
     rights: frozenset[Right]
     starts_at: int
     ends_at: int
+    exceptions: tuple[Provision, ...] = ()
 
     def to_bytes(self, consent_id: bytes, archive_key_id: bytes) -> bytes:
         """CBOR of {0: format, 1: id of the Consent (16 bytes), 2: key id of the archive (16), 3: grantee, 4: types, 5: purposes, 6: rights,
-        7: starts_at, 8: ends_at}.
+        7: starts_at, 8: ends_at}, and with exceptions, in format 2, 9: [exception, ...], each as `Provision.to_map` has it.
 
         Texts in ascending order. Stored nowhere: they follow from the grant's row, and are for ever what was committed to.
         """
-        places = {0: FORMAT, 1: consent_id, 2: archive_key_id, 3: self.grantee}
+        places = {0: WITH_EXCEPTIONS if self.exceptions else FORMAT, 1: consent_id, 2: archive_key_id, 3: self.grantee}
         sets = {4: sorted(self.types), 5: sorted(self.purposes), 6: sorted(self.rights)}
-        return encode({**places, **sets, 7: self.starts_at, 8: self.ends_at})
+        exceptions = {9: [one.to_map() for one in self.exceptions]} if self.exceptions else {}
+        return encode({**places, **sets, 7: self.starts_at, 8: self.ends_at, **exceptions})

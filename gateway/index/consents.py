@@ -10,12 +10,15 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select, update
 
+from chain.encoding import EncodingError, decode, encode
 from gateway.consent.decision import Grant, Right
+from gateway.consent.provision import WITHHELD, Provision
 from gateway.consent.terms import Terms
-from gateway.index import row_numbers
+from gateway.index import row_numbers, row_tags
 from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery
+from gateway.vault.errors import SealBroken
 
 _SEQUENCE = "commit"
 _NUMBERS = (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence, t.access.c.sequence)
@@ -43,7 +46,7 @@ def grants_for(connection: Connection, grantee: int, archives: Collection[int]) 
     ordered, found = sorted(archives), []
     for start in range(0, len(ordered), _CHUNK):
         query = _query().where(t.consent_grant.c.grantee == grantee, t.consent_grant.c.archive.in_(ordered[start : start + _CHUNK]))
-        found += [_row(row).grant for row in connection.execute(query)]
+        found += [_row(connection, row).grant for row in connection.execute(query)]
     return found
 
 
@@ -67,13 +70,13 @@ def visible(
     for column, wanted in ((grant.archive, archives), (grant.row, rows), (t.party.c.client_id, grantees)):
         if wanted is not None:
             query = query.where(column.in_(sorted(wanted)))
-    return [_row(row) for row in connection.execute(query)]
+    return [_row(connection, row) for row in connection.execute(query)]
 
 
 def find_visible(connection: Connection, row: int, party: int, own: Collection[int]) -> ConsentRow | None:
     """The grant of that row number, if the party was given it or it is on one of its `own` archives."""
     found = connection.execute(_query().where(t.consent_grant.c.row == row, _concerns(party, own))).one_or_none()
-    return None if found is None else _row(found)
+    return None if found is None else _row(connection, found)
 
 
 def last_number(connection: Connection) -> int:
@@ -95,35 +98,36 @@ def next_number_used(connection: Connection, after: int) -> int | None:
 def numbered(connection: Connection, numbers: range) -> Iterator[ConsentRow]:
     """What was granted or revoked under one of these numbers, in no order that counts."""
     for column in (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence):
-        yield from map(_row, connection.execute(_query().where(column.between(numbers.start, numbers.stop - 1))))
+        found = connection.execute(_query().where(column.between(numbers.start, numbers.stop - 1)))
+        yield from (_row(connection, row) for row in found)
 
 
 def by_rows(connection: Connection, rows: Iterable[int]) -> Iterator[ConsentRow]:
     """The grants with these row numbers."""
-    return map(_row, _BY_ROW.among(connection, set(rows)))
+    return (_row(connection, row) for row in _BY_ROW.among(connection, set(rows)))
 
 
 def by_archives(connection: Connection, archives: Iterable[int]) -> Iterator[ConsentRow]:
     """All that was ever granted on these archives, in no order that counts."""
-    return map(_row, _BY_ARCHIVE.among(connection, set(archives)))
+    return (_row(connection, row) for row in _BY_ARCHIVE.among(connection, set(archives)))
 
 
 def by_grant_ids(connection: Connection, grant_ids: Iterable[bytes]) -> Iterator[ConsentRow]:
     """The grants that the ledger knows by these ids."""
-    return map(_row, _BY_GRANT_ID.among(connection, set(grant_ids)))
+    return (_row(connection, row) for row in _BY_GRANT_ID.among(connection, set(grant_ids)))
 
 
 def find(connection: Connection, row: int, archive: int) -> ConsentRow | None:
     """The grant of that row number if it is on this archive."""
     found = connection.execute(_query().where(t.consent_grant.c.row == row, t.consent_grant.c.archive == archive)).one_or_none()
-    return None if found is None else _row(found)
+    return None if found is None else _row(connection, found)
 
 
 def find_equal(connection: Connection, archive: int, content: bytes) -> ConsentRow | None:
     """A grant on `archive` that stands and was made by a Consent of the same content token."""
     is_it = (t.consent_grant.c.archive == archive, t.consent_grant.c.content == content, t.consent_grant.c.revoked_at_sequence.is_(None))
     found = connection.execute(_query().where(*is_it).order_by(t.consent_grant.c.sequence).limit(1)).one_or_none()
-    return None if found is None else _row(found)
+    return None if found is None else _row(connection, found)
 
 
 def write(
@@ -138,8 +142,9 @@ def write(
     granted_ms: int,
     content: bytes,
     sealed: bytes,
+    exceptions: bytes | None,
 ) -> ConsentRow:
-    """Write a grant; its CONSENT_GRANT belongs into the same unit."""
+    """Write a grant; its CONSENT_GRANT belongs into the same unit. `exceptions`: those of `terms`, sealed; None where there are none."""
     connection.execute(
         insert(t.consent_grant).values(
             row=row,
@@ -155,6 +160,7 @@ def write(
             granted_ms=granted_ms,
             content=content,
             sealed=sealed,
+            exceptions=exceptions,
         )
     )
     return cast(ConsentRow, find(connection, row, archive))
@@ -182,7 +188,7 @@ def _query() -> Select[Any]:
     return select(t.consent_grant, t.party.c.client_id).select_from(joined)
 
 
-def _row(found: Any) -> ConsentRow:
+def _row(connection: Connection, found: Any) -> ConsentRow:
     grant = Grant(
         id=found.grant_id,
         row=found.row,
@@ -195,8 +201,28 @@ def _row(found: Any) -> ConsentRow:
         ends_at=found.ends_at,
         sequence=found.sequence,
         revoked_at_sequence=found.revoked_at_sequence,
+        exceptions=() if found.exceptions is None else _opened(connection, found),
     )
     return ConsentRow(grant, found.granted_ms, found.revoked_ms, found.sealed, found.content)
+
+
+def exceptions_context(row: int) -> str:
+    """What the exceptions of the grant of that row are sealed for."""
+    return f"consent-exceptions/{row}"
+
+
+def pack_exceptions(exceptions: Iterable[Provision]) -> bytes:
+    """What is sealed: they may have codes, which stand nowhere in clear."""
+    return encode([one.to_map() for one in exceptions])
+
+
+def _opened(connection: Connection, found: Any) -> tuple[Provision, ...]:
+    """The exceptions of a grant; what was altered withholds all."""
+    try:
+        packed = row_tags.keyring_of(connection).open(exceptions_context(found.row), found.exceptions)
+        return tuple(Provision.from_map(one) for one in decode(packed))
+    except (SealBroken, EncodingError, LookupError, TypeError, ValueError, AttributeError):
+        return WITHHELD
 
 
 _BY_ROW = KeyedQuery(_query(), t.consent_grant.c.row)

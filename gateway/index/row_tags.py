@@ -22,25 +22,26 @@ def with_keyring(engine: Engine, keyring: Keyring) -> Engine:
     return engine.execution_options(**{_KEYRING: keyring})
 
 
+def keyring_of(connection: Connection) -> Keyring:
+    """The one that the database was opened with."""
+    keyring: Keyring = connection.get_execution_options()[_KEYRING]
+    return keyring
+
+
 def tag_of(connection: Connection, kind: str, values: Sequence[Value]) -> bytes:
     """The 18-byte tag of a row of table `kind`: `values` are what it is believed for, its number first."""
-    return _keyring(connection).row_tag(kind, _encoded(values))
+    return keyring_of(connection).row_tag(kind, _encoded(values))
 
 
 def is_tagged(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> bool:
     """Whether `tag` is the row's own; none is nobody's."""
-    return type(tag) is bytes and _keyring(connection).is_row_tag(kind, _encoded(values), tag)
+    return type(tag) is bytes and keyring_of(connection).is_row_tag(kind, _encoded(values), tag)
 
 
 def check(connection: Connection, kind: str, values: Sequence[Value], tag: bytes | None) -> None:
     """RowAltered unless `tag` is the row's own."""
     if not is_tagged(connection, kind, values, tag):
         raise RowAltered(f"{kind} row {values[0]!r}", "it is not as this gateway wrote it")
-
-
-def _keyring(connection: Connection) -> Keyring:
-    found: Keyring = connection.get_execution_options()[_KEYRING]
-    return found
 
 
 def _encoded(values: Sequence[Value]) -> bytes:

@@ -52,21 +52,28 @@ def find_page(services: Services, reader: Party, purpose: str | None, search: Se
             limit = search.count - len(kept) + _SPARE
             rows, following = index_search.rows_after(connection, reaches, filters, going_on, limit)
             located = records.current(connection, rows)
-            allowed = disclosure.permitted(connection, reader, purpose, located, services.clock())
-        ids = services.ids.encode(at.row for at in allowed)
-        for at, id_ in zip(allowed, ids, strict=True):
+            allowed = disclosure.candidates(connection, reader, purpose, located, services.clock())
+        ids = services.ids.encode(at.row for at, _ in allowed)
+        for (at, settled), id_ in zip(allowed, ids, strict=True):
             if len(kept) == search.count or size >= MAX_BYTES:
                 return _released(services, reader, purpose, search, kept, opener, going_on)
             body = opener.body(at)
             going_on = at.row
-            if _holds(search, body):
-                kept.append(Disclosed(at, id_, body))
+            record = Disclosed(at, id_, body)
+            if _holds(search, body) and (settled or _may_leave(services, reader, purpose, record)):
+                kept.append(record)
                 size += len(body)
         looked_at += len(rows)
         going_on = following
         if len(rows) < limit:  # the end, or as far as the index looks in one go
             break
     return _released(services, reader, purpose, search, kept, opener, going_on)
+
+
+def _may_leave(services: Services, reader: Party, purpose: str | None, record: Disclosed) -> bool:
+    """What a grant makes an exception of takes no place on a page: it would show by its absence."""
+    with services.index.reading() as connection:
+        return disclosure.permitted(connection, reader, purpose, record, services.clock())
 
 
 def _released(

@@ -57,7 +57,7 @@ def test_granted_listed_revoked_and_all_of_it_on_the_ledger(gateway):
     id_ = gateway.json(*granting(gateway))["id"]
     assert gateway.json(*granting(gateway))["id"] == id_, "the same grant once more"
     expected = {"id": id_, "to": gateway.to, "types": ["Observation", "Condition"], "purposes": ["HPAYMT"], "until": "2030-01-01"}
-    assert listed(gateway)[id_] == expected | {"status": "active"}
+    assert listed(gateway)[id_] == expected | {"status": "active", "exceptions": 0}
     assert id_ not in listed(gateway, gateway.bert)
     assert listed(gateway, gateway.insurer)[id_] == expected | {"status": "active"}, "whom it names sees it"
     assert gateway.json("consent", "revoke", "--as", gateway.anna, id_) == {"id": id_, "status": "inactive"}

@@ -4,7 +4,7 @@ import pytest
 import web_gateway
 from search_world import KEY, UNKNOWN, World, link, references
 
-from gateway.consent.resource import CLIENT_ID_SYSTEM
+from gateway.consent.coded import CLIENT_ID_SYSTEM
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import pytest
 from consent_case import changed, optin, optout
 
 from fhir_adapters import InvalidInput
+from gateway.consent.coded import ACTION_SYSTEM, TYPE_SYSTEM
+from gateway.consent.provision import Provision
 from gateway.consent.purpose import SYSTEM as PURPOSES
-from gateway.consent.resource import TYPE_SYSTEM, read_consent, write_consent
+from gateway.consent.resource import read_consent, write_consent
 
 NOW = 1_800_000_000  # 2027-01-15T08:00:00Z
 END_2030_01_01 = 1_893_542_400
@@ -58,7 +60,7 @@ ACTOR = ("provision", "actor", 0)
         (("policyRule",), ..., "Consent.policyRule"),
         (("policyRule", "coding", 0, "code"), "OPTINR", "Consent.policyRule.coding[0].code"),
         (("provision", "type"), "deny", "Consent.provision.type"),
-        (("provision", "provision"), [{"type": "deny"}], "Consent.provision.provision"),
+        (("provision", "provision"), [{"type": "deny"}], "Consent.provision.provision[0]"),
         (("provision", "code"), [{"text": "x"}], "Consent.provision.code"),
         (("provision", "securityLabel"), [{"code": "R"}], "Consent.provision.securityLabel"),
         (("provision", "dataPeriod"), {"start": "2020"}, "Consent.provision.dataPeriod"),
@@ -105,11 +107,91 @@ def test_what_is_not_understood_is_refused_by_name(path, value, where):
         (("provision", "provision"), ..., "Consent.provision.provision"),
         (("provision", "provision", 0, "type"), "deny", "Consent.provision.provision[0].type"),
         (("provision", "provision", 0, "type"), ..., "Consent.provision.provision[0].type"),
-        (("provision", "provision", 0, "provision"), [{"type": "deny"}], "Consent.provision.provision[0].provision"),
+        (("provision", "provision", 0, "provision"), [{"type": "deny"}], "Consent.provision.provision[0].provision[0]"),
     ],
 )
 def test_a_consent_that_withholds_permits_by_one_nested_provision_only(path, value, where):
     assert where in faults(changed(optout(), path, value))
+
+
+ACTION = {"coding": [{"system": ACTION_SYSTEM, "code": "use"}]}
+DENIED = {
+    "type": "deny",
+    "class": [{"system": TYPE_SYSTEM, "code": "Observation"}],
+    "purpose": [{"system": PURPOSES, "code": "HPAYMT"}],
+    "actor": optin()["provision"]["actor"],
+    "action": [ACTION],
+    "code": [
+        {"text": "HIV", "coding": [{"system": "http://loinc.org", "code": "75622-1", "display": "x"}, {"system": "urn:s", "code": "2"}]}
+    ],
+    "securityLabel": [{"system": "urn:labels", "code": "R"}],
+    "data": [{"meaning": "instance", "reference": {"reference": f"Observation/{'0' * 32}"}}],
+    "period": {"start": "2027", "end": "2028"},
+    "dataPeriod": {"end": "1970-01-01"},
+    "provision": [{"type": "permit", "dataPeriod": {"start": "1970-01-01"}}],
+}
+WITH_DENIAL = [
+    changed(optin(), ("provision", "provision"), [DENIED]),
+    changed(optout(), ("provision", "provision", 0, "provision"), [DENIED]),
+]
+
+
+@pytest.mark.parametrize("consent", WITH_DENIAL)
+def test_nested_provisions_are_exceptions(consent):
+    expected = Provision(
+        permits=False,
+        types=frozenset({"Observation"}),
+        purposes=frozenset({"HPAYMT"}),
+        actors=frozenset({"insurer-00000001"}),
+        rights=frozenset({"read"}),
+        codes=frozenset({("http://loinc.org", "75622-1"), ("urn:s", "2")}),
+        labels=frozenset({("urn:labels", "R")}),
+        records=frozenset({f"Observation/{'0' * 32}"}),
+        period=(1_798_761_600, 1_861_919_999),
+        data_period=(None, 86_399),
+        exceptions=(Provision(permits=True, data_period=(0, None)),),
+    )
+    assert read(consent).terms.exceptions == (expected,)
+
+
+def deep(levels):
+    return {"type": "deny" if levels % 2 else "permit", "dataPeriod": {"end": "2000"}} | (
+        {"provision": [deep(levels - 1)]} if levels > 1 else {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"type": "permit"}, ".type"),
+        ({"type": ...}, ".type"),
+        ({"provision": [{"type": "deny", "dataPeriod": {"end": "2000"}}]}, ".provision[0].type"),
+        ({"extension": [{"url": "urn:x", "valueBoolean": True}]}, ".extension"),
+        ({"class": [{"system": "urn:profile", "code": "Observation"}]}, ".class[0].system"),
+        ({"purpose": [{"system": PURPOSES, "code": "BTG"}]}, ".purpose[0].code"),
+        ({"actor": optin(to="another-00000001")["provision"]["actor"]}, ".actor[0].reference"),
+        ({"action": [{"coding": [{"system": ACTION_SYSTEM, "code": "disclose"}]}]}, ".action[0].coding[0].code"),
+        ({"code": [{"text": "HIV"}]}, ".code[0].coding"),
+        ({"code": [{"coding": [{"code": "1"}]}]}, ".code[0].coding[0]"),
+        ({"code": [{"coding": [{"system": "urn:s", "code": "1", "version": "2"}]}]}, ".code[0].coding[0].version"),
+        ({"securityLabel": [{"code": "R"}]}, ".securityLabel[0]"),
+        ({"data": [{"meaning": "related", "reference": {"reference": f"Observation/{'0' * 32}"}}]}, ".data[0].meaning"),
+        ({"data": [{"meaning": "instance", "reference": {"reference": "Observation/my-name"}}]}, ".data[0].reference"),
+        ({"data": [{"meaning": "instance", "reference": {"reference": f"Observation/{'0' * 32}/_history/1"}}]}, ".data[0].reference"),
+        ({"period": {}}, ".period"),
+        ({"provision": [deep(4)]}, ".provision[0].provision[0].provision[0].provision[0]"),
+    ],
+)
+def test_what_is_not_understood_of_an_exception_is_refused(change, where):
+    denied = {name: value for name, value in (DENIED | change).items() if value is not ...}
+    found = faults(changed(optin(), ("provision", "provision"), [denied]))
+    assert f"Consent.provision.provision[0]{where}" in found
+
+
+def test_an_exception_says_what_it_is_about():
+    assert faults(changed(optin(), ("provision", "provision"), [{"type": "deny"}])) == {"Consent.provision.provision[0]"}
+    many = [{"type": "deny", "dataPeriod": {"end": "2000"}}] * 51
+    assert faults(changed(optin(), ("provision", "provision"), many)) == {"Consent.provision.provision[50]"}
 
 
 def test_two_grantees_or_two_permits_need_a_consent_each():

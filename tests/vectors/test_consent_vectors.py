@@ -1,13 +1,16 @@
 """What a consent's commitment and one-time key are made from, computed again without our code: stored and signed for ever."""
 
+import dataclasses
 import hashlib
 import hmac
 
 from nacl.signing import SigningKey
 
 from chain.consent import commit_terms
+from chain.encoding import decode
 from chain.keys import ChainId
 from chain.keys import SigningKey as LedgerKey
+from gateway.consent.provision import Provision
 from gateway.consent.terms import Terms
 from gateway.vault.keyring import ArchiveSecret
 
@@ -27,6 +30,26 @@ TERMS_HEX = (
     " 04 82 69 436f6e646974696f6e 6b 4f62736572766174696f6e"
     " 05 81 66 485041594d54 06 81 64 72656164 07 1a 6b49d200 08 1a 70dd2a00"
 )
+
+
+EXCEPTIONS = (
+    Provision(
+        permits=False,
+        codes=frozenset({("urn:b", "2"), ("urn:a", "1")}),
+        data_period=(None, 0),
+        exceptions=(Provision(permits=True, types=frozenset({"Observation"})),),
+    ),
+)
+# format 2: a map of 10, whose last value is a list of maps; false, true and null are f4, f5, f6.
+EXCEPTIONS_HEX = (
+    " 09 81 a4 00 f4 05 82 82 65 75726e3a61 61 31 82 65 75726e3a62 61 32 09 82 f6 00 0a 81 a2 00 f5 01 81 6b 4f62736572766174696f6e"
+)
+
+
+def test_terms_with_exceptions():
+    told = dataclasses.replace(TERMS, exceptions=EXCEPTIONS).to_bytes(CONSENT, ARCHIVE)
+    assert told == bytes.fromhex(TERMS_HEX.replace("a9 00 01", "aa 00 02") + EXCEPTIONS_HEX)
+    assert tuple(map(Provision.from_map, decode(told)[9])) == EXCEPTIONS
 
 
 def expand(label, context):
