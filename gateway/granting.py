@@ -92,8 +92,11 @@ def read(services: Services, reader: Party, id_: str, version: int | None = None
     if row is None:
         return None
     with services.index.reading() as connection:
-        found = consents.find_visible(connection, row, reader.row, archives.joined_with(connection, reader.archive))
-        return None if found is None else _written(services, connection, found, version=version)
+        own = archives.joined_with(connection, reader.archive)
+        found = consents.find_visible(connection, row, reader.row, own)
+        if found is None:
+            return None
+        return _written(services, connection, found, version=version, for_grantee=found.grant.archive not in own)
 
 
 def find(services: Services, reader: Party, search: Search, after: int) -> tuple[list[StoredConsent], int | None]:
@@ -104,10 +107,11 @@ def find(services: Services, reader: Party, search: Search, after: int) -> tuple
     rows = _common({row for id_ in group if (row := services.ids.decode(id_)) is not None} for group in search.ids)
     grantees = _common({code for system, code in group if system in (None, CLIENT_ID_SYSTEM)} for group in search.actors)
     with services.index.reading() as connection:
+        own = archives.joined_with(connection, reader.archive)
         found = consents.visible(
             connection,
             reader.row,
-            archives.joined_with(connection, reader.archive),
+            own,
             after=after,
             limit=search.count + 1,
             archives=named_archives(services, connection, reader, search),
@@ -116,7 +120,7 @@ def find(services: Services, reader: Party, search: Search, after: int) -> tuple
         )
         page = found[: search.count]
         following = page[-1].grant.sequence if len(found) > len(page) else None
-        return [_written(services, connection, one) for one in page], following
+        return [_written(services, connection, one, for_grantee=one.grant.archive not in own) for one in page], following
 
 
 def _common(groups: Iterable[set[Value]]) -> set[Value] | None:
@@ -230,7 +234,13 @@ def sealed_context(id_: str) -> str:
 
 
 def _written(
-    services: Services, connection: Connection, found: ConsentRow, *, version: int | None = None, is_new: bool = False
+    services: Services,
+    connection: Connection,
+    found: ConsentRow,
+    *,
+    version: int | None = None,
+    is_new: bool = False,
+    for_grantee: bool = False,
 ) -> StoredConsent:
     current = ACTIVE if found.revoked_ms is None else INACTIVE
     version = current if version is None else version
@@ -245,6 +255,7 @@ def _written(
         last_updated=instant(updated_ms),
         patient=_patient_reference(services, connection, found.grant.archive),
         active=version == ACTIVE,
+        for_grantee=for_grantee,
     )
     return StoredConsent(id_, version, updated_ms, body, is_new)
 

@@ -5,6 +5,7 @@ provision that permits. A root provision needs no type (R4 allows none there); o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -57,14 +58,28 @@ def terms_of(content: bytes, granted_at: int) -> Terms:
     return read_consent(msgspec.json.encode(kept), granted_at).terms
 
 
-def write_consent(content: bytes, *, id_: str, version: int, last_updated: str, patient: str | None, active: bool) -> bytes:
-    """The Consent as it stands, JSON. `patient`: the reference to put in where the patient sent none."""
+def write_consent(
+    content: bytes, *, id_: str, version: int, last_updated: str, patient: str | None, active: bool, for_grantee: bool = False
+) -> bytes:
+    """The Consent as it stands, JSON. `patient`: the reference to put in where the patient sent none.
+
+    `for_grantee`: without its exceptions, and without the text that may tell them: what is withheld, and whether anything is, is not to be learnt.
+    """
     sent = msgspec.json.decode(content)
+    if for_grantee:
+        _leave_out_exceptions(sent)
     told = {"resourceType": "Consent", "id": id_, "meta": {"versionId": str(version), "lastUpdated": last_updated}}
     told |= {name: value for name, value in sent.items() if name not in told}
     if patient:
         told.setdefault("patient", {"reference": patient})
     return msgspec.json.encode(told | {"status": "active" if active else "inactive"})
+
+
+def _leave_out_exceptions(sent: dict[str, Any]) -> None:
+    root = sent["provision"]
+    permit = root if "actor" in root else root["provision"][0]  # OPTIN, OPTOUT
+    if permit.pop("provision", None):
+        sent.pop("text", None)
 
 
 def _check_meta(meta: Element | None) -> None:

@@ -56,8 +56,9 @@ def refusal(gateway, *command, code=1):
 def test_granted_listed_revoked_and_all_of_it_on_the_ledger(gateway):
     id_ = gateway.json(*granting(gateway))["id"]
     assert gateway.json(*granting(gateway))["id"] == id_, "the same grant once more"
-    expected = {"id": id_, "to": gateway.to, "types": ["Observation", "Condition"], "purposes": ["HPAYMT"], "until": "2030-01-01"}
-    assert listed(gateway)[id_] == expected | {"status": "active", "exceptions": 0}
+    named = {"id": id_, "to": gateway.to, "types": ["Observation", "Condition"], "purposes": ["HPAYMT"], "until": "2030-01-01"}
+    expected = named | {"exceptions": 0}
+    assert listed(gateway)[id_] == expected | {"status": "active"}
     assert id_ not in listed(gateway, gateway.bert)
     assert listed(gateway, gateway.insurer)[id_] == expected | {"status": "active"}, "whom it names sees it"
     assert gateway.json("consent", "revoke", "--as", gateway.anna, id_) == {"id": id_, "status": "inactive"}
@@ -68,6 +69,26 @@ def test_granted_listed_revoked_and_all_of_it_on_the_ledger(gateway):
     ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings))
     assert ledger.last_sequence("gateway") == 2
     ledger.close()
+
+
+def test_but_for_exceptions_and_as_a_file_of_ones_own(gateway, tmp_path):
+    narrowed = {"except-codes": "http://loinc.org|4548-4,http://loinc.org|75622-1", "data-from": "2020-01-01", "data-until": "2026-12-31"}
+    id_ = gateway.json(*granting(gateway, **narrowed))["id"]
+    assert listed(gateway)[id_]["exceptions"] == 3
+    assert listed(gateway, gateway.insurer)[id_]["exceptions"] == 0, "who is refused does not learn what"
+    gateway.cli("consent", "revoke", "--as", gateway.anna, id_)
+    own = changed(optin(gateway.to), ("provision", "provision"), [{"type": "deny", "dataPeriod": {"end": "2000"}}])
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(own))
+    command = ("consent", "grant", "--as", gateway.anna, "--file", file)
+    id_ = gateway.json(*command)["id"]
+    assert listed(gateway)[id_]["exceptions"] == 1
+    gateway.cli("consent", "revoke", "--as", gateway.anna, id_)
+    assert "give it alone" in refusal(gateway, *command, "--to", gateway.to, code=2)
+    assert "--until must be given" in refusal(gateway, *granting(gateway)[:-2], code=2)
+    assert "with their system" in refusal(gateway, *granting(gateway, **{"except-codes": "4548-4"}), code=2)
+    file.write_text(json.dumps(changed(own, ("provision", "provision", 0, "type"), "permit")))
+    assert "Consent.provision.provision[0].type: must be deny" in refusal(gateway, *command)
 
 
 @pytest.mark.parametrize(

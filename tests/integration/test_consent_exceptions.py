@@ -180,3 +180,15 @@ def test_what_was_moved_meanwhile_is_seen_at_the_last_moment(home):
     home.revoke(home.anna, wide)
     with pytest.raises(Forbidden):
         disclosure.release_page(services, home.insurer, "HPAYMT", [record])
+
+
+def test_the_grantee_does_not_see_what_is_withheld_from_it(home):
+    id_ = grant(home, [code(1)])
+    plain = home.grant(home.anna)
+    services, search = home.made.services, parse_search("Consent", [], strict=True)
+    told = {who.client_id: granting.read(services, who, id_).body for who in (home.anna, home.insurer)}
+    assert b"4548-1" in told[home.anna.client_id]
+    assert "provision" not in json.loads(told[home.insurer.client_id])["provision"]
+    found = [json.loads(one.body) for one in granting.find(services, home.insurer, search, 0)[0]]
+    assert [one["id"] for one in found] == [id_, plain]
+    assert [sorted(one["provision"]) for one in found] == [sorted(found[1]["provision"])] * 2, "nor that anything is"
