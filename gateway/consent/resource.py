@@ -63,7 +63,7 @@ def write_consent(
 ) -> bytes:
     """The Consent as it stands, JSON. `patient`: the reference to put in where the patient sent none.
 
-    `for_grantee`: without its exceptions, and without the text that may tell them: what is withheld, and whether anything is, is not to be learnt.
+    `for_grantee`: without its exceptions, and without the text that may tell them: what is withheld is not to be learnt.
     """
     sent = msgspec.json.decode(content)
     if for_grantee:
