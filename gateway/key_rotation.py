@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Row, Table, select, update
 
 from gateway import granting, joining
 from gateway.errors import Refused
-from gateway.index import archives, parties, secrets
+from gateway.index import archives, consents, parties, secrets
 from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.row_tags import with_keyring
@@ -62,7 +62,13 @@ SEALED = (
         archives.retag,
     ),
     _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
-    _Sealed(t.consent_grant, {"sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0])}),
+    _Sealed(
+        t.consent_grant,
+        {
+            "sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0]),
+            "exceptions": lambda _, row: consents.exceptions_context(row.row),
+        },
+    ),
 )
 
 

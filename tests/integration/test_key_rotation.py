@@ -37,6 +37,7 @@ def made(tmp_path_factory):
         gateway.cli("patient", "enrol", "--identifier", f"{SHARED}|DEMO-4471", "--url", gateway.url, "--out", patient)
         to = json.loads(insurer.read_bytes())["client_id"]
         granted = ["--to", to, "--types", "Observation", "--purpose", "HPAYMT", "--until", "2040-01-01"]
+        granted += ["--except-codes", "http://loinc.org|75622-1"]
         gateway.cli("consent", "grant", "--as", patient, *granted)
         gateway.wait_final()
     return gateway
