@@ -66,7 +66,7 @@ SEALED = (
         t.consent_grant,
         {
             "sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0]),
-            "exceptions": lambda _, row: consents.exceptions_context(row.row),
+            "exceptions_sealed": lambda _, row: consents.exceptions_context(row.row),
         },
     ),
 )

@@ -160,7 +160,7 @@ def write(
             granted_ms=granted_ms,
             content=content,
             sealed=sealed,
-            exceptions=exceptions,
+            exceptions_sealed=exceptions,
         )
     )
     return cast(ConsentRow, find(connection, row, archive))
@@ -201,7 +201,7 @@ def _row(connection: Connection, found: Any) -> ConsentRow:
         ends_at=found.ends_at,
         sequence=found.sequence,
         revoked_at_sequence=found.revoked_at_sequence,
-        exceptions=() if found.exceptions is None else _opened(connection, found),
+        exceptions=() if found.exceptions_sealed is None else _opened(connection, found),
     )
     return ConsentRow(grant, found.granted_ms, found.revoked_ms, found.sealed, found.content)
 
@@ -219,7 +219,7 @@ def pack_exceptions(exceptions: Iterable[Provision]) -> bytes:
 def _opened(connection: Connection, found: Any) -> tuple[Provision, ...]:
     """The exceptions of a grant; what was altered withholds all."""
     try:
-        packed = row_tags.keyring_of(connection).open(exceptions_context(found.row), found.exceptions)
+        packed = row_tags.keyring_of(connection).open(exceptions_context(found.row), found.exceptions_sealed)
         return tuple(Provision.from_map(one) for one in decode(packed))
     except (SealBroken, EncodingError, LookupError, TypeError, ValueError, AttributeError):
         return WITHHELD

@@ -249,7 +249,7 @@ consent_grant = Table(
     Column("revoked_ms", BigInteger),
     Column("content", LargeBinary, nullable=False),  # 8-byte token of the Consent, the archive's row number in it
     Column("sealed", LargeBinary, nullable=False),  # the Consent itself, by the keyring
-    Column("exceptions", LargeBinary),  # its nested provisions, by the keyring; null: none
+    Column("exceptions_sealed", LargeBinary),  # its nested provisions, by the keyring; null: none
 )
 Index("consent_grant_grantee", consent_grant.c.grantee, consent_grant.c.archive)
 Index("consent_grant_archive", consent_grant.c.archive, consent_grant.c.content)

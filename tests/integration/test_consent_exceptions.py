@@ -156,7 +156,7 @@ def test_exceptions_that_were_taken_away_or_altered_are_named(home, value):
     consent = grant(home, [code(1)])
     home.block()
     with home.made.services.index.atomic() as connection:
-        connection.exec_driver_sql(f"UPDATE consent_grant SET exceptions = {value}")
+        connection.exec_driver_sql(f"UPDATE consent_grant SET exceptions_sealed = {value}")
     if value != "NULL":
         assert may_read(home, "o1", "o2") == [False, False], "what cannot be read withholds all"
     found = {(finding.code, finding.subject) for finding in audit_conduct(home.made.home).findings}
@@ -166,7 +166,7 @@ def test_exceptions_that_were_taken_away_or_altered_are_named(home, value):
 def test_no_code_stands_in_the_database_in_clear(home):
     grant(home, [code(1)])
     with home.made.services.index.reading() as connection:
-        [[stored]] = connection.exec_driver_sql("SELECT exceptions FROM consent_grant")
+        [[stored]] = connection.exec_driver_sql("SELECT exceptions_sealed FROM consent_grant")
     assert b"4548" not in stored
 
 

@@ -8,4 +8,4 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    op.add_column("consent_grant", sa.Column("exceptions", sa.LargeBinary(), nullable=True))
+    op.add_column("consent_grant", sa.Column("exceptions_sealed", sa.LargeBinary(), nullable=True))
