@@ -24,6 +24,7 @@ from fhir_adapters.issue import Issue, operation_outcome
 from gateway.logs import GunicornLog
 from gateway.web.deadlines import DEADLINES
 from gateway.web.media_type import FHIR_JSON
+from gateway.web.request_id import HEADER, request_id_from
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -142,10 +143,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         """A request that is not HTTP, or an answer that broke. gunicorn would log and echo the address with its query string."""
         known = isinstance(exc, http_errors.ParseException | OSError)
         status, reason = _STATUS.get(type(exc), (400, "Bad Request")) if known else (500, "Internal Server Error")
-        structlog.get_logger().warning("refused before a route was found", status=status, error=type(exc).__name__)
+        request_id = request_id_from(None, os.urandom)
+        told = {"status": status, "error": type(exc).__name__, "request_id": request_id}
+        structlog.get_logger().warning("refused before a route was found", **told)
         issue = Issue("structure", "the request is not valid HTTP") if known else Issue("exception", "the request failed")
         body = operation_outcome([issue])
-        head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {FHIR_JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {FHIR_JSON}\r\nContent-Length: {len(body)}\r\n"
+        head += f"{HEADER}: {request_id}\r\n\r\n"
         try:
             client.sendall(head.encode("ascii") + body)
         except OSError:

@@ -112,7 +112,7 @@ def test_nothing_in_it_names_anyone_or_anything(gateway, hospital):
     held = json.loads(hospital.read_bytes())
     assert held["client_id"] not in text
     assert "Test Hospital" not in text
-    assert not re.search(r"/fhir|4471|Marit", text)
+    assert not re.search(r"/fhir|DEMO-4471|Marit", text)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             assert set(sample.labels) <= LABELS, sample
