@@ -12,7 +12,7 @@ from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode, encode
 from chain.errors import LedgerError
 from chain.findings import Code
-from chain.keys import BLOCK, HEADER, PUBLIC_KEY_SIZE, VOTE, ChainId, SigningKey, labelled_hash, verify
+from chain.keys import BLOCK, HEADER, PUBLIC_KEY_SIZE, VOTE, ChainId, SignatureInvalid, SigningKey, labelled_hash, verify
 from chain.kinds import MAX_HEIGHT
 
 VERSION = 1
@@ -129,7 +129,24 @@ def sign_vote(key: SigningKey, chain_id: ChainId, height: int, hash_: bytes) -> 
 
 def verify_vote(chain_id: ChainId, delegates: DelegateSet, height: int, hash_: bytes, vote: Vote) -> None:
     """Raises `chain.keys.SignatureInvalid`. The index must be one of the set's."""
-    verify(delegates.keys[vote.delegate], VOTE, chain_id, encode([height, hash_]), vote.signature)
+    verify_vote_of(delegates.keys[vote.delegate], chain_id, height, hash_, vote.signature)
+
+
+def verify_vote_of(delegate: bytes, chain_id: ChainId, height: int, hash_: bytes, signature: bytes) -> None:
+    """Raises `chain.keys.SignatureInvalid`; `delegate` is a public key."""
+    verify(delegate, VOTE, chain_id, encode([height, hash_]), signature)
+
+
+def verify_quorum(chain_id: ChainId, delegates: DelegateSet, height: int, hash_: bytes, votes: tuple[Vote, ...]) -> None:
+    """Raises `BlockInvalid` unless the votes make the block final: a quorum or more, in ascending order, and every one of them holds."""
+    indices = [vote.delegate for vote in votes]
+    if indices != sorted(set(indices)) or len(votes) < delegates.quorum or not 0 <= indices[0] <= indices[-1] < len(delegates.keys):
+        raise BlockInvalid(Code.VOTE_INVALID, "the votes are not a quorum of different delegates in ascending order")
+    for vote in votes:
+        try:
+            verify_vote(chain_id, delegates, height, hash_, vote)
+        except SignatureInvalid:
+            raise BlockInvalid(Code.VOTE_INVALID, f"the vote of delegate {vote.delegate} does not hold") from None
 
 
 def bitmap(votes: tuple[Vote, ...], delegates: int) -> bytes:

@@ -8,6 +8,7 @@
     |- TransactionInvalid   a transaction breaks a rule that needs no state              chain.kinds
     |- TransactionRefused   the state does not admit it (expired, duplicate, signer...)  chain.rules
     |- BlockInvalid         a block does not follow from its predecessor                 chain.block
+    |- BallotInvalid        bytes that are no ballot                                     chain.ballot
     |- DoubleSign           a second hash at a height already signed: nothing is signed  chain.watermark
     |- WatermarkUnusable    the watermark is missing, torn or another key's              chain.watermark
     |- NoQuorum             too few delegates accepted the proposal                      chain.engine

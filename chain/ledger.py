@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from chain import queries
-from chain.block import FinalBlock, Header
+from chain.block import FinalBlock, Header, Proposal, block_hash
 from chain.delegates import Delegates
 from chain.entries import (
     AccessBatchEntry,
@@ -73,6 +73,19 @@ class Ledger:
         """The block at `height`, if it is there."""
         with self._store.engine.connect() as connection:
             return queries.block_at(connection, height)
+
+    def proposal(self) -> Proposal | None:
+        """The block that is not final yet."""
+        with self._store.engine.connect() as connection:
+            return queries.stored_proposal(connection)
+
+    def stage(self) -> tuple[int, bytes, bool]:
+        """How far the chain is: the height of the last block, the hash of the proposal for the next (empty where there is none), and
+        whether its producer has signed it. Cheap enough to be asked many times a second.
+        """
+        with self._store.engine.connect() as connection:
+            height, found = queries.height_of(connection), queries.proposal_header(connection)
+        return (height, b"", False) if found is None else (height, block_hash(self.genesis.chain_id, found[0]), found[1])
 
     def anchor(self, container_digest: bytes) -> AnchorEntry | None:
         """Where a container was anchored, and its root."""

@@ -1,13 +1,14 @@
 """The ledger's ports. The comment on each method is its contract."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from chain.block import FinalBlock, Proposal
+from chain.watermark import Duty
 
 
 class Voter(Protocol):
-    """A delegate's vote, wherever its key is. In-process now; a process at another institution implements the same."""
+    """A delegate's vote, wherever its key is: in the engine's process, or elsewhere (`Mailbox` is the engine's end of that)."""
 
     @property
     def key(self) -> bytes:
@@ -18,6 +19,17 @@ class Voter(Protocol):
 
         The voter has executed the block itself and its watermark is durable before it signs. Asked again for the same proposal it votes
         again. Any `LedgerError` is a refusal (`BlockInvalid`, `SignatureInvalid`, `DoubleSign`, `WatermarkUnusable`); nothing was signed.
+        """
+
+
+class Mailbox(Protocol):
+    """Where the signatures of delegates elsewhere arrive. They come by themselves: delegates ask what there is to sign."""
+
+    def collect(self, duty: Duty, height: int, block_hash: bytes, delegates: Collection[bytes], needed: int) -> Mapping[bytes, bytes]:
+        """What some of these delegates (public keys) have signed, by key: their signatures on this block of this height.
+
+        Waits until all have come; or until `needed` have, and the others had a moment more; or until it is time to go on without. Whoever
+        asks verifies them. Where nothing can be read for now, none have come. Raises nothing.
         """
 
 

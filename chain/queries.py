@@ -108,6 +108,12 @@ def stored_proposal(connection: Connection) -> Proposal | None:
     return Proposal(row.header, tuple(transactions), row.signature)
 
 
+def proposal_header(connection: Connection) -> tuple[bytes, bool] | None:
+    """The header of the block that is not final yet, and whether its producer has signed it; its transactions are not read."""
+    row = connection.execute(select(proposal.c.header, proposal.c.signature.is_not(None).label("is_signed"))).first()
+    return None if row is None else (row.header, bool(row.is_signed))
+
+
 def votes_from(column: bytes) -> tuple[Vote, ...]:
     """The votes as the `block` table has them. Raises `EncodingError`."""
     votes = decode(column)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_vote
+from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_quorum
 from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode
 from chain.execution import Execution
@@ -213,15 +213,11 @@ class _BlockAudit:
         """The votes, none if anything is wrong with them."""
         try:
             votes = queries.votes_from(row.votes)
-            indices = [vote.delegate for vote in votes]
-            if indices != sorted(set(indices)) or len(votes) < acting.quorum or not 0 <= indices[0] <= indices[-1] < len(acting.keys):
-                raise ValueError("not a quorum of different delegates in ascending order")
-            for vote in votes:
-                verify_vote(self._chain_id, acting, header.height, header.hash(), vote)
-        except (EncodingError, ValueError, TypeError):
-            self.find(Code.VOTE_INVALID, "the votes are not a quorum of different delegates in ascending order")
-        except SignatureInvalid:
-            self.find(Code.VOTE_INVALID, f"the vote of delegate {vote.delegate} does not hold")
+            verify_quorum(self._chain_id, acting, header.height, header.hash(), votes)
+        except EncodingError:
+            self.find(Code.VOTE_INVALID, "the votes do not decode")
+        except BlockInvalid as error:
+            self.find(error.code, str(error))
         else:
             return votes
         return ()

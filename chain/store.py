@@ -108,6 +108,11 @@ class LedgerStore:
         with self._writing() as connection:
             connection.execute(update(proposal).where(proposal.c.height == height).values(signature=signature))
 
+    def drop_proposal(self, height: int) -> None:
+        """Forgets the stored proposal if its producer never signed it here: nobody votes for one that is not signed."""
+        with self._writing() as connection:
+            connection.execute(delete(proposal).where(proposal.c.height == height, proposal.c.signature.is_(None)))
+
     def finalise(self, final: FinalBlock, execution: Execution) -> None:
         """The block with its votes and all that follows from it, in one transaction; pool and proposal let go of it."""
         first = final.first_log_index

@@ -16,6 +16,11 @@ _COMMANDS = {
     "demo": ("gateway.commands.demo", "demo", "Show the whole path in a folder of its own, from a hospital's push to a found tampering."),
     "init": ("gateway.commands.init", "init", "Make a new gateway: keys, genesis, databases, bucket."),
     "serve": ("gateway.commands.serve", "serve", "Run the gateway: HTTP workers and the jobs process."),
+    "delegate": (
+        "gateway.commands.delegate",
+        "delegate",
+        "Vote on the blocks of a gateway elsewhere, by an own copy of its chain.",
+    ),
     "upgrade": ("gateway.commands.upgrade", "upgrade", "Bring a gateway that an earlier version made up to date."),
     "party": ("gateway.commands.party", "party", "Register institutions and agencies."),
     "patient": ("gateway.commands.patient", "patient", "Enrol patients, so that they can sign in."),

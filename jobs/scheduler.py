@@ -27,6 +27,7 @@ from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
 from gateway.supervisor import signals_as_bytes
+from jobs.mailbox import IndexMailbox
 from jobs.produce_blocks import BlockProduction
 from jobs.registry import Job, jobs_of
 from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now
@@ -42,7 +43,7 @@ def run(settings: Settings) -> None:
     store = LedgerStore.open(settings.effective_ledger_url, genesis)
     index = open_index(settings.effective_database_url)
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
-    engine = EmbeddedEngine.open(store, genesis, keys)
+    engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds))
     try:
         production = BlockProduction(index, engine, Ledger(store, genesis), read_key(settings.keys_path / "gateway.json"))
         JobsProcess(settings, genesis, index, production).run_until_told()

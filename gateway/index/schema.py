@@ -324,6 +324,17 @@ job_run = Table(
     sqlite_with_rowid=False,
 )
 
+ballot = Table(
+    "ballot",  # of a delegate elsewhere, the last of each duty
+    metadata,
+    Column("delegate", LargeBinary, primary_key=True),  # public key
+    Column("duty", Text, primary_key=True),  # chain.watermark.Duty
+    Column("height", BigInteger, nullable=False),
+    Column("block_hash", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 secret = Table(
     "secret",
     metadata,

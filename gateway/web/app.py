@@ -26,6 +26,7 @@ from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 from gateway.web.tombstone import tombstone
 from gateway.web.update import update
+from gateway.web.voting import voting
 
 _BLUEPRINTS = (
     token,
@@ -44,6 +45,7 @@ _BLUEPRINTS = (
     receipts,
     tombstone,
     ledger_routes,
+    voting,
     health,
 )
 

@@ -24,7 +24,7 @@ def head() -> Response:
     """The last final block's header; height 0 and the chain id in place of a hash before the first."""
     found = ledger().head()
     chain_id = services().chain_id.hex()
-    return _json({"chain_id": chain_id, "height": 0, "hash": chain_id} if found is None else _header(found))
+    return json_answer({"chain_id": chain_id, "height": 0, "hash": chain_id} if found is None else _header(found))
 
 
 @ledger_routes.get(f"/ledger/blocks/<int(max={MAX_HEIGHT}):height>")
@@ -34,7 +34,7 @@ def block(height: int) -> Response:
     found = ledger().block(height)
     if found is None:
         raise NotFound("there is no final block at this height")
-    answer = _json(_block(found))
+    answer = json_answer(_block(found))
     answer.headers["Cache-Control"] = _FOR_EVER
     return answer
 
@@ -72,22 +72,24 @@ def _header(header: Header) -> dict[str, object]:
         "log_size": header.log_size,
         "log_root": header.log_root.hex(),
         "state_root": header.state_root.hex(),
-        "header": _text(header.to_bytes()),
+        "header": text_of(header.to_bytes()),
     }
 
 
 def _block(found: FinalBlock) -> dict[str, object]:
     return {
         **_header(found.header),
-        "signature": _text(found.signature),
-        "transactions": [_text(transaction) for transaction in found.transactions],
-        "votes": [[vote.delegate, _text(vote.signature)] for vote in found.votes],
+        "signature": text_of(found.signature),
+        "transactions": [text_of(transaction) for transaction in found.transactions],
+        "votes": [[vote.delegate, text_of(vote.signature)] for vote in found.votes],
     }
 
 
-def _text(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
+    """Binary fields in JSON: base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _json(told: object) -> Response:
+def json_answer(told: object) -> Response:
+    """An answer of the ledger's routes."""
     return Response(msgspec.json.encode(told), content_type="application/json")

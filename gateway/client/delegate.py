@@ -1,0 +1,203 @@
+"""A delegate at another institution at work: follow the gateway's chain, vote on what is proposed, refuse and keep what does not hold.
+
+What the gateway shows is checked against this delegate's own copy. Whatever contradicts what was final ends the work, with a proof kept:
+which of two histories is the right one is for people to find out, and until then nothing is signed. A proposal that does not hold is
+refused, and the work goes on: the next may hold.
+"""
+
+import base64
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from chain.ballot import Ballot
+from chain.block import BlockInvalid, FinalBlock, Header, Proposal
+from chain.findings import Code, Finding
+from chain.genesis import Genesis
+from chain.keys import SignatureInvalid
+from chain.replica import Replica
+from chain.watermark import DoubleSign
+from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
+
+PATROL = 2  # old blocks that are compared again at each turn
+LEAST_TURN = 0.05  # seconds: no gateway can keep a delegate busier than so
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries to reach the gateway
+EARLY = 5.0  # seconds that the gateway's clock may be ahead: a block that comes so much too early is waited for
+MAX_PROOFS = 100
+
+Say = Callable[..., None]  # event, and facts by name
+
+
+class ChainContradicted(Exception):
+    """What the gateway shows is not the chain that this delegate knows; `finding` says where."""
+
+    def __init__(self, finding: Finding, block: FinalBlock | None) -> None:
+        super().__init__(f"{finding.subject}: {finding.detail}")
+        self.finding, self.block = finding, block
+
+
+class Delegation:
+    """The work of one delegate. `say` hears of everything; `clock` in seconds since the epoch."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        genesis: Genesis,
+        chain: RemoteChain,
+        proofs: Path,
+        say: Say,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._replica, self._genesis, self._chain, self._proofs, self._say = replica, genesis, chain, proofs, say
+        self._clock, self._sleep = clock, sleep
+        self._after = ""
+        self._sent: Ballot | None = None  # on the block that is proposed now
+        self._patrolled = 0
+
+    def run(self) -> None:
+        """Until it is interrupted. Raises ChainContradicted once the proof is kept."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                self.turn()
+            except ChainUnreachable as error:
+                self._say("unreachable", reason=str(error), again_in=pause)
+                self._sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            except ChainContradicted as error:
+                self._refuse(error.finding, {} if error.block is None else _shown(error.block))
+                raise
+            else:
+                pause = FIRST_PAUSE
+                self._sleep(LEAST_TURN)
+
+    def turn(self) -> None:
+        """Asks once what is new, and deals with it. Raises ChainUnreachable, ChainContradicted."""
+        progress = self._chain.progress(self._after)
+        if progress is not None:
+            self._sent = None
+            self._follow(progress.height, progress.hash)
+            if progress.proposal is not None:
+                self._answer(progress.proposal)
+            self._after = progress.after
+        elif self._sent is not None:
+            self._send(self._sent)  # the block still waits; a gateway may have lost it
+        self._patrol()
+
+    def _follow(self, height: int, hash_: bytes) -> None:
+        """Takes every block up to the gateway's last one, and finds out where that is another than the one here."""
+        replica = self._replica
+        if height < replica.height:
+            self._locate(height)
+            finding = Finding(
+                Code.BLOCK_MISSING, f"height {height + 1}", f"the chain was final up to height {replica.height}, and ends before"
+            )
+            raise ChainContradicted(finding, None)
+        while replica.height < height:
+            self._append(replica.height + 1)
+        if replica.hash != hash_:
+            self._locate(replica.height)
+            raise ChainUnreachable("the gateway contradicts itself about its last block")
+
+    def _append(self, height: int) -> None:
+        block = None
+        try:
+            block = self._chain.block(height)
+            if block is None:
+                raise BlockInvalid(Code.BLOCK_MISSING, "the gateway says that its chain is longer, but there is no such block")
+            self._replica.append(block)
+        except (BlockInvalid, SignatureInvalid) as error:
+            self._locate(height - 1)  # an earlier block may be the reason
+            code = error.code if isinstance(error, BlockInvalid) else Code.BLOCK_INVALID
+            raise ChainContradicted(Finding(code, f"height {height}", str(error)), block) from error
+        self._say("followed", height=height, hash=block.hash.hex(), transactions=len(block.transactions), votes=len(block.votes))
+
+    def _answer(self, proposal: Proposal) -> None:
+        """Signs what holds and sends it; refuses the rest. What is not the next block (any more) is no matter."""
+        try:
+            header = Header.from_bytes(proposal.header)
+            if header.height <= self._replica.height:
+                return
+            early = self._genesis.slot_time(header.slot) - self._clock()
+            if 0 < early <= EARLY:
+                self._sleep(early)
+            ballot = self._replica.sign(proposal, self._clock())
+        except (BlockInvalid, SignatureInvalid, DoubleSign) as error:
+            code = error.code if isinstance(error, BlockInvalid) else Code.BLOCK_INVALID
+            self._refuse(Finding(code, f"height {self._replica.height + 1}, proposed", str(error)), _shown(proposal))
+            return
+        if ballot is not None:
+            self._send(ballot)
+
+    def _send(self, ballot: Ballot) -> None:
+        """A ballot that is refused was overtaken: the block is final, or no longer proposed."""
+        told = {"duty": ballot.duty.value, "height": ballot.height, "hash": ballot.block_hash.hex()}
+        try:
+            self._chain.send(ballot)
+        except BallotNotTaken as error:
+            self._say("not-taken", **told, reason=str(error))
+            return
+        if ballot != self._sent:
+            self._say("signed", **told)
+        self._sent = ballot
+
+    def _patrol(self) -> None:
+        """Compares some old blocks with the gateway's, all of them in turn: what was final must still be shown as it was."""
+        for _ in range(min(PATROL, self._replica.height)):
+            self._patrolled = self._patrolled % self._replica.height + 1
+            self._compare(self._patrolled)
+
+    def _compare(self, height: int) -> None:
+        try:
+            block = self._chain.block(height)
+        except BlockInvalid as error:
+            raise ChainContradicted(Finding(Code.BLOCK_INVALID, f"height {height}", str(error)), None) from error
+        found = self._replica.difference(height, block)
+        if found is not None:
+            raise ChainContradicted(found, block)
+
+    def _locate(self, height: int) -> None:
+        """If the gateway's block of `height` is another than the one here, raises ChainContradicted for the first one that is."""
+        same, other = 0, height
+        if height == 0 or self._is_same(height):
+            return
+        while other - same > 1:
+            middle = (same + other) // 2
+            same, other = (middle, other) if self._is_same(middle) else (same, middle)
+        self._compare(other)
+
+    def _is_same(self, height: int) -> bool:
+        try:
+            return self._replica.difference(height, self._chain.block(height)) is None
+        except BlockInvalid:
+            return False
+
+    def _refuse(self, finding: Finding, shown: dict[str, object]) -> None:
+        """Keeps what was shown beside this delegate's own copy, and says so."""
+        told = {"code": finding.code.value, "subject": finding.subject, "detail": finding.detail}
+        text = msgspec.json.format(msgspec.json.encode({**told, "shown": shown}), indent=1)
+        proof = self._proofs / f"{sha256(text).hexdigest()[:16]}.json"
+        self._proofs.mkdir(exist_ok=True)
+        if not proof.exists() and sum(1 for _ in self._proofs.iterdir()) < MAX_PROOFS:
+            proof.write_bytes(text)
+        self._say("refused", **told, proof=str(proof) if proof.exists() else None)
+
+
+def _shown(what: FinalBlock | Proposal) -> dict[str, object]:
+    """The bytes, as the gateway writes them."""
+    header = what.header if isinstance(what, Proposal) else what.header.to_bytes()
+    shown: dict[str, object] = {
+        "header": _text(header),
+        "signature": None if what.signature is None else _text(what.signature),
+        "transactions": [_text(transaction) for transaction in what.transactions],
+    }
+    return shown if isinstance(what, Proposal) else {**shown, "votes": [[vote.delegate, _text(vote.signature)] for vote in what.votes]}
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

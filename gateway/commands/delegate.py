@@ -1,0 +1,184 @@
+"""`fhir-anchor delegate`: vote on a gateway's blocks from another institution, with an own key and an own copy of the chain."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, tell
+
+DEFAULT_HOME = Path("fhir-anchor-delegate")
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="Examples: fhir-anchor delegate --key nordvik.json --gateway https://fhir.example.org --genesis genesis.json   "
+    "fhir-anchor delegate key --out nordvik.json",
+)
+@click.option("--key", "key_path", metavar="KEY.json", type=_PATH, help="The delegate's key file; its watermark lies beside it.")
+@click.option("--gateway", metavar="URL", help="The gateway whose chain it is.")
+@click.option("--home", type=_PATH, default=DEFAULT_HOME, show_default=True, help="Folder of the delegate's own copy of the chain.")
+@click.option("--genesis", metavar="GENESIS.json", type=_PATH, help="At the first start: the chain's genesis, from whoever founded it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line on stdout.")
+@click.pass_context
+def delegate(
+    context: click.Context, key_path: Path | None, gateway: str | None, home: Path, genesis: Path | None, *, as_json: bool
+) -> None:
+    """Follow the chain of a gateway elsewhere, check every block of it, and vote, until Ctrl-C or SIGTERM.
+
+    It connects outwards only. What does not hold is refused and kept in HOME/refused. Exit code 1, at once, if the gateway shows another
+    chain than the one that was final here; 2 if the key, its watermark or the own copy cannot be used.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if key_path is None or gateway is None:
+        raise click.UsageError("--key and --gateway are needed; `fhir-anchor delegate key --out KEY.json` makes a key")
+    from gateway.client.blocks import RemoteChain
+    from gateway.client.delegate import ChainContradicted, Delegation
+    from gateway.client.delegate_home import found_home, replica_of
+
+    say = _sayer(as_json=as_json)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    chain = RemoteChain(gateway)
+    with _own_faults():
+        key, watermark = _key(key_path), key_path.with_suffix(".watermark")
+        if genesis is not None and not (home / "genesis.json").exists():
+            found_home(home, genesis, key, watermark)
+        _check_genesis(home, genesis)
+        try:
+            with replica_of(home, key, watermark) as (replica, found):
+                say("started", delegate=key.public.hex(), chain_id=found.chain_id.hex(), height=replica.height, acting=replica.is_acting)
+                Delegation(replica, found, chain, home / "refused", say).run()
+        except ChainContradicted as error:
+            say("stopped", reason=f"the gateway's chain is not the one that was final here: {error}")
+            leave(FINDINGS)
+        except KeyboardInterrupt:
+            say("stopped", reason="asked to")
+        finally:
+            chain.close()
+
+
+@delegate.command("key", epilog="Example: fhir-anchor delegate key --out nordvik.json --name Nordvik")
+@click.option("--out", required=True, metavar="KEY.json", type=_PATH, help="Where the new key goes (0600). Keep one copy, and no backup.")
+@click.option("--name", default="delegate", show_default=True, help="What the file says whose it is.")
+@json_option
+def make_key(out: Path, name: str, *, as_json: bool) -> None:
+    """Make a delegate's key, and print its public key: what a genesis (`init --delegate NAME=KEY`) or a registration needs."""
+    from gateway.key_files import write_key
+
+    check_out(out)
+    key = write_key(out, name, os.urandom(32))
+    tell({"key": str(out), "public": key.public.hex()}, as_json=as_json, text=key.public.hex)
+
+
+@delegate.command(epilog="Example: fhir-anchor delegate verify --home ./nordvik --key nordvik.json --gateway https://fhir.example.org")
+@click.option("--home", type=_PATH, default=DEFAULT_HOME, show_default=True, help="Folder of the delegate's own copy of the chain.")
+@click.option("--key", "key_path", metavar="KEY.json", type=_PATH, help="Its watermark knows whether the copy was cut short.")
+@click.option("--gateway", metavar="URL", help="Compare every block with this gateway's, too.")
+@json_option
+def verify(home: Path, key_path: Path | None, gateway: str | None, *, as_json: bool) -> None:
+    """Verify the own copy from genesis, offline, also while the delegate runs. Exit code 1 if anything does not hold."""
+    from chain.ledger import Ledger
+    from chain.verify import verify_chain
+    from gateway.client.blocks import ChainUnreachable
+    from gateway.client.delegate_home import opened
+
+    with _own_faults(), opened(home, read_only=True) as (store, genesis):
+        reader = Ledger(store, genesis)
+        height = reader.height()
+        known = [] if key_path is None else _marks(key_path, genesis.chain_id, height)
+        findings = [("own copy", finding) for finding in verify_chain(store, genesis, known)]
+        if gateway is not None and not findings:
+            try:
+                findings += [("gateway", finding) for finding in _compared(reader, height, gateway)]
+            except ChainUnreachable as error:
+                raise CouldNot(str(error)) from error
+    found = [{"where": where, "code": one.code.value, "subject": one.subject, "detail": one.detail} for where, one in findings]
+    told = {"home": str(home), "height": height, "compared_with": gateway, "findings": found}
+    tell(told, as_json=as_json, text=lambda: _words(height, gateway, found))
+    if found:
+        leave(FINDINGS)
+
+
+def _compared(reader: Any, height: int, gateway: str) -> Iterator[Any]:
+    """Every block that is not the gateway's, as far as its own last one; a gateway may be ahead."""
+    from chain.block import BlockInvalid
+    from chain.findings import Finding
+    from chain.replica import difference
+    from gateway.client.blocks import RemoteChain
+
+    chain = RemoteChain(gateway)
+    for at in range(1, height + 1):
+        try:
+            found = difference(reader.block(at), at, chain.block(at))
+        except BlockInvalid as error:
+            found = Finding(error.code, f"height {at}", str(error))
+        if found is not None:
+            yield found
+    chain.close()
+
+
+def _marks(key_path: Path, chain_id: Any, height: int) -> list[tuple[int, bytes]]:
+    """What the key voted for. The block of its last vote may be one that is final elsewhere and has not come here yet."""
+    from chain.watermark import Duty, read_marks
+
+    marks = read_marks(key_path.with_suffix(".watermark"), chain_id, _key(key_path).public)
+    voted = marks.get(Duty.VOTE)
+    return [] if voted is None or voted[0] == height + 1 else [voted]
+
+
+def _words(height: int, gateway: str | None, found: list[dict[str, str]]) -> str:
+    compared = f", compared with {gateway}" if gateway else ""
+    if not found:
+        return f"{height} blocks hold{compared}."
+    return "\n".join(f"{one['code']:<20} {one['where']}: {one['subject']}: {one['detail']}" for one in found)
+
+
+def _sayer(*, as_json: bool) -> Callable[..., None]:
+    def say(event: str, **facts: object) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode({"event": event, **facts}).decode())
+        else:
+            click.echo(
+                f"{event:<12}" + "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value is not None)
+            )
+
+    return say
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Whatever is wrong with the key, the copy or this machine: exit code 2."""
+    from sqlalchemy.exc import DatabaseError
+
+    from chain.errors import LedgerError
+    from gateway.client.delegate_home import NoDelegateHome
+
+    try:
+        yield
+    except (LedgerError, NoDelegateHome) as error:
+        raise CouldNot(str(error)) from error
+    except DatabaseError as error:
+        raise CouldNot(f"the own copy cannot be used: {error.orig}; `fhir-anchor delegate verify` says more") from error
+    except OSError as error:
+        raise CouldNot(f"{error.filename or 'a file'}: {error.strerror or error}") from error
+
+
+def _key(path: Path) -> Any:
+    from gateway.key_files import KeyFileUnusable, read_key
+
+    try:
+        return read_key(path)
+    except KeyFileUnusable as error:
+        raise CouldNot(str(error)) from error
+
+
+def _check_genesis(home: Path, given: Path | None) -> None:
+    if given is not None and given.read_bytes() != (home / "genesis.json").read_bytes():
+        raise CouldNot(f"{given} is another chain's genesis than the one in {home}")

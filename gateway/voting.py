@@ -1,0 +1,83 @@
+"""Ballots that delegates elsewhere send in: each is checked as it comes, and kept for the jobs process, the ledger's only writer.
+
+Anyone may send one. Kept is only what an acting delegate's key has signed over the very block that is proposed now, so that nobody else can
+write here, and a delegate no more than its own two rows. What is refused is logged with the delegate's name.
+"""
+
+import structlog
+
+from chain.ballot import MAX_BALLOT_BYTES, Ballot, BallotInvalid
+from chain.block import Header, Proposal, block_hash
+from chain.keys import SignatureInvalid
+from chain.ledger import Ledger
+from chain.watermark import Duty
+from gateway.errors import Conflict, Forbidden, Refused
+from gateway.index import ballots
+from gateway.index.database import Index, LostRace
+
+MAX_BYTES = MAX_BALLOT_BYTES
+
+
+class BallotRefused(Refused):
+    """It does not hold, and never will."""
+
+    status = 422
+    code = "business-rule"
+
+
+def take_ballot(index: Index, ledger: Ledger, raw: bytes) -> Ballot:
+    """Keep a delegate's ballot; one that is there already is not written again.
+
+    Raises BallotRefused, Forbidden for who does not act, Conflict for a block that is not proposed (any more), Unavailable.
+    """
+    try:
+        ballot = Ballot.from_bytes(raw)
+    except BallotInvalid as error:
+        raise BallotRefused(str(error)) from error
+    if ballot.delegate not in ledger.delegates.acting().keys:
+        raise Forbidden("this key is no acting delegate's")
+    try:
+        _check(ballot, ledger)
+    except Refused as refusal:
+        told = {"delegate": _name(ledger, ballot.delegate), "duty": ballot.duty.value, "height": ballot.height, "reason": str(refusal)}
+        structlog.get_logger().warning("a delegate's ballot was refused", **told)
+        raise
+    with index.reading() as connection:
+        is_there = ballots.has(connection, ballot)
+    if not is_there:
+        try:
+            with index.atomic() as connection:
+                ballots.put(connection, ballot)
+        except LostRace:
+            return take_ballot(index, ledger, raw)  # its first came twice at once; now there is a row
+    return ballot
+
+
+def _check(ballot: Ballot, ledger: Ledger) -> None:
+    proposal = ledger.proposal()
+    if proposal is None:
+        raise Conflict("no block is proposed now")
+    header = Header.from_bytes(proposal.header)
+    if ballot.height != header.height:
+        raise Conflict(f"the block that is proposed now has height {header.height}")
+    if ballot.block_hash != block_hash(header.chain_id, proposal.header):
+        raise Conflict("another block is proposed at this height")
+    _check_duty(ballot, proposal, header)
+    try:
+        ballot.verify(ledger.genesis.chain_id, proposal.header)
+    except SignatureInvalid as error:
+        raise BallotRefused(str(error)) from error
+
+
+def _check_duty(ballot: Ballot, proposal: Proposal, header: Header) -> None:
+    if ballot.duty is Duty.PRODUCE and ballot.delegate != header.producer:
+        raise BallotRefused("the block is another producer's")
+    if ballot.duty is Duty.VOTE and proposal.signature is None:
+        raise Conflict("the producer has not signed the block yet")
+
+
+def _name(ledger: Ledger, key: bytes) -> str:
+    """A delegate as people know it."""
+    names = {delegate.key: delegate.name for delegate in ledger.genesis.delegates}
+    entry = ledger.delegates.delegate(key)
+    return entry.name if entry is not None else names.get(key, key.hex())
