@@ -53,9 +53,11 @@ def found(
     random: Random,
     unsaved: Mapping[str, str] | None = None,
     kek_uri: str | None = None,
+    elsewhere: tuple[Delegate, ...] = (),
 ) -> Genesis:
     """Make a gateway at `home`, which must not exist or be empty. `chosen` are the settings to keep, `unsaved` addresses of databases that
-    stay in the environment, `kek_uri` says where the key-encryption key goes, kept or not. Raises FoundingRefused, BadSetting, KmsFailed.
+    stay in the environment, `kek_uri` says where the key-encryption key goes, kept or not. Keys are made for `delegates`; those `elsewhere`
+    have theirs. Raises FoundingRefused, BadSetting, KmsFailed.
     """
     if home.exists() and any(home.iterdir()):
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
@@ -72,7 +74,7 @@ def found(
     try:
         with ExitStack() as undo:
             settings = Settings(building, urls.get("database_url"), urls.get("ledger_url"), kek_uri=kek_uri)
-            genesis = _build(building, delegates, slot_seconds, chosen, now, random)
+            genesis = _build(building, delegates, elsewhere, slot_seconds, chosen, now, random)
             _make_kek(settings, now, random, undo)
             _make_databases(settings, genesis, random, undo)
             mark_tagged(settings)
@@ -80,7 +82,7 @@ def found(
             building.rename(home)
             undo.pop_all()
     except GenesisInvalid as error:
-        raise FoundingRefused(f"--delegates {delegates}: {error}") from error
+        raise FoundingRefused(f"{delegates} delegates here and {len(elsewhere)} elsewhere: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     _sync(home.parent, files=False)
@@ -96,7 +98,9 @@ def _verify_bucket(url: str, random: Random) -> None:
         raise FoundingRefused(f"--bucket {url}: {str(error).removeprefix('storage: ')}") from error
 
 
-def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random) -> Genesis:
+def _build(
+    folder: Path, delegates: int, elsewhere: tuple[Delegate, ...], slot_seconds: int, chosen: Mapping[str, object], now: int, random: Random
+) -> Genesis:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
     gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32))
@@ -109,9 +113,9 @@ def _build(folder: Path, delegates: int, slot_seconds: int, chosen: Mapping[str,
         slot_seconds=slot_seconds,
         epoch_blocks=EPOCH_BLOCKS,
         heartbeat_slots=max(1, HEARTBEAT_SECONDS // slot_seconds),
-        delegates=tuple(Delegate(name, key.public) for name, key in delegate_keys.items()),
+        delegates=(*(Delegate(name, key.public) for name, key in delegate_keys.items()), *elsewhere),
         parties=(PartyBody(PartyAction.REGISTER, GATEWAY_CLIENT_ID, "fhir-anchor gateway", Role.GATEWAY, gateway_key.public, None),),
-        seats=max(MIN_ELECTED, delegates),
+        seats=max(MIN_ELECTED, delegates + len(elsewhere)),
         stakes=(Stake(STAKE_HOLDER, stake_key.public, MAX_STAKE),),
     )
     genesis = Genesis.parse(body)

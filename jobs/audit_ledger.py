@@ -45,8 +45,13 @@ def _marks(genesis: Genesis, keys: Path) -> tuple[list[Mark], tuple[str, ...]]:
 
 
 def _watermarks(genesis: Genesis, keys: Path) -> dict[Path, bytes]:
-    """Where the delegates of the genesis, and those whose keys came later, keep their marks."""
+    """Where the delegates of the genesis, and those whose keys came later, keep their marks. Those elsewhere keep theirs there.
+
+    A delegate is elsewhere if neither key nor mark is here; where that is so of all, nobody here could tell whether the end was cut off.
+    """
     found = {keys / f"{delegate.name}.watermark": delegate.key for delegate in genesis.delegates}
+    here = {path: key for path, key in found.items() if path.exists() or path.with_suffix(".json").exists()}
+    found = here or found
     if genesis.seats:
         found = {path.with_suffix(".watermark"): read_key(path).public for path in delegate_key_paths(keys)} | found
     return found

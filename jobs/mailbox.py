@@ -12,8 +12,7 @@ from gateway.index import ballots
 from gateway.index.database import Index
 
 LOOK_SECONDS = 0.05
-WITHIN = 0.4  # of a slot: as long for the producer's signature, and again for the votes
-LONGEST_SECONDS = 10.0
+WITHIN, LEAST_SECONDS, LONGEST_SECONDS = 0.4, 1.0, 10.0  # of a slot: for the signature of the producer, and again for the votes
 MOMENT = 0.15  # of a slot: what a delegate has once a quorum is there without it; who comes later is absent from the block
 
 
@@ -29,7 +28,7 @@ class IndexMailbox:
     def collect(self, duty: Duty, height: int, block_hash: bytes, delegates: Collection[bytes], needed: int) -> Mapping[bytes, bytes]:
         """See `chain.ports.Mailbox.collect`."""
         began = self.clock()
-        until = began + min(WITHIN * self.slot_seconds, LONGEST_SECONDS)
+        until = began + min(max(WITHIN * self.slot_seconds, LEAST_SECONDS), LONGEST_SECONDS)
         enough_at: float | None = None
         while True:
             sent = self._sent(duty, height, block_hash, delegates)

@@ -5,6 +5,7 @@ An answer has at most MAX_ANSWER bytes, unpacked by nobody, and ANSWER_SECONDS u
 
 import base64
 import time
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -66,10 +67,10 @@ class Progress(Struct, frozen=True):
 
 
 class RemoteChain:
-    """The chain of the gateway at `url`. Not for several threads at once."""
+    """The chain of the gateway at `url`. Not for several threads at once. `clock` in seconds, from anywhere."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url, self._clock = url.rstrip("/"), clock
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
 
@@ -113,7 +114,7 @@ class RemoteChain:
         self._session.close()
 
     def _ask(self, method: str, path: str, **named: object) -> tuple[int, bytes]:
-        until = time.monotonic() + ANSWER_SECONDS
+        until = self._clock() + ANSWER_SECONDS
         try:
             with self._session.request(
                 method,
@@ -123,18 +124,17 @@ class RemoteChain:
                 stream=True,
                 **named,  # type: ignore[arg-type]  # of a few keywords
             ) as answer:
-                return answer.status_code, _read(answer, until)
+                return answer.status_code, self._read(answer, until)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise ChainUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
 
-
-def _read(answer: requests.Response, until: float) -> bytes:
-    body = bytearray()
-    while piece := answer.raw.read1(_CHUNK, decode_content=False):
-        body += piece
-        if len(body) > MAX_ANSWER or time.monotonic() > until:
-            raise ChainUnreachable("the gateway's answer is larger, or takes longer, than any answer may")
-    return bytes(body)
+    def _read(self, answer: requests.Response, until: float) -> bytes:
+        body = bytearray()
+        while piece := answer.raw.read1(_CHUNK, decode_content=False):
+            body += piece
+            if len(body) > MAX_ANSWER or self._clock() > until:
+                raise ChainUnreachable("the gateway's answer is larger, or takes longer, than any answer may")
+        return bytes(body)
 
 
 def _require_ok(status: int, body: bytes) -> None:

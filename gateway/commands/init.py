@@ -1,12 +1,14 @@
 """`fhir-anchor init`: make a new gateway in an empty folder."""
 
 import os
+import re
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from chain.genesis import Delegate
 from gateway.commands.context import CouldNot, home_of, json_option, tell
 from gateway.errors import GatewayError
 from gateway.founding import FoundingRefused, found
@@ -14,7 +16,14 @@ from gateway.settings import BadSetting, databases_from
 
 
 @click.command(epilog="Examples: fhir-anchor --home ./gw init   fhir-anchor --home ./gw init --bucket gs://my-bucket/gateway-1")
-@click.option("--delegates", default=4, show_default=True, help="How many delegates produce and vote: 1, 4, 7, ... (3f+1).")
+@click.option("--delegates", type=click.IntRange(0), help="How many delegates have their keys here [as many as make four, or seven, ...].")
+@click.option(
+    "--delegate",
+    "elsewhere",
+    multiple=True,
+    metavar="NAME=KEY",
+    help="A delegate elsewhere, by its public key (`delegate key`). Repeatable.",
+)
 @click.option("--slot-seconds", default=2, show_default=True, type=click.IntRange(1, 3600), help="Length of a slot of the chain.")
 @click.option(
     "--bucket", "bucket_url", help="Where containers go: file:///FOLDER, gs://BUCKET or gs://BUCKET/PREFIX, empty [file://HOME/bucket]."
@@ -33,7 +42,8 @@ from gateway.settings import BadSetting, databases_from
 @click.pass_context
 def init(
     context: click.Context,
-    delegates: int,
+    delegates: int | None,
+    elsewhere: tuple[str, ...],
     slot_seconds: int,
     bucket_url: str | None,
     database_url: str | None,
@@ -45,6 +55,8 @@ def init(
 ) -> None:
     """Make a new gateway in --home: keys (0600), genesis.json, databases, bucket. Refused where a gateway already is.
 
+    All delegates together are 1, 4, 7, ... (3f+1). Those elsewhere run `fhir-anchor delegate` with the genesis.json that is made here.
+
     Databases of PostgreSQL must exist and be empty. Their addresses are kept in settings.json (0600); to keep a password out of it and of
     the list of processes, give them as FHIR_ANCHOR_DATABASE_URL and FHIR_ANCHOR_LEDGER_URL instead, or leave the password to ~/.pgpass.
     """
@@ -52,10 +64,13 @@ def init(
     for system in shared_systems:
         if not urlsplit(system).scheme:
             raise CouldNot(f"--shared-system {system!r} is no URI; identifier systems look like https://... or urn:oid:...")
+    others = tuple(_elsewhere(text) for text in elsewhere)
+    here = max(4 - len(others), (1 - len(others)) % 3) if delegates is None else delegates
     try:
         genesis = found(
             home,
-            delegates=delegates,
+            delegates=here,
+            elsewhere=others,
             slot_seconds=slot_seconds,
             chosen={
                 "bucket_url": bucket_url,
@@ -74,8 +89,20 @@ def init(
         raise CouldNot(str(error)) from error
     except (GatewayError, OSError) as error:
         raise CouldNot(f"no gateway was made: {error}") from error
-    told = {"home": str(home), "genesis": str(home / "genesis.json"), "chain_id": genesis.chain_id.hex(), "delegates": delegates}
+    told = {
+        "home": str(home),
+        "genesis": str(home / "genesis.json"),
+        "chain_id": genesis.chain_id.hex(),
+        "delegates": len(genesis.delegates),
+    }
     tell(told, as_json=as_json, text=lambda: _words(home, genesis.chain_id))
+
+
+def _elsewhere(text: str) -> Delegate:
+    name, is_given, key = text.partition("=")
+    if not is_given or not re.fullmatch(r"[0-9a-f]{64}", key):
+        raise CouldNot(f"--delegate {text!r} is not of the form NAME=KEY, with the 64 hex digits that `fhir-anchor delegate key` printed")
+    return Delegate(name, bytes.fromhex(key))
 
 
 def _words(home: Path, chain_id: bytes) -> str:

@@ -48,7 +48,7 @@ def delegates() -> Response:
         {"key": key.hex(), "name": entry.name, "approval": entry.approval, "jailed": entry.jailed} for key, entry in found.standing()
     ]
     acting, following = ([key.hex() for key in one.keys] for one in (found.acting(), found.following()))
-    return _json({"acting": acting, "following": following, "standing": standing})
+    return json_answer({"acting": acting, "following": following, "standing": standing})
 
 
 @ledger_routes.post("/ledger/transactions")
@@ -57,7 +57,7 @@ def submit() -> Response:
     """Take a transaction that a holder of stake or a delegate signed: its bytes are the body. 202, and the ledger decides within slots."""
     raw = request_body(MAX_BYTES)
     taken = submit_signed(services().index, ledger(), raw, int(services().clock()))
-    answer = _json({"id": taken.tx_id(services().chain_id).hex(), "kind": taken.kind.name, "valid_until": taken.valid_until})
+    answer = json_answer({"id": taken.tx_id(services().chain_id).hex(), "kind": taken.kind.name, "valid_until": taken.valid_until})
     answer.status_code = 202
     return answer
 
