@@ -30,7 +30,7 @@ def log():
 
 
 def client_raising(error):
-    app = create_app(SimpleNamespace(settings=SimpleNamespace(base_url=None)), None)
+    app = create_app(SimpleNamespace(settings=SimpleNamespace(base_url=None), store=None, clock=None), None)
 
     @public
     def view(what):
