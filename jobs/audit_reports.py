@@ -28,7 +28,7 @@ def verify_reports(index: Index, ledger: Ledger, bounds: Bounds) -> Report:
             pending.append(name)
         elif recorded is None:
             findings.append(Finding("report-altered", name, "the ledger has no report with its digest"))
-    return Report({"reports of audits": following - 1}, tuple(pending), tuple(findings))
+    return Report({"reports of audits": following - 1} if following > 1 else {}, tuple(pending), tuple(findings))
 
 
 def _kept(index: Index) -> Iterator[StoredReport]:
