@@ -68,7 +68,11 @@ def list_parties(context: click.Context, as_json: bool) -> None:
     told = [
         {"client_id": p.client_id, "name": p.name, "kind": p.role.name.lower(), "signing": p.signing, "status": p.status} for p in found
     ]
-    tell({"parties": told}, as_json=as_json, text=lambda: "\n".join("  ".join(p.values()) for p in told) or "No party is registered.")
+    tell({"parties": told}, as_json=as_json, text=lambda: "\n".join(map(_line, told)) or "No party is registered.")
+
+
+def _line(party: dict[str, str]) -> str:
+    return f"{party['client_id']}  {party['name']}  {party['kind']}  signing: {party['signing']}  {party['status']}"
 
 
 @party.command(epilog="Example: fhir-anchor --home ./gw party suspend nordvik-hospital-1ec2df00")
