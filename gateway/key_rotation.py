@@ -6,8 +6,8 @@
     4 the old one is retired in the file                              it opens still, until `retire` takes it away
 
 Every process looks at the file whenever it seals or opens, so from 1 on all of them seal under the new KEK, but for what they had begun;
-therefore 3 leads back to 2 where it meets something, and `retire` waits and looks once more. A value that does not open, or a row whose tag
-is not its own, is left as it is and named: it is not vouched for anew, and the old KEK is not retired.
+therefore 3 leads back to 2 where it meets something, and `retire` waits and does both once more. A value that does not open, or a row
+whose tag is not its own, is left as it is and named: it is not vouched for anew, and the old KEK is not retired.
 """
 
 from collections.abc import Callable, Iterator
@@ -113,16 +113,23 @@ def rotate(file: KekFile, services: Services, now: int, progress: Callable[[str,
 
 
 def retire(file: KekFile, services: Services, now: int) -> list[int]:
-    """Take the retired KEKs out of the file, for good; their versions. NotRetired if something may still need one of them."""
+    """Take the retired KEKs out of the file, for good; their versions. What came in under one while the rotation ended is sealed anew.
+
+    NotRetired if something may still need one of them.
+    """
     keys = file.read()
     going = [key for key in keys if key.state == "retired"]
     if going and now - max(key.changed_at for key in going) < IN_FLIGHT:
         raise NotRetired(f"a rotation ended less than {IN_FLIGHT // 60} minutes ago, and requests from before it may still run; try later")
-    left = next(_not_under(services, kek_file.keks_of(keys)), None) if going else None
+    if not going:
+        return []
+    rotation = Rotation(services.keyring.version, 0, [])
+    for sealed in SEALED:
+        _seal_anew(services, sealed, rotation, lambda _table, _rows: None)
+    left = next(iter(rotation.unopened), None) or next(_not_under(services, kek_file.keks_of(keys)), None)
     if left is not None:
-        raise NotRetired(f"{left} does not open without an old key; look at it with `audit run`, then run `keys rotate-kek` again")
-    if going:
-        file.write([key for key in keys if key.state != "retired"])
+        raise NotRetired(f"{left} does not open with the present key; `audit run` says more, and no key is dropped as long as it is so")
+    file.write([key for key in keys if key.state != "retired"])
     return [key.version for key in going]
 
 
