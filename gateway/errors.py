@@ -14,6 +14,7 @@
     |  |- Deleted            a Gone that says where the tombstone is (gateway.disclosure)
     |  |- SubmissionInvalid  the sender's signature, or what it says (gateway.vault.submission)
     |  |- NotAdmitted        a transaction of stake that the ledger would refuse (gateway.stake_submission)
+    |  |- BallotRefused      a delegate's vote that does not hold (gateway.voting)
     |  `- NotRetired         the operator's: an old key is still needed (gateway.key_rotation)
     |- Unavailable          503  ours, and passing: Retry-After          transient
     |- TooManyRequests      429  later (gateway.web.errors)              throttled
