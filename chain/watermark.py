@@ -8,9 +8,10 @@ A crash in between leaves a mark without a signature: signing the same hash agai
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from chain.errors import LedgerError
@@ -38,11 +39,14 @@ class WatermarkUnusable(LedgerError):
     """The file is missing, damaged, another key's or chain's, or in use by another process. Its key must not sign."""
 
 
-def create_watermark(path: Path, chain_id: ChainId, key: bytes) -> None:
-    """Once, together with the key. Raises `FileExistsError`: replacing a mark is what must never happen."""
+def create_watermark(path: Path, chain_id: ChainId, key: bytes, marks: Mapping[Duty, Mark] = MappingProxyType({})) -> None:
+    """Once, together with the key, or with the last marks that a key can have made whose own file was lost.
+
+    Raises `FileExistsError`: replacing a mark is what must never happen.
+    """
     with path.open("x"):
         pass
-    _write(path, chain_id, key, {})
+    _write(path, chain_id, key, marks)
 
 
 class Watermark:
@@ -96,7 +100,7 @@ def read_marks(path: Path, chain_id: ChainId, key: bytes) -> dict[Duty, Mark]:
     return marks
 
 
-def _write(path: Path, chain_id: ChainId, key: bytes, marks: dict[Duty, Mark]) -> None:
+def _write(path: Path, chain_id: ChainId, key: bytes, marks: Mapping[Duty, Mark]) -> None:
     """A crash at any step leaves the old file or the new one, whole."""
     fields = {
         "format": FORMAT,

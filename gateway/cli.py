@@ -33,6 +33,7 @@ _COMMANDS = {
     "audit": ("gateway.commands.audit", "audit", "Re-verify the chain and the storage."),
     "jobs": ("gateway.commands.jobs", "jobs", "What runs by itself in the background, and running it now."),
     "keys": ("gateway.commands.keys", "keys", "Replace the key-encryption key, or move it to a KMS."),
+    "backup": ("gateway.commands.backup", "backup", "Make, verify and restore backups."),
     "bench": ("gateway.commands.bench", "bench", "Measure this machine and this gateway."),
 }
 

@@ -78,14 +78,14 @@ def found(
             _make_kek(settings, now, random, undo)
             _make_databases(settings, genesis, random, undo)
             mark_tagged(settings)
-            _sync(building)
+            sync_folder(building)
             building.rename(home)
             undo.pop_all()
     except GenesisInvalid as error:
         raise FoundingRefused(f"{delegates} delegates here and {len(elsewhere)} elsewhere: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    _sync(home.parent, files=False)
+    sync_folder(home.parent, files=False)
     return genesis
 
 
@@ -194,7 +194,7 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _sync(folder: Path, *, files: bool = True) -> None:
+def sync_folder(folder: Path, *, files: bool = True) -> None:
     """Make what lies in `folder`, and its entry names, survive a power cut."""
     for path in [*(folder.rglob("*") if files else ()), folder]:
         handle = os.open(path, os.O_RDONLY)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
 
@@ -13,6 +14,10 @@ from gateway.bootstrap import read_genesis
 from gateway.errors import GatewayError
 from gateway.settings import BadSetting, Settings
 from jobs.audit_report import Report, merge
+
+if TYPE_CHECKING:
+    from gateway.index.database import Index
+    from jobs.audit_storage import Bounds
 
 ROTATION_DAYS = 30
 PENDING_SLOTS = 60  # slots after which an unanchored container is a finding: longer than a restart takes
@@ -67,11 +72,22 @@ def _ledger(audit: Audit) -> Iterator[Report]:
 def _storage(audit: Audit) -> Iterator[Report]:
     from gateway.index.database import open_index
     from gateway.storage.opening import open_object_store
-    from jobs.audit_storage import Bounds, verify_storage
+    from gateway.vault.keyring import Keyring, load_kek
+    from jobs.audit_storage import verify_storage
 
-    bounds = Bounds(audit.now, PENDING_SLOTS * read_genesis(audit.settings).slot_seconds)
-    with closing(open_index(audit.settings.effective_database_url)) as index, _opened_chain(audit.settings) as ledger:
-        yield from verify_storage(audit.settings, ledger, index, open_object_store(audit.settings.effective_bucket_url), bounds)
+    keyring = Keyring(load_kek(audit.settings.kek_path))
+    with closing(open_index(audit.settings.effective_database_url, keyring)) as index, _opened_chain(audit.settings) as ledger:
+        store = open_object_store(audit.settings.effective_bucket_url)
+        yield from verify_storage(audit.settings, ledger, index, store, _bounds(audit, index))
+
+
+def _bounds(audit: Audit, index: "Index") -> "Bounds":
+    from gateway.index import restores
+    from jobs.audit_storage import Bounds
+
+    with index.reading() as connection:
+        lost = restores.losses(connection)
+    return Bounds(audit.now, PENDING_SLOTS * read_genesis(audit.settings).slot_seconds, lost)
 
 
 def _content(audit: Audit) -> Iterator[Report]:
@@ -86,10 +102,11 @@ def _content(audit: Audit) -> Iterator[Report]:
 
 
 def _conduct(audit: Audit) -> Iterator[Report]:
+    from gateway.bootstrap import open_services
     from jobs.audit_conduct import verify_conduct
-    from jobs.audit_storage import Bounds
 
-    bounds = Bounds(audit.now, PENDING_SLOTS * read_genesis(audit.settings).slot_seconds)
+    with closing(open_services(audit.settings).index) as index:
+        bounds = _bounds(audit, index)
     with _opened_chain(audit.settings) as ledger:
         total = ledger.height()
         for height, part in verify_conduct(audit.settings, ledger, bounds):

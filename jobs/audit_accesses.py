@@ -46,6 +46,7 @@ class AccessAudit:
     ) -> None:
         self._services, self._shard, self._stored, self._consents, self._notes = services, shard, stored, consents, notes
         self._permits = PermitAudit(services, ledger, stored, consents, notes)
+        self._lost = shard.bounds.lost
         self._leaves: dict[int, bytes] = {}  # made again, by number
 
     def verify(self) -> None:
@@ -100,7 +101,8 @@ class AccessAudit:
         self._notes.count("access batches")
         numbers = range(batch.first, batch.last + 1)
         if len(rows) < batch.leaves:
-            for run in gaps(numbers, [range(row.sequence, row.sequence + 1) for row in rows]):
+            here = [range(row.sequence, row.sequence + 1) for row in rows]
+            for run in gaps(numbers, self._lost.numbers_in(numbers) + here):
                 self._notes.found("access-missing", _names(run), "anchored, and not in the database")
             return
         for row in rows:
@@ -125,7 +127,11 @@ class AccessAudit:
     def _verify_gaps(self) -> None:
         """A number is taken in the unit that writes what it numbers, so each stands for something, here and on the chain."""
         here = chain((row.sequence for row in self._stored.accesses), self._stored.granted, self._stored.revoked)
-        known = [range(number, number + 1) for number in here] + [range(first_of(act), last_of(act) + 1) for act in self._shard.acts]
+        known = (
+            self._lost.numbers_in(self._shard.numbers)
+            + [range(number, number + 1) for number in here]
+            + [range(first_of(act), last_of(act) + 1) for act in self._shard.acts]
+        )
         for run in gaps(self._shard.numbers, known):
             self._notes.found("sequence-gap", number_names(run), "neither the database nor the chain has anything under it")
         for act in self._shard.acts:

@@ -72,7 +72,7 @@ def verify_conduct(
         recorded = ledger.last_sequence(services.gateway)
         with services.index.reading() as connection:
             given_out, used = consents.last_number(connection), consents.highest_number(connection)
-        yield 0, verify_numbers(given_out, max(used, recorded))
+        yield 0, verify_numbers(given_out, max(used, recorded, bounds.lost.last_number))
         extent = Extent(services.gateway, head, min(given_out, used), bounds)
         try:
             for shard, report in ShardRunner(settings, open_verify, processes).run(shards(ledger, extent, next_used, numbers)):

@@ -18,6 +18,7 @@ from chain.ledger import Ledger
 from chain.transactions import AnchorBody, parse_transaction
 from gateway.bootstrap import open_services, read_genesis
 from gateway.errors import Unavailable
+from gateway.index import restores
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.port import ObjectMissing
@@ -160,11 +161,16 @@ class ContainerAudit:
     def __init__(self, services: Services, ledger: Ledger, stored: StoredShard, notes: Notes) -> None:
         self._services, self._stored, self._notes = services, stored, notes
         self._bundles = BundleAudit(services, ledger, stored, notes)
+        with services.index.reading() as connection:
+            self._lost = restores.losses(connection)
 
     def verify(self, anchored: Anchored) -> None:
         body = self._read(anchored)
         rows = self._stored.bundles.get(anchored.body.digest)
         if body is None:
+            return
+        if rows is None and self._lost.has_recorded(anchored.log_index):
+            self._notes.count("containers lost at a restore")
             return
         if rows is None:
             self._notes.could_not_check(f"{anchored.name}: the database does not know it; see level storage")

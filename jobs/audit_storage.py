@@ -1,6 +1,7 @@
 """Audit level `storage`: every anchored container exists and hashes to its anchor; nothing else lies in the bucket.
 
-The chain is what is believed. The database is compared with it row by row, the bucket object by object; neither needs a key to be opened.
+The chain is what is believed. The database is compared with it row by row, the bucket object by object; no
+container is opened. The key-encryption key is needed only to believe what the database says was lost at restores.
 Shards are ranges of heights for the anchors, of rows for the database, and of names for the bucket.
 """
 
@@ -17,12 +18,14 @@ from gateway.bootstrap import read_genesis
 from gateway.errors import Unavailable
 from gateway.index import containers
 from gateway.index.database import Index, open_index
+from gateway.index.restores import NOTHING_LOST, Losses, losses
 from gateway.settings import Settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectMissing, ObjectStore, StoredObject
 from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
 from gateway.vault.errors import SealBroken
+from gateway.vault.keyring import Keyring, load_kek
 from jobs.audit_report import Finding, Report, merge
 from jobs.audit_shards import ShardRunner
 
@@ -36,6 +39,7 @@ class Bounds:
 
     now: int
     pending_seconds: int
+    lost: Losses = NOTHING_LOST  # what restores from backups lost
 
     def is_pending(self, committed_at: float) -> bool:
         return self.now - committed_at <= self.pending_seconds
@@ -61,12 +65,15 @@ def open_verify(settings: Settings) -> Callable[[range], Report]:
     """`verify_anchors` for one process, with all that it needs opened; the process keeps it to its end."""
     genesis = read_genesis(settings)
     ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
-    index, store = open_index(settings.effective_database_url), open_object_store(settings.effective_bucket_url)
-    return lambda heights: verify_anchors(heights, ledger, index, store)
+    index = open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
+    store = open_object_store(settings.effective_bucket_url)
+    with index.reading() as connection:
+        lost = losses(connection)
+    return lambda heights: verify_anchors(heights, ledger, index, store, lost)
 
 
-def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectStore) -> Report:
-    """Every container that the blocks at `heights` anchor, read whole."""
+def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectStore, lost: Losses = NOTHING_LOST) -> Report:
+    """Every container that the blocks at `heights` anchor, read whole; `lost`: what restores lost is not asked of the database."""
     report = Report()
     for height in heights:
         try:
@@ -76,7 +83,8 @@ def verify_anchors(heights: range, ledger: Ledger, index: Index, store: ObjectSt
             continue
         for body in (t.body for t in transactions):
             if isinstance(body, AnchorBody):
-                report = merge(report, _verify_container(body, height, index, store))
+                is_lost = bool(lost.restores) and lost.has_recorded(ledger.anchor_of(body.digest) or 0)
+                report = merge(report, _verify_container(body, height, index, store, lost if is_lost else None))
     return report
 
 
@@ -105,6 +113,8 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
             continue
         if bounds.now - item.created_at <= GRACE_SECONDS:
             pending.append(item.name)
+        elif bounds.lost.is_open:
+            findings.append(Finding("written-after-backup", item.name, "neither the chain nor the restored database knows it"))
         else:
             findings.append(Finding("orphan-object", item.name, "neither the chain nor the database knows it"))
     return Report({"objects": len(objects)}, tuple(pending), tuple(findings))
@@ -120,13 +130,14 @@ def _recorded(ledger: Ledger, height: int) -> list[Transaction]:
     return [parse_transaction(raw) for raw in block.transactions]
 
 
-def _verify_container(anchor: AnchorBody, height: int, index: Index, store: ObjectStore) -> Report:
+def _verify_container(anchor: AnchorBody, height: int, index: Index, store: ObjectStore, lost: Losses | None) -> Report:
+    """`lost` where the chain recorded it after a backup that was restored."""
     name = container_name(anchor.digest)
     checked = {"containers": 1}
     try:
         body = store.get(name)
         checked["container bytes"] = len(body)
-        fault = _fault(anchor, body) or _row_fault(anchor, index)
+        fault = _fault(anchor, body) or _row_fault(anchor, index, lost)
     except ObjectMissing:
         fault = ("container-missing", f"anchored at height {height}, not in the bucket")
     except Unavailable as error:
@@ -148,8 +159,10 @@ def _fault(anchor: AnchorBody, body: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _row_fault(anchor: AnchorBody, index: Index) -> tuple[str, str] | None:
+def _row_fault(anchor: AnchorBody, index: Index, lost: Losses | None) -> tuple[str, str] | None:
     row = _row(index, anchor.digest)
+    if row is None and lost is not None:
+        return ("written-after-backup", "anchored, and the database comes from a backup of before") if lost.is_open else None
     if row is None:
         return "container-unindexed", "the database does not know it"
     if (row.size, row.root, row.bundles, row.leaves) != (anchor.size, anchor.root, anchor.bundles, anchor.leaves):

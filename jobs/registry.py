@@ -17,6 +17,7 @@ from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectStore
+from gateway.vault.keyring import Keyring, load_kek
 from jobs.audit import LEVELS, Audit, run_audit
 from jobs.audit_report import to_json
 from jobs.schedule import Cron, Every, Schedule
@@ -122,7 +123,7 @@ def opened_for(settings: Settings) -> Iterator[Opened]:
     """Index, chain (read-only) and bucket, closed again afterwards."""
     genesis = read_genesis(settings)
     ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
-    index = open_index(settings.effective_database_url)
+    index = open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
     try:
         yield Opened(settings, index, ledger, open_object_store(settings.effective_bucket_url))
     finally:

@@ -1,5 +1,7 @@
 """Removing what a crash between storing and committing left: objects that neither the chain nor the database knows.
 
+After a restore none goes until the operator has given up what came after the backup (`backup accept-loss`): it may be acknowledged records.
+
 An object younger than the grace may belong to a submission that is about to commit, so it stays. The look-up comes after the listing: what
 committed in between is known by then.
 """
@@ -7,7 +9,7 @@ committed in between is known by then.
 from dataclasses import dataclass
 
 from chain.ledger import Ledger
-from gateway.index import containers
+from gateway.index import containers, restores
 from gateway.index.database import Index
 from gateway.storage.port import ObjectStore
 from gateway.vault.container import digest_of_name
@@ -20,11 +22,14 @@ class Swept:
     removed: int
     too_young: int
     foreign: int  # objects that are no containers: the sweeper did not make them and leaves them
+    held: int = 0  # what no record points to, and may have been written after the backup that this gateway was restored from
 
 
 def sweep_orphans(ledger: Ledger, index: Index, store: ObjectStore, *, now: int, grace: int = GRACE_SECONDS) -> Swept:
     """One pass over the bucket. Raises Unavailable; whatever was removed until then was an orphan."""
-    removed = too_young = foreign = 0
+    removed = too_young = foreign = held = 0
+    with index.reading() as connection:
+        is_held = restores.is_open(connection)
     for item in store.list():
         digest = digest_of_name(item.name)
         if digest is None:
@@ -33,10 +38,12 @@ def sweep_orphans(ledger: Ledger, index: Index, store: ObjectStore, *, now: int,
             continue
         elif now - item.created_at <= grace:
             too_young += 1
+        elif is_held:
+            held += 1
         else:
             store.delete(item.name)
             removed += 1
-    return Swept(removed, too_young, foreign)
+    return Swept(removed, too_young, foreign, held)
 
 
 def _is_known(ledger: Ledger, index: Index, digest: bytes) -> bool:

@@ -160,11 +160,16 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
     party = by_client_id(connection, client_id)
     if party is None or not party.active:
         return False
-    connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
-    _tag(connection, connection.execute(select(t.party).where(t.party.c.row == party.row)).one())
+    mark_suspended(connection, party)
     if party.role is not PartyRole.PATIENT:
         outbox.add(connection, PartyBody(PartyAction.SUSPEND, client_id, party.name, Role(party.role), None, None), now)
     return True
+
+
+def mark_suspended(connection: Connection, party: Party) -> None:
+    """Stop a party whose suspension the ledger has already."""
+    connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
+    _tag(connection, connection.execute(select(t.party).where(t.party.c.row == party.row)).one())
 
 
 def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int) -> bool:

@@ -350,3 +350,18 @@ sequence = Table(
     Column("next", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+restore = Table(
+    "restore",
+    metadata,
+    Column("row", Key, primary_key=True),
+    Column("restored_at", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),  # the backup
+    Column("log_size", BigInteger, nullable=False),  # of the chain in the backup
+    Column("ledger_size", BigInteger, nullable=False),  # of the chain that the gateway goes on with: the same, or a newer copy's
+    Column("last_archive", Key, nullable=False),  # row of the last archive that was in the backup
+    Column("first_lost", BigInteger, nullable=False),  # numbers of the commit sequence that may have been given out after the backup
+    Column("last_lost", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger),  # when the operator gave up what came after the backup
+    Column("tag", LargeBinary, nullable=False),  # gateway.index.row_tags
+)

@@ -1,0 +1,112 @@
+"""The file of a backup: a tar of its parts, each with its hash in the manifest, which comes last. Read as if a stranger had written it."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from gateway.backup.manifest import NAME, BackupDamaged, BackupRefused, Manifest, Part, is_part, parse_manifest
+from gateway.backup.snapshot import Progress
+
+NOT_KEYS = (".watermark", ".lock", ".new")  # what lies beside keys and must never come from a copy
+_CHUNK = 1 << 20
+_MAX_MANIFEST = 1 << 20
+
+
+class ArchiveWriter:
+    """Adds parts one after another; `finish` with their manifest."""
+
+    def __init__(self, file: IO[bytes], now: int) -> None:
+        self._tar, self._now = tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT), now  # noqa: SIM115 - `finish` closes it
+        self.parts: list[Part] = []
+
+    def add(self, name: str, path: Path) -> None:
+        with path.open("rb") as file:
+            reading = _Hashing(file)
+            self._write(name, path.stat().st_size, reading)
+        self.parts.append(Part(name, reading.size, reading.hash.hexdigest()))
+
+    def finish(self, manifest: Manifest) -> None:
+        body = manifest.to_bytes()
+        self._write(NAME, len(body), BytesIO(body))
+        self._tar.close()
+
+    def _write(self, name: str, size: int, body: object) -> None:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode, member.mtime = size, 0o600, self._now
+        self._tar.addfile(member, body)  # type: ignore[arg-type]  # of a file it needs `read` alone
+
+
+class _Hashing:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.hash, self.size = file, sha256(), 0
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        self.hash.update(found)
+        self.size += len(found)
+        return found
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file of mode 0600 that has this name only when the block has ended well, and then for good."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename it replaces nothing
+    except FileExistsError as error:
+        raise BackupRefused(f"{path} is there already; a backup is never written over") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def take_out(file: Path, folder: Path, progress: Progress) -> Manifest:
+    """Write every part below `folder`, mode 0600, and check it against the manifest. Raises BackupDamaged, OSError."""
+    (folder / "keys").mkdir(mode=0o700)
+    found: dict[str, Part] = {}
+    manifest: Manifest | None = None
+    total = file.stat().st_size
+    try:
+        with tarfile.open(file, mode="r:") as tar:
+            for member in tar:
+                body = tar.extractfile(member) if member.isreg() else None
+                if body is None or manifest is not None or member.name in found:
+                    raise BackupDamaged("it holds what a backup does not have")
+                if member.name == NAME:
+                    manifest = parse_manifest(body.read(_MAX_MANIFEST))
+                elif is_part(member.name):
+                    found[member.name] = _write(member.name, body, folder / member.name)
+                else:
+                    raise BackupDamaged("it holds what a backup does not have")
+                progress("taking out", member.offset_data + member.size, total)
+    except tarfile.TarError as error:
+        raise BackupDamaged(f"it is no whole archive: {error}") from error
+    if manifest is None:
+        raise BackupDamaged("its end is missing")
+    for part in manifest.parts:
+        if found.pop(part.name, None) != part:
+            raise BackupDamaged(f"{part.name} is missing or is not what the manifest says")
+    if found:
+        raise BackupDamaged("it holds parts that its manifest does not name")
+    return manifest
+
+
+def _write(name: str, body: IO[bytes], to: Path) -> Part:
+    reading = _Hashing(body)
+    with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        while chunk := reading.read(_CHUNK):
+            file.write(chunk)
+    return Part(name, reading.size, reading.hash.hexdigest())

@@ -1,0 +1,78 @@
+"""Whether what was taken out of a backup, or put together for a restore, is whole: databases, chain, keys."""
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy.exc import DatabaseError
+
+from chain.errors import LedgerError
+from chain.genesis import Genesis, GenesisInvalid
+from chain.store import LedgerStore
+from chain.verify import verify_chain
+from gateway.backup.archive import take_out
+from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, BackupDamaged, Manifest
+from gateway.backup.snapshot import Progress
+from gateway.errors import GatewayError
+from gateway.index import secrets
+from gateway.index.database import open_index
+from gateway.settings import Settings
+from gateway.vault.keyring import Keyring, load_kek
+
+
+def verify_backup(file: Path, keys: Path | None, progress: Progress) -> Manifest:
+    """`backup verify`: take a backup out beside itself and check all of it. Raises BackupDamaged, OSError.
+
+    `keys`: a folder with the key-encryption key, for a backup that has none; without it the keyring stays unchecked.
+    """
+    with tempfile.TemporaryDirectory(prefix=".fhir-anchor-", dir=file.parent) as folder:
+        manifest = take_out(file, Path(folder), progress)
+        kek = Path(folder) / KEK if manifest.with_keys else keys and keys / "kek.json"
+        check_contents(Path(folder), manifest, kek, progress)
+        return manifest
+
+
+def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress: Progress) -> None:
+    """Raises BackupDamaged. `kek` is where the key-encryption key lies, None where it is kept apart and not to be had."""
+    settings = Settings(home=folder)
+    for number, (name, is_whole) in enumerate(((DATABASE, "gateway.db"), (LEDGER, "ledger.db"))):
+        progress("checking the databases", number, 2)
+        _check_file(folder / name, is_whole)
+    progress("verifying the chain", 0, 1)
+    try:
+        genesis = Genesis.parse((folder / GENESIS).read_bytes())
+        if genesis.chain_id.hex() != manifest.chain_id:
+            raise BackupDamaged("its genesis is another chain's than its manifest says")
+        _check_chain(settings, genesis, manifest)
+    except (GenesisInvalid, LedgerError, DatabaseError) as error:
+        raise BackupDamaged(f"its chain: {error}") from error
+    if kek is not None:
+        _check_keyring(settings, kek)
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise BackupDamaged(f"{name} does not open: {error}") from error
+    if found != "ok":
+        raise BackupDamaged(f"{name} is damaged: {found}")
+
+
+def _check_chain(settings: Settings, genesis: Genesis, manifest: Manifest) -> None:
+    """Every block again from the genesis; the backup's head must be among them."""
+    known = [(manifest.height, bytes.fromhex(manifest.head))] if manifest.height else []
+    with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+        for finding in verify_chain(store, genesis, known):
+            raise BackupDamaged(f"its chain: {finding.subject}: {finding.detail}")
+
+
+def _check_keyring(settings: Settings, kek: Path) -> None:
+    try:
+        keyring = Keyring(load_kek(kek))
+        with closing(open_index(settings.effective_database_url, keyring)) as index, index.reading() as connection:
+            secrets.load(connection, keyring)
+    except GatewayError as error:
+        raise BackupDamaged(f"its keyring does not open with the key-encryption key in {kek.name}: {error}") from error

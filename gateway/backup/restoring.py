@@ -1,0 +1,179 @@
+"""`backup restore`: a gateway in a blank folder, out of a backup and the bucket as it is now.
+
+All is put together in a folder beside, checked there and renamed at the end: whatever fails leaves nothing behind and the backup untouched.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import func, select
+
+from chain import queries
+from chain.block import block_hash
+from chain.genesis import Genesis
+from chain.ledger import Ledger
+from chain.store import LedgerStore
+from chain.transactions import Role
+from chain.watermark import Duty, Mark, create_watermark
+from gateway.backup import archive
+from gateway.backup.after_backup import go_on_after
+from gateway.backup.bucket import Compared, compare
+from gateway.backup.contents import check_contents
+from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupRefused, Manifest
+from gateway.backup.signing_again import Evidence, first_marks
+from gateway.backup.snapshot import Progress, copy_file
+from gateway.errors import CouldNotCheck
+from gateway.founding import sync_folder
+from gateway.index import schema as t
+from gateway.index.database import open_index
+from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
+from gateway.receipt_format import NoReceipt, from_json
+from gateway.recorded import ReceiptInvalid, verify_final
+from gateway.settings import Settings, save_settings
+from gateway.storage.opening import open_object_store
+from gateway.storage.port import StoredObject
+from gateway.upgrading import upgrade
+from gateway.vault.keyring import Keyring, load_kek
+
+LATER = "written-after-backup.txt"  # below the home: names of what the bucket has and the backup does not know, one a line
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the operator gave; `keys` is a folder like a home's `keys`, for a backup that has none."""
+
+    file: Path
+    home: Path
+    bucket_url: str | None
+    keys: Path | None
+    ledger: Path | None
+    receipts: Sequence[Path]
+    known_height: int | None
+    regardless: bool
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What there is now. `height` is where the chain goes on; `bucket.unknown` objects came after the backup."""
+
+    manifest: Manifest
+    height: int
+    bucket: Compared
+    grants_in_force: int
+
+
+def restore(request: Request, progress: Progress) -> Restored:
+    """Raises BackupDamaged, BackupRefused, Unavailable, ValueError, OSError; then there is nothing at `request.home`."""
+    home = request.home
+    if home.exists() and any(home.iterdir()):
+        raise BackupRefused(f"{home} is not empty; a gateway is restored into a new or empty folder")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    try:
+        restored = _build(request, building, progress)
+        sync_folder(building)
+        building.rename(home)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    sync_folder(home.parent, files=False)
+    return restored
+
+
+def _build(request: Request, building: Path, progress: Progress) -> Restored:
+    manifest = archive.take_out(request.file, building, progress)
+    _put_keys(request, building, manifest)
+    if request.ledger is not None:
+        (building / LEDGER).unlink()
+        copy_file(request.ledger, building / LEDGER, "copying the newer ledger.db", progress)
+    check_contents(building, manifest, building / KEK, progress)
+    genesis = Genesis.parse((building / GENESIS).read_bytes())
+    with closing(LedgerStore.open(Settings(home=building).effective_ledger_url, genesis)) as store:
+        evidence = _evidence(request, store, genesis, (building / GENESIS).read_bytes())
+        _write_watermarks(building / "keys", genesis, first_marks(evidence))
+        bucket = _look_through(request, building, manifest, progress)
+        upgrade(Settings(home=building))
+        in_force = _go_on(building, Ledger(store, genesis), manifest, request.now)
+    _save_settings(request, building, manifest)
+    return Restored(manifest, evidence.height, bucket, in_force)
+
+
+def _put_keys(request: Request, building: Path, manifest: Manifest) -> None:
+    """The keys that were kept apart, where the backup has none."""
+    if manifest.with_keys and request.keys is not None:
+        raise BackupRefused("the backup holds the keys; leave --keys out")
+    if manifest.with_keys:
+        return
+    if request.keys is None:
+        raise BackupRefused("the backup was made without keys; say with --keys where the folder with the gateway's keys is")
+    for path in sorted(request.keys.iterdir()):
+        if path.is_file() and not path.name.endswith(archive.NOT_KEYS):
+            shutil.copyfile(path, building / "keys" / path.name)
+            (building / "keys" / path.name).chmod(0o600)
+    if not (building / KEK).is_file():
+        raise BackupRefused(f"{request.keys} has no kek.json, without which nothing opens")
+
+
+def _evidence(request: Request, store: LedgerStore, genesis: Genesis, genesis_bytes: bytes) -> Evidence:
+    with store.engine.connect() as connection:
+        height = queries.height_of(connection)
+        proposal = queries.stored_proposal(connection)
+        head = queries.header_and_votes(connection, height)
+    mark: Mark | None = None
+    if proposal is not None:
+        mark = (height + 1, block_hash(genesis.chain_id, proposal.header))
+    elif head is not None:
+        mark = (height, block_hash(genesis.chain_id, head[0]))
+    seen = [_height_of(path, genesis_bytes) for path in request.receipts]
+    return Evidence(height, mark, seen, request.known_height, request.ledger is not None, request.regardless)
+
+
+def _height_of(path: Path, genesis_bytes: bytes) -> int:
+    try:
+        return verify_final(from_json(path.read_bytes()), genesis_bytes).header.height
+    except (NoReceipt, ReceiptInvalid, CouldNotCheck) as error:
+        raise BackupRefused(f"{path} is no receipt of this chain: {error}") from error
+
+
+def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) -> None:
+    try:
+        for path in delegate_key_paths(keys):
+            create_watermark(path.with_suffix(".watermark"), genesis.chain_id, read_key(path).public, marks)
+        read_key(keys / "gateway.json")
+    except KeyFileUnusable as error:
+        raise BackupRefused(str(error)) from error
+
+
+def _look_through(request: Request, building: Path, manifest: Manifest, progress: Progress) -> Compared:
+    """The bucket as it is now; what the backup does not know goes to a list and stays where it is."""
+    progress("looking through the bucket", 0, 1)
+    store = open_object_store(request.bucket_url or manifest.bucket_url)
+    with closing(sqlite3.connect(building / DATABASE)) as database, (building / LATER).open("w") as later:
+
+        def note(item: StoredObject) -> None:
+            later.write(f"{item.name}\n")
+
+        return compare(store, database, note)
+
+
+def _go_on(building: Path, ledger: Ledger, manifest: Manifest, now: int) -> int:
+    """The database made fit to go on; how many grants are in force in it."""
+    gateway = next(party.client_id for party in ledger.genesis.parties if party.role is Role.GATEWAY)
+    settings = Settings(home=building)
+    with closing(open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))) as index, index.atomic() as connection:
+        go_on_after(connection, ledger, gateway, made_at=manifest.made_at, log_size=manifest.log_size, now=now)
+        standing = select(func.count()).select_from(t.consent_grant).where(t.consent_grant.c.revoked_at_sequence.is_(None))
+        return connection.scalar(standing) or 0
+
+
+def _save_settings(request: Request, building: Path, manifest: Manifest) -> None:
+    """What the operator had set, but for addresses of the place that was lost."""
+    saved: dict[str, object] = msgspec.json.decode((building / SETTINGS).read_bytes())
+    kept = {name: value for name, value in saved.items() if name not in ("database_url", "ledger_url", "kek_uri")}
+    save_settings(building, {**kept, "bucket_url": request.bucket_url or manifest.bucket_url})

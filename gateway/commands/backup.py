@@ -1,0 +1,223 @@
+"""`fhir-anchor backup`: keep a copy of what a gateway cannot be without, and come back from it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.commands.context import FINDINGS, CouldNot, home_of, instant, json_option, leave, services_of, settings_of, tell
+
+if TYPE_CHECKING:
+    from gateway.backup.creation import Created
+    from gateway.backup.manifest import Manifest
+    from gateway.backup.restoring import Restored
+    from gateway.backup.snapshot import Progress
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.group()
+def backup() -> None:
+    """One file with databases, chain, settings and keys; the bucket is kept apart. docs/backup.md goes through it step by step."""
+
+
+@backup.command(epilog="Example: fhir-anchor --home ./gw backup create --out /mnt/backups")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new file, or a folder that is there.")
+@click.option("--without-keys", is_flag=True, help="Leave all keys out; keep a copy of HOME/keys apart, restore asks for it.")
+@json_option
+@click.pass_context
+def create(context: click.Context, out: Path, without_keys: bool, as_json: bool) -> None:
+    """Make a backup, also while `serve` runs. It holds every key unless --without-keys: who has it and the bucket reads everything.
+
+    Exit codes: 0 made, 1 made and the bucket lacks containers, 2 not made.
+    """
+    from gateway.backup.creation import create as create_backup
+
+    settings = settings_of(context)
+    with _in_words(), _bar() as progress:
+        created = create_backup(settings, out, with_keys=not without_keys, now=int(time.time()), progress=progress)
+    told = {"file": str(created.path), "size": created.size, **_told(created.manifest), "missing": list(created.bucket.missing)}
+    tell(told, as_json=as_json, text=lambda: _created_text(created))
+    leave(FINDINGS if created.bucket.missing_count else 0)
+
+
+@backup.command(epilog="Example: fhir-anchor backup verify /mnt/backups/fhir-anchor-1f2e3d4c-1790000000.tar")
+@click.argument("file", type=_FILE)
+@click.option("--keys", type=_FOLDER, help="The folder with kek.json, for a backup without keys.")
+@json_option
+def verify(file: Path, keys: Path | None, as_json: bool) -> None:
+    """Check every part of FILE: hashes, both databases, every block of the chain, and that the keys open what they must.
+
+    Needs room beside FILE for what is in it. Exit codes: 0 whole, 1 damaged, 2 it could not be checked.
+    """
+    from gateway.backup.contents import verify_backup
+
+    with _in_words(), _bar() as progress:
+        manifest = verify_backup(file, keys, progress)
+    checked = manifest.with_keys or keys is not None
+    told = {"file": str(file), **_told(manifest), "keyring_checked": checked}
+    unchecked = "" if checked else "\nThe keys were not checked: it was made without them; say with --keys where they are."
+    tell(told, as_json=as_json, text=lambda: f"{file} is whole: {_summary(manifest)}.{unchecked}")
+
+
+@backup.command(epilog="Example: fhir-anchor --home ./new backup restore backup.tar --ledger /mnt/old-disk/gw/ledger.db")
+@click.argument("file", type=_FILE)
+@click.option("--bucket", "bucket_url", help="Where the bucket is now [where it was].")
+@click.option("--keys", type=_FOLDER, help="The folder with the gateway's keys, for a backup without them.")
+@click.option("--ledger", type=_FILE, help="The ledger.db that was in use last, if it is left; a delegate elsewhere has one, too.")
+@click.option(
+    "--receipt", "receipts", type=_FILE, multiple=True, help="A receipt from after the backup: the chain was that high. Repeatable."
+)
+@click.option("--known-height", type=click.IntRange(min=0), help="No delegate signed a block above this height: you know it for sure.")
+@click.option(
+    "--sign-although-later-blocks-may-exist",
+    "regardless",
+    is_flag=True,
+    help="Go on where the ledger ends, though later blocks may have been signed: signing those heights again is provable as equivocation.",
+)
+@json_option
+@click.pass_context
+def restore(
+    context: click.Context,
+    file: Path,
+    bucket_url: str | None,
+    keys: Path | None,
+    ledger: Path | None,
+    receipts: tuple[Path, ...],
+    known_height: int | None,
+    regardless: bool,
+    as_json: bool,
+) -> None:
+    """Put the gateway of FILE into --home, a new folder. The gateway that was lost must not run any more, anywhere.
+
+    Everything acknowledged before the backup is there. What came later is listed and stays in the bucket until `backup accept-loss`.
+    Exit codes: 0 restored, 1 refused or damaged, 2 it could not be done.
+    """
+    from gateway.backup.restoring import Request
+    from gateway.backup.restoring import restore as restore_backup
+
+    home = home_of(context)
+    request = Request(file, home, bucket_url, keys, ledger, receipts, known_height, regardless, int(time.time()))
+    with _in_words(), _bar() as progress:
+        restored = restore_backup(request, progress)
+    tell(_restored_told(home, restored), as_json=as_json, text=lambda: _restored_text(home, restored))
+
+
+@backup.command("accept-loss", epilog="Example: fhir-anchor --home ./gw backup accept-loss")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def accept_loss(context: click.Context, yes: bool, as_json: bool) -> None:
+    """After a restore: give up what was written after the backup. The sweeper removes it from then on, and audits count it as lost.
+
+    Have senders push again first what they were promised: nothing that this gateway knows opens those objects.
+    """
+    from gateway.errors import GatewayError
+    from gateway.index import restores
+
+    if not yes:
+        click.confirm("Objects that were written after the backup will be removed for good. Go on?", abort=True, err=True)
+    services = services_of(context)
+    try:
+        with services.index.atomic() as connection:
+            accepted = restores.accept(connection, int(time.time()))
+    except GatewayError as error:
+        raise CouldNot(str(error)) from error
+    tell({"accepted": accepted}, as_json=as_json, text=lambda: f"{accepted} restores accepted." if accepted else "Nothing waited for this.")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What hinders a backup, as a sentence: exit code 1 where it is refused or damaged, 2 where something else failed."""
+    from gateway.backup.manifest import BackupDamaged, BackupRefused
+    from gateway.errors import GatewayError
+    from gateway.settings import BadSetting
+
+    try:
+        yield
+    except (BackupDamaged, BackupRefused) as error:
+        what = "the backup is damaged: " if isinstance(error, BackupDamaged) else ""
+        click.echo(f"fhir-anchor: {what}{error}", err=True)
+        leave(FINDINGS)
+    except (BadSetting, GatewayError, ValueError, OSError) as error:
+        raise CouldNot(str(error)) from error
+
+
+@contextmanager
+def _bar() -> Iterator["Progress"]:
+    """A bar on stderr where that is a terminal, else nothing."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, reached: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=reached, total=total)
+
+        yield show
+
+
+def _told(manifest: "Manifest") -> dict[str, object]:
+    named = ("made_at", "chain_id", "height", "head", "counts", "with_keys", "missing_objects")
+    return {name: getattr(manifest, name) for name in named}
+
+
+def _summary(manifest: "Manifest") -> str:
+    counts = manifest.counts
+    return (
+        f"made {instant(manifest.made_at)}, chain up to height {manifest.height}, {counts['resource']:,} records in"
+        f" {counts['container']:,} containers, {'with' if manifest.with_keys else 'WITHOUT'} keys"
+    )
+
+
+def _created_text(created: "Created") -> str:
+    lines = [f"{created.path}  {created.size / 1e6:.1f} MB, {_summary(created.manifest)}."]
+    if created.manifest.with_keys:
+        lines.append("It holds every key of this gateway. Keep it where only its operator can read it, apart from the bucket.")
+    else:
+        lines.append("Keep a copy of the gateway's `keys` folder apart: without it nothing in this backup or in the bucket can be opened.")
+    if created.bucket.missing_count:
+        lines.append(
+            f"The bucket LACKS {created.bucket.missing_count} containers that the database names; run `audit run --level storage`."
+        )
+    return "\n".join(lines)
+
+
+def _restored_told(home: Path, restored: "Restored") -> dict[str, object]:
+    from gateway.backup.restoring import LATER
+
+    return {
+        "home": str(home),
+        **_told(restored.manifest),
+        "goes_on_after_height": restored.height,
+        "containers": restored.bucket.containers,
+        "missing": list(restored.bucket.missing),
+        "written_later": restored.bucket.unknown,
+        "written_later_names": str(home / LATER),
+        "grants_in_force": restored.grants_in_force,
+    }
+
+
+def _restored_text(home: Path, restored: "Restored") -> str:
+    from gateway.backup.restoring import LATER
+
+    made_at = instant(restored.manifest.made_at)
+    lines = [
+        f"Restored into {home}: {_summary(restored.manifest)}. The chain goes on after height {restored.height}.",
+        f"{restored.bucket.unknown} objects in the bucket were written after the backup and are listed in {home / LATER}.",
+        "They stay until `backup accept-loss`; have their senders push again what they were promised.",
+        f"{restored.grants_in_force} grants are in force. What was revoked after {made_at} is known only where the ledger has it; ask.",
+    ]
+    if restored.bucket.missing_count:
+        lines.append(
+            f"The bucket LACKS {restored.bucket.missing_count} containers that the database names; run `audit run --level storage`."
+        )
+    return "\n".join([*lines, f"Start it:  fhir-anchor --home {home} serve"])
