@@ -114,6 +114,18 @@ def _connect_postgresql(url: str, *, create: bool, read_only: bool) -> Engine:
     return engine
 
 
+def missing_migrations(url: str) -> list[str]:
+    """The names of the migrations that opening the ledger at `url` to write would run. Raises `LedgerMissing`, `LedgerUnreachable`."""
+    engine = connect(url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            counted = "PRAGMA user_version" if engine.dialect.name == "sqlite" else "SELECT files FROM layout"
+            done: int = connection.exec_driver_sql(counted).scalar_one()
+    finally:
+        engine.dispose()
+    return [file.name.removesuffix(".sql") for file in _due(_migrations(), done)]
+
+
 def _migrate(engine: Engine) -> None:
     """Runs what has not run, each file in one transaction: a crash leaves the layout before it or after it."""
     files = _migrations()

@@ -70,7 +70,7 @@ def serve_app(
 ) -> None:
     """The same for any application: `warm` runs once before the workers are forked, `make_app` once in each of them."""
     configure_logs()
-    with _the_only_one(home), ExitStack() as open_:
+    with the_only_one(home), ExitStack() as open_:
         listener = open_.enter_context(closing(_listen(host, port)))
         at = listener.getsockname()[:2]
         heartbeat.clear(home)
@@ -216,7 +216,7 @@ def _listen(host: str, port: int, option: str = "--host") -> socket.socket:
 
 
 @contextmanager
-def _the_only_one(home: Path) -> Iterator[None]:
+def the_only_one(home: Path) -> Iterator[None]:
     """Hold the home's lock. The children share it, so it is free only when the last of them is gone, however the parent ended."""
     with (home / _LOCK_FILE).open("a+") as lock:
         try:

@@ -1,26 +1,65 @@
-"""`fhir-anchor upgrade`: bring a gateway's database to this version."""
+"""`fhir-anchor upgrade`: bring a gateway's databases to this version."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.commands.context import CouldNot, json_option, settings_of, tell
 
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.upgrading import Plan
 
-@click.command(epilog="Example: fhir-anchor --home ./gw upgrade")
+
+@click.command(epilog="Example: fhir-anchor --home ./gw upgrade --dry-run")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--backup", "out", type=click.Path(path_type=Path), help="Where the backup of before goes, a file or a folder [--home].")
+@click.option("--no-backup", is_flag=True, help="Make none: there is one already.")
 @json_option
 @click.pass_context
-def upgrade(context: click.Context, as_json: bool) -> None:
-    """Bring the database of an earlier version up to date. Stop `serve` first and keep a copy of --home.
+def upgrade(context: click.Context, dry_run: bool, out: Path | None, no_backup: bool, as_json: bool) -> None:
+    """Bring both databases of an earlier version up to date, after a backup of them. Stop `serve` first; running it again changes nothing.
 
     The first time, it also vouches for the parties and archives as they stand in the database: run `audit run` with the earlier version
-    before. From then on a row that this gateway did not write is refused and named by the audit. Running it again changes nothing.
+    before. From then on a row that this gateway did not write is refused and named by the audit. To go back: `backup restore` with the
+    earlier version.
     """
+    from chain.errors import LedgerError
+    from gateway.backup.manifest import BackupRefused
     from gateway.errors import GatewayError
+    from gateway.serving import CouldNotServe, the_only_one
+    from gateway.upgrading import planned
     from gateway.upgrading import upgrade as upgrade_gateway
 
     settings = settings_of(context)
     try:
-        vouched = upgrade_gateway(settings)
-    except (GatewayError, OSError) as error:
+        with the_only_one(settings.home):
+            plan = planned(settings)
+            made = None
+            if not dry_run and not plan.is_empty:
+                made = None if no_backup else _backup(settings, out or settings.home)
+                upgrade_gateway(settings)
+    except (GatewayError, LedgerError, BackupRefused, CouldNotServe, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
-    words = "up to date; its parties and archives were vouched for as they stood" if vouched else "up to date"
-    tell({"home": str(settings.home), "vouched": vouched}, as_json=as_json, text=lambda: f"The gateway in {settings.home} is {words}.")
+    told = {"home": str(settings.home), "database": plan.database, "ledger": plan.ledger, "vouched": plan.vouches}
+    told |= {"backup": made, "dry_run": dry_run}
+    tell(told, as_json=as_json, text=lambda: _text(settings, plan, made, dry_run=dry_run))
+
+
+def _backup(settings: "Settings", out: Path) -> str:
+    from gateway.backup.creation import create
+
+    return str(create(settings, out, with_keys=True, now=int(time.time()), progress=lambda _what, _reached, _total: None).path)
+
+
+def _text(settings: "Settings", plan: "Plan", made: str | None, *, dry_run: bool) -> str:
+    if plan.is_empty:
+        return f"The gateway in {settings.home} is up to date; nothing to do."
+    lines = [f"gateway.db  {step}" for step in plan.database] + [f"ledger.db   {step}" for step in plan.ledger]
+    if plan.vouches:
+        lines.append("gateway.db  its parties and archives are vouched for as they stand")
+    if made:
+        lines.append(f"A backup of before is in {made}; it holds every key.")
+    return "\n".join([*lines, "Nothing was changed." if dry_run else f"The gateway in {settings.home} is up to date."])

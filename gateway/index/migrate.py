@@ -21,6 +21,14 @@ def is_current(connection: Connection) -> bool:
     return MigrationContext.configure(connection).get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()
 
 
+def missing(connection: Connection) -> list[str]:
+    """What `upgrade` would do, oldest first: number and title of each migration."""
+    scripts = ScriptDirectory.from_config(_config())
+    done = MigrationContext.configure(connection).get_current_revision()
+    found = list(scripts.iterate_revisions(scripts.get_current_head(), done or "base"))
+    return [f"{script.revision} {script.doc}" for script in reversed(found)]
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
