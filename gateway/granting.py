@@ -75,15 +75,20 @@ def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
         if found is None:
             raise Forbidden("no such consent, or not yours to revoke")
         if found.revoked_ms is None:
-            now_ms = max(int(services.clock() * 1000), found.granted_ms + 1)
-            granted_on = archives.by_rows(connection, [found.grant.archive])[found.grant.archive]
-            key = _one_time_key(services, granted_on, bytes.fromhex(id_))
-            sequence = _next_sequence(connection, now_ms)
-            signature = sign_revoke(key, services.chain_id, services.gateway)
-            consents.revoke(connection, found.grant.row, sequence, now_ms)
-            outbox.add(connection, ConsentRevokeBody(found.grant.id, sequence, signature), now_ms // 1000)
+            end(services, connection, found)
             found = _find(services, connection, patient, id_) or found
         return _written(services, connection, found)
+
+
+def end(services: Services, connection: Connection, stands: ConsentRow) -> None:
+    """Revoke a grant that stands: its row and the CONSENT_REVOKE count when `connection` commits. Gone if its archive was erased."""
+    now_ms = max(int(services.clock() * 1000), stands.granted_ms + 1)
+    granted_on = archives.by_rows(connection, [stands.grant.archive])[stands.grant.archive]
+    key = _one_time_key(services, granted_on, bytes.fromhex(services.ids.encode([stands.grant.row])[0]))
+    sequence = _next_sequence(connection, now_ms)
+    signature = sign_revoke(key, services.chain_id, services.gateway)
+    consents.revoke(connection, stands.grant.row, sequence, now_ms)
+    outbox.add(connection, ConsentRevokeBody(stands.grant.id, sequence, signature), now_ms // 1000)
 
 
 def read(services: Services, reader: Party, id_: str, version: int | None = None) -> StoredConsent | None:

@@ -130,7 +130,7 @@ class _Attempt:
     def _earlier_rows(self, drafts: Sequence[Draft]) -> dict[int, int]:
         """Where the same submission put what it creates: what has no name of its own is found again, not doubled.
 
-        What If-None-Exist only met was not put there by it.
+        What If-None-Exist only met was not put there by it, and what was erased since is nowhere.
         """
         if self._earlier is None:
             return {}
@@ -138,7 +138,7 @@ class _Attempt:
         return {
             draft.index: result.row
             for draft, result in creates
-            if result.row != NOWHERE and (draft.condition is None or result.status != "unchanged")
+            if result.row in self._earlier.states and (draft.condition is None or result.status != "unchanged")
         }
 
     def _open_archive(self, party: int | None) -> Archive:

@@ -85,6 +85,8 @@ class ConsentAudit:
             self._altered(row, "its grant id is not the one on the chain")
         elif row.grant.sequence != act.sequence:
             self._altered(row, f"granted as number {act.sequence}, and the row says {row.grant.sequence}")
+        elif self._is_erased(row):
+            self._notes.count("consents not checkable by design")
         elif not self._opens(row, _terms(row.grant), act.commitment):
             self._altered(row, "its terms are not what the chain's commitment opens to")
 
@@ -165,10 +167,14 @@ class ConsentAudit:
         salt = secret.grant_salt(consent_id)
         return commit_terms(self._services.chain_id, salt, terms.to_bytes(consent_id, archive.keys.key_id)) == commitment
 
+    def _is_erased(self, row: ConsentRow) -> bool:
+        archive = self._stored.archives.get(row.grant.archive)
+        return archive is not None and archive.keys.is_erased
+
     def _secret(self, row: ConsentRow) -> ArchiveSecret | None:
         archive = self._stored.archives.get(row.grant.archive)
         try:
-            return None if archive is None else self._services.keyring.archive_secret(archive.keys)
+            return None if archive is None or archive.keys.is_erased else self._services.keyring.archive_secret(archive.keys)
         except WrongKey:
             self._notes.could_not_check(f"{self.name(row)}: the secret of its archive does not open; see level content")
             return None

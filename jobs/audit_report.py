@@ -12,6 +12,7 @@ FINDING_CODES = {
     "container-unindexed": "The chain anchors a container that the database does not know: restore the database, or rebuild its rows.",
     "container-unanchored": "The database names a container that the chain never anchored: look at `ledger status`, rejected.",
     "orphan-object": "No record points to it: a crash between storing and committing leaves it. `jobs run sweep-orphans` removes it.",
+    "erasure-unfinished": "Run `patient erase` again. If nobody was to be erased, find out who can write to the bucket.",
     "written-after-backup": "It came after the backup that was restored: have its sender push it again, then run `backup accept-loss`.",
     "index-row-altered": "The database's row differs from what was sealed or anchored: restore the database.",
     "party-altered": "A party's keys, status or archive are not as the gateway wrote them, or as the ledger says: restore the database.",

@@ -16,7 +16,7 @@ from chain.store import LedgerDamaged, LedgerStore
 from chain.transactions import AnchorBody, Transaction, parse_transaction
 from gateway.bootstrap import read_genesis
 from gateway.errors import Unavailable
-from gateway.index import containers
+from gateway.index import containers, erasures
 from gateway.index.database import Index, open_index
 from gateway.index.restores import NOTHING_LOST, Losses, losses
 from gateway.settings import Settings
@@ -24,6 +24,7 @@ from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectMissing, ObjectStore, StoredObject
 from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
+from gateway.vault.erasure_mark import key_id_of_name
 from gateway.vault.errors import SealBroken
 from gateway.vault.keyring import Keyring, load_kek
 from jobs.audit_report import Finding, Report, merge
@@ -108,6 +109,9 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
     findings: list[Finding] = []
     for item in objects:
         digest = digest_of_name(item.name)
+        if (key_id := key_id_of_name(item.name)) is not None:
+            findings += _erasure(item.name, key_id, index)
+            continue
         known = digest is not None and (ledger.anchor_of(digest) is not None or _row(index, digest) is not None)
         if known:
             continue
@@ -118,6 +122,14 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
         else:
             findings.append(Finding("orphan-object", item.name, "neither the chain nor the database knows it"))
     return Report({"objects": len(objects)}, tuple(pending), tuple(findings))
+
+
+def _erasure(name: str, key_id: bytes, index: Index) -> list[Finding]:
+    """A mark in the bucket without what it marks: the erasure was cut short, or a stranger put it there."""
+    with index.reading() as connection:
+        if erasures.is_destroyed(connection, key_id) is not False:  # None: of an archive that a restore lost
+            return []
+    return [Finding("erasure-unfinished", name, "the archive's keys are still there")]
 
 
 def _recorded(ledger: Ledger, height: int) -> list[Transaction]:

@@ -19,7 +19,7 @@ from chain.block import block_hash
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
-from chain.transactions import Role
+from chain.transactions import Body, Role, parse_transaction
 from chain.watermark import Duty, Mark, create_watermark
 from gateway.backup import archive
 from gateway.backup.after_backup import go_on_after
@@ -28,14 +28,17 @@ from gateway.backup.contents import check_contents
 from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupRefused, Manifest
 from gateway.backup.signing_again import Evidence, first_marks
 from gateway.backup.snapshot import Progress, copy_file
+from gateway.bootstrap import open_services
+from gateway.erasure import destroy, forget_traces, marked
 from gateway.errors import CouldNotCheck
 from gateway.founding import sync_folder
+from gateway.index import erasures
 from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.receipt_format import NoReceipt, from_json
 from gateway.recorded import ReceiptInvalid, verify_final
-from gateway.settings import Settings, save_settings
+from gateway.settings import Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import StoredObject
 from gateway.upgrading import upgrade
@@ -67,6 +70,7 @@ class Restored:
     height: int
     bucket: Compared
     grants_in_force: int
+    erased_again: int  # archives
 
 
 def restore(request: Request, progress: Progress) -> Restored:
@@ -99,9 +103,11 @@ def _build(request: Request, building: Path, progress: Progress) -> Restored:
         _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)
         upgrade(Settings(home=building))
-        in_force = _go_on(building, Ledger(store, genesis), manifest, request.now)
+        ledger = Ledger(store, genesis)
+        waiting = [parse_transaction(one.raw).body for one in store.candidates(ledger.pending())] if request.ledger else []
+        in_force = _go_on(building, ledger, waiting, manifest, request.now)
     _save_settings(request, building, manifest)
-    return Restored(manifest, evidence.height, bucket, in_force)
+    return Restored(manifest, evidence.height, bucket, in_force, _erase_again(building))
 
 
 def _put_keys(request: Request, building: Path, manifest: Manifest) -> None:
@@ -162,14 +168,26 @@ def _look_through(request: Request, building: Path, manifest: Manifest, progress
         return compare(store, database, note)
 
 
-def _go_on(building: Path, ledger: Ledger, manifest: Manifest, now: int) -> int:
+def _go_on(building: Path, ledger: Ledger, waiting: Sequence[Body], manifest: Manifest, now: int) -> int:
     """The database made fit to go on; how many grants are in force in it."""
     gateway = next(party.client_id for party in ledger.genesis.parties if party.role is Role.GATEWAY)
     settings = Settings(home=building)
     with closing(open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))) as index, index.atomic() as connection:
-        go_on_after(connection, ledger, gateway, made_at=manifest.made_at, log_size=manifest.log_size, now=now)
+        go_on_after(connection, ledger, waiting, gateway, made_at=manifest.made_at, log_size=manifest.log_size, now=now)
         standing = select(func.count()).select_from(t.consent_grant).where(t.consent_grant.c.revoked_at_sequence.is_(None))
         return connection.scalar(standing) or 0
+
+
+def _erase_again(building: Path) -> int:
+    """Destroy once more the keys that were destroyed after the backup: the bucket has a mark for each. How many archives it were."""
+    services = open_services(load_settings(building, {}))
+    with closing(services.index):
+        key_ids = marked(services.store, services.index_key)
+        with services.index.atomic() as connection:
+            rows = [erasures.row_of(connection, key_id) for key_id in key_ids if erasures.is_destroyed(connection, key_id) is False]
+            destroy(services, connection, [row for row in rows if row is not None])
+        forget_traces(services.index)
+    return len(rows)
 
 
 def _save_settings(request: Request, building: Path, manifest: Manifest) -> None:

@@ -203,6 +203,7 @@ def _restored_told(home: Path, restored: "Restored") -> dict[str, object]:
         "written_later": restored.bucket.unknown,
         "written_later_names": str(home / LATER),
         "grants_in_force": restored.grants_in_force,
+        "erased_again": restored.erased_again,
     }
 
 
@@ -220,4 +221,6 @@ def _restored_text(home: Path, restored: "Restored") -> str:
         lines.append(
             f"The bucket LACKS {restored.bucket.missing_count} containers that the database names; run `audit run --level storage`."
         )
+    if restored.erased_again:
+        lines.append(f"The keys of {restored.erased_again} archives that were erased after the backup are destroyed again.")
     return "\n".join([*lines, f"Start it:  fhir-anchor --home {home} serve"])

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,7 @@ def enrol(context: click.Context, identifier: str, url: str | None, out: Path, a
     from gateway.errors import Unavailable
     from gateway.registration import NotOnePatient, enrol_patient
 
-    system, bar, value = identifier.partition("|")
-    if not (system and bar and value):
-        raise CouldNot("--identifier must be 'SYSTEM|VALUE', such as 'https://ids.example.org/person|4471'")
+    system, value = _system_and_value(identifier)
     check_out(out)
     services = services_of(context)
     base_url = url or services.settings.base_url or DEFAULT_BASE_URL
@@ -45,6 +45,80 @@ def enrol(context: click.Context, identifier: str, url: str | None, out: Path, a
         raise CouldNot(str(error)) from error
     told = {"client_id": enrolled.client_id, "credentials": str(out)}
     tell(told, as_json=as_json, text=lambda: f"Enrolled as {enrolled.client_id}; the credentials are in {out} (for the patient alone).")
+
+
+_identifier = click.option(
+    "--identifier", required=True, metavar="'SYSTEM|VALUE'", help="An identifier of the patient, as an institution sent it."
+)
+
+
+@patient.command(epilog="Example: fhir-anchor --home ./gw patient erase --identifier 'https://ids.example.org/person|4471'")
+@_identifier
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def erase(context: click.Context, identifier: str, yes: bool, as_json: bool) -> None:
+    """Destroy the keys of the one patient with this identifier, for good: nothing of theirs can be read any more, by anyone.
+
+    Chain and receipts stay; they hold no content. Every restore destroys the keys again. Exit code 1 if a hold forbids it, or it is not
+    exactly one patient.
+    """
+    from gateway.erasure import erase as erase_patient
+
+    system, value = _system_and_value(identifier)
+    if not yes:
+        click.confirm("All records of this patient will be unreadable for good. Go on?", abort=True, err=True)
+    with _one_patient():
+        erased = erase_patient(services_of(context), system, value)
+    told = {"archives": erased.archives, "records": erased.records}
+    tell(
+        told,
+        as_json=as_json,
+        text=lambda: f"Erased: {erased.records} records. Backups of before still hold the keys: destroy them, too.",
+    )
+
+
+@patient.command(epilog="Example: fhir-anchor --home ./gw patient hold --identifier 'https://ids.example.org/person|4471'")
+@_identifier
+@click.option("--lift", is_flag=True, help="End the hold.")
+@json_option
+@click.pass_context
+def hold(context: click.Context, identifier: str, lift: bool, as_json: bool) -> None:
+    """Forbid to erase the one patient with this identifier, as long as the law wants the records kept."""
+    from gateway.erasure import archives_of
+    from gateway.index import erasures
+
+    system, value = _system_and_value(identifier)
+    services = services_of(context)
+    with _one_patient(), services.index.atomic() as connection:
+        rows = archives_of(services, connection, system, value)
+        if lift:
+            erasures.lift(connection, rows)
+        else:
+            erasures.hold(connection, rows, int(time.time()))
+    tell({"held": not lift}, as_json=as_json, text=lambda: "The hold is lifted." if lift else "The patient is under a hold.")
+
+
+def _system_and_value(identifier: str) -> tuple[str, str]:
+    system, bar, value = identifier.partition("|")
+    if not (system and bar and value):
+        raise CouldNot("--identifier must be 'SYSTEM|VALUE', such as 'https://ids.example.org/person|4471'")
+    return system, value
+
+
+@contextmanager
+def _one_patient() -> Iterator[None]:
+    """Exit code 1 where it is refused or not exactly one patient, 2 where it could not be done."""
+    from gateway.errors import Conflict, Unavailable
+    from gateway.registration import NotOnePatient
+
+    try:
+        yield
+    except (NotOnePatient, Conflict) as error:
+        click.echo(f"fhir-anchor: {error}", err=True)
+        leave(FINDINGS)
+    except (Unavailable, OSError) as error:
+        raise CouldNot(str(error)) from error
 
 
 @patient.group()

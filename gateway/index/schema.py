@@ -365,3 +365,10 @@ restore = Table(
     Column("accepted_at", BigInteger),  # when the operator gave up what came after the backup
     Column("tag", LargeBinary, nullable=False),  # gateway.index.row_tags
 )
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("archive", Key, ForeignKey("archive.row"), primary_key=True),  # must not be erased
+    Column("held_at", BigInteger, nullable=False),
+)

@@ -48,8 +48,8 @@ class Earlier:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no entry failed."""
-        return all(result.status != "failed" for result in self.results)
+        """Whether no entry failed, and none of what was written is gone with an erased patient."""
+        return all(result.status != "failed" and (not result.row or result.row in self.states) for result in self.results)
 
     @property
     def holds(self) -> bool:

@@ -131,7 +131,11 @@ def _coded(services: Services, connection: Connection, reaches: Sequence[Reach],
             raise _too_costly("codes and categories are looked up within the archive of one patient")
         within.update(reach.archives)
     known = archives.by_rows(connection, within)
-    tokens = {row: CodeTokens(services.keyring.archive_secret(archive.keys).token_key) for row, archive in known.items()}
+    tokens = {
+        row: CodeTokens(services.keyring.archive_secret(archive.keys).token_key)
+        for row, archive in known.items()
+        if not archive.keys.is_erased
+    }
     for group in search.codes:
         yield tuple((row, token) for row, made in tokens.items() for token in made.of((), group))
     for group in search.categories:

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.errors import Gone
 from gateway.vault import primitives
 from gateway.vault.errors import WrongKey
 from gateway.vault.kek_file import Keks
@@ -30,6 +31,11 @@ class SealedArchive:
     public: bytes
     sealed_seed: bytes | None  # None once the patient alone holds the key
     sealed_secret: bytes
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the archive's keys were destroyed: what was sealed to it opens nowhere any more."""
+        return self.sealed_seed is None and not self.sealed_secret
 
     @property
     def public_key(self) -> WrapPublicKey:
@@ -130,12 +136,19 @@ class Keyring:
         )
 
     def private_key(self, archive: SealedArchive) -> WrapPrivateKey:
-        """What opens the wraps of the archive's bundles (`opened_bundle.unwrap_bundle_key`); WrongKey if the keyring does not hold it."""
+        """What opens the wraps of the archive's bundles (`opened_bundle.unwrap_bundle_key`); WrongKey if the keyring does not hold it,
+        Gone where the archive was erased.
+        """
+        if archive.is_erased:
+            raise Gone("the archive was erased")
         if archive.sealed_seed is None:
             raise WrongKey("keyring", "the patient alone holds this archive's key")
         return WrapPrivateKey(WrapSuite(archive.suite), self.open(archive_key_context(archive.key_id), archive.sealed_seed))
 
     def archive_secret(self, archive: SealedArchive) -> ArchiveSecret:
+        """WrongKey under another KEK; Gone where the archive was erased."""
+        if archive.is_erased:
+            raise Gone("the archive was erased")
         return ArchiveSecret(self.open(archive_secret_context(archive.key_id), archive.sealed_secret))
 
 

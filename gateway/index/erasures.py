@@ -1,0 +1,64 @@
+"""What the database forgets of an erased archive, and the holds that forbid it.
+
+Bundles, containers, grants and accesses stay: proofs and the access log are about them. Gone are the keys and every row of a record.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from gateway.index import schema as t
+
+DESTROYED = b""  # in place of a sealed secret
+
+
+def hold(connection: Connection, archives: Collection[int], now: int) -> None:
+    """Forbid to erase these archives, by row, until the hold is lifted."""
+    held = set(held_among(connection, archives))
+    for row in sorted(set(archives) - held):
+        connection.execute(insert(t.hold).values(archive=row, held_at=now))
+
+
+def lift(connection: Connection, archives: Collection[int]) -> None:
+    connection.execute(delete(t.hold).where(t.hold.c.archive.in_(archives)))
+
+
+def held_among(connection: Connection, archives: Collection[int]) -> list[int]:
+    """Those of these archives that are under a hold."""
+    return list(connection.scalars(select(t.hold.c.archive).where(t.hold.c.archive.in_(archives)).order_by(t.hold.c.archive)))
+
+
+def destroy(connection: Connection, archive: int) -> int:
+    """Forget the keys of an archive and the rows of all its records; how many records. Its patient cannot sign in any more: see parties.
+
+    A record that moved to another patient by a correction stays with that patient; what was this one's of it goes.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")  # a sealed key must not stay in a free part of a page
+    mine = select(t.resource.c.row).where(t.resource.c.archive == archive)
+    for table, column in (
+        (t.identifier, t.identifier.c.resource),
+        (t.source_map, t.source_map.c.resource),
+        (t.person, t.person.c.resource),
+        (t.co_archive, t.co_archive.c.resource),
+        (t.history, t.history.c.row),
+    ):
+        connection.execute(delete(table).where(column.in_(mine)))
+    connection.execute(delete(t.history).where(t.history.c.archive == archive))
+    connection.execute(delete(t.code).where(t.code.c.archive == archive))
+    connection.execute(delete(t.review).where(or_(t.review.c.archive == archive, t.review.c.other == archive)))
+    count = connection.execute(delete(t.resource).where(t.resource.c.archive == archive)).rowcount
+    keys = update(t.archive).where(t.archive.c.row == archive)
+    connection.execute(keys.values(sealed_seed=None, sealed_secret=DESTROYED))
+    return count
+
+
+def is_destroyed(connection: Connection, key_id: bytes) -> bool | None:
+    """Whether the keys of the archive with this key id were destroyed, None where there is no such archive."""
+    sealed = connection.scalar(select(t.archive.c.sealed_secret).where(t.archive.c.key_id == key_id))
+    return None if sealed is None else sealed == DESTROYED
+
+
+def row_of(connection: Connection, key_id: bytes) -> int | None:
+    """The row of the archive with this key id."""
+    return connection.scalar(select(t.archive.c.row).where(t.archive.c.key_id == key_id))

@@ -1,0 +1,247 @@
+"""Backups and restores without a running gateway: what is refused, what is said, what is left alone."""
+
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from importlib import resources
+
+import pytest
+from click.testing import CliRunner
+
+from chain.engine import EmbeddedEngine
+from chain.ledger import Ledger
+from chain.store import LedgerStore
+from chain.watermark import read_marks
+from gateway import erasure
+from gateway.bootstrap import open_services, read_genesis
+from gateway.cli import main
+from gateway.founding import found
+from gateway.index import archives, containers, restores
+from gateway.index.row_numbers import take
+from gateway.intake import receive
+from gateway.key_files import delegate_key_paths, read_key
+from gateway.registration import register_party
+from gateway.settings import load_settings
+from gateway.submission import Submission
+from gateway.vault.errors import RowAltered
+from jobs.audit import LEVELS, Audit, run_audit
+from jobs.submit_transactions import submit_transactions
+from jobs.sweep_orphans import sweep_orphans
+
+DEMO = resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes()
+PERSONS = "https://ids.example.org/person"
+LATER = 24 * 3600
+
+
+def cli(*args, expect=0):
+    """One command in this process; its JSON, or what it said."""
+    done = CliRunner().invoke(main, [str(arg) for arg in args], env={"FHIR_ANCHOR_HOME": None})
+    assert done.exit_code == expect, done.output
+    return done
+
+
+class Home:
+    """A gateway's flows and its chain, in this process."""
+
+    def __init__(self, home):
+        self.home = home
+
+    def push(self, number, *, final=True):
+        """Another patient's bundle; recorded on the chain if `final`."""
+        services = open_services(load_settings(self.home, {}))
+        with services.index.reading() as connection:
+            row = connection.exec_driver_sql("SELECT client_id FROM party WHERE name = 'Hospital'").scalar_one()
+        body = DEMO.replace(b"DEMO-4471", f"DEMO-{number}".encode()).replace(b"5b1f0c9e", f"{number:08x}".encode())
+        sender = services.parties.by_client_id(row)
+        given = {"media_type": "application/fhir+json", "received_at": time.time(), "request_id": f"request-{number}"}
+        answer = receive(services, sender, Submission(body=body, **given))
+        services.index.close()
+        if final:
+            self.produce()
+        return [entry.reference for entry in answer.results]
+
+    def produce(self):
+        """Hand the outbox over and make blocks until nothing waits."""
+        settings = load_settings(self.home, {})
+        genesis = read_genesis(settings)
+        services = open_services(settings)
+        with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+            keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
+            engine, ledger = EmbeddedEngine.open(store, genesis, keys), Ledger(store, genesis)
+            gateway = read_key(settings.keys_path / "gateway.json")
+            submit_transactions(services.index, engine, gateway, genesis.chain_id, ledger.height())
+            while ledger.pending():
+                head = ledger.head()
+                engine.produce(max(time.time(), genesis.slot_time((head.slot if head else 0) + 1)))
+            engine.close()
+        services.index.close()
+
+    def audit(self, *levels):
+        return run_audit(Audit(load_settings(self.home, {}), int(time.time()) + LATER), levels or tuple(LEVELS))
+
+    def sweep(self):
+        settings = load_settings(self.home, {})
+        services = open_services(settings)
+        swept = sweep_orphans(services.ledger, services.index, services.store, now=int(time.time()) + LATER)
+        services.index.close()
+        return swept
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    """A gateway with one patient's records on the chain; the backup `gateway.file` was made then."""
+    home = tmp_path / "gw"
+    found(home, delegates=1, slot_seconds=1, chosen={}, now=int(time.time()) - 1000, random=os.urandom)
+    services = open_services(load_settings(home, {}))
+    out = tmp_path / "hospital.json"
+    given = {"now": int(time.time()), "random": os.urandom}
+    register_party(services, "institution", "Hospital", (), "gateway", "http://127.0.0.1:8080", out, **given)
+    services.index.close()
+    gateway = Home(home)
+    gateway.names = gateway.push(1)
+    gateway.file = tmp_path / "backup.tar"
+    gateway.told = json.loads(cli("--home", home, "backup", "create", "--out", gateway.file, "--json").stdout)
+    return gateway
+
+
+def restored(gateway, *args, name="new", expect=0):
+    home = gateway.home.parent / name
+    done = cli("--home", home, "backup", "restore", gateway.file, "--json", *args, expect=expect)
+    if expect:
+        assert not home.exists()
+        return done.output
+    again = Home(home)
+    again.told = json.loads(done.stdout)
+    return again
+
+
+def test_a_backup_says_what_is_in_it_and_is_whole(gateway):
+    assert stat.S_IMODE(gateway.file.stat().st_mode) == 0o600
+    assert (gateway.told["with_keys"], gateway.told["missing"]) == (True, [])
+    verified = json.loads(cli("backup", "verify", gateway.file, "--json").stdout)
+    assert verified["keyring_checked"]
+    assert verified["height"] == gateway.told["height"] > 0
+    cli("--home", gateway.home, "backup", "create", "--out", gateway.file, expect=1)  # never written over
+    (next((gateway.home / "bucket").glob("*/*.container"))).unlink()
+    lacking = cli("--home", gateway.home, "backup", "create", "--out", gateway.home.parent / "second.tar", "--json", expect=1)
+    assert len(json.loads(lacking.stdout)["missing"]) == 1
+
+
+def test_a_damaged_backup_is_neither_verified_nor_restored(gateway):
+    body = bytearray(gateway.file.read_bytes())
+    body[body.index(b"SQLite format 3") + 5000] ^= 1
+    gateway.file.chmod(0o600)
+    gateway.file.write_bytes(body)
+    assert "damaged" in cli("backup", "verify", gateway.file, expect=1).output
+    assert "damaged" in restored(gateway, "--known-height", 99, expect=1)
+
+
+def test_without_evidence_nothing_is_restored(gateway):
+    height = gateway.told["height"]
+    assert "--ledger" in restored(gateway, expect=1)
+    assert "signed twice" in restored(gateway, "--known-height", height + 1, expect=1)
+    again = restored(gateway, "--known-height", height)
+    genesis = read_genesis(load_settings(again.home, {}))
+    marks = read_marks(again.home / "keys" / "delegate-1.watermark", genesis.chain_id, genesis.delegates[0].key)
+    assert {at for at, _ in marks.values()} == {height}
+    assert again.audit().findings == ()
+    refused = cli("--home", gateway.home, "backup", "restore", gateway.file, "--known-height", height, expect=1)
+    assert "not empty" in refused.output
+
+
+def test_what_came_later_is_kept_until_it_is_given_up(gateway):
+    lost = gateway.push(2)
+    waiting = gateway.push(3, final=False)
+    shutil.copytree(gateway.home, gateway.home.parent / "old")
+    again = restored(gateway, "--ledger", gateway.home / "ledger.db")
+    assert again.told["written_later"] == 2
+    new = again.push(4)
+    assert not set(new) & {*gateway.names, *lost, *waiting}
+    assert (again.sweep().removed, again.sweep().held) == (0, 1)
+    report = again.audit()
+    assert {finding.code for finding in report.findings} == {"written-after-backup"}
+    assert len(report.findings) == 2
+    assert report.could_not_check == ()
+    cli("--home", again.home, "backup", "accept-loss", "--yes")
+    assert (again.sweep().removed, again.sweep().held) == (1, 0)
+    report = again.audit()
+    assert (report.findings, report.could_not_check) == ((), ())
+
+
+def test_numbers_that_were_given_out_are_never_given_again(gateway):
+    again = restored(gateway, "--known-height", gateway.told["height"])
+    before, after = (open_services(load_settings(home, {})) for home in (gateway.home, again.home))
+    with before.index.atomic() as old, after.index.atomic() as new:
+        for name in ("resource", "commit"):
+            assert take(new, name, 1).start >= take(old, name, 1 << 30).stop
+        rows = range(1, 4)
+        numbers = {row: archive.next_number for row, archive in archives.by_rows(old, rows).items()}
+        assert numbers
+        for row, archive in archives.by_rows(new, rows).items():
+            assert archive.next_number >= numbers[row] + (1 << 30)
+    twice = Home(again.home)
+    cli("--home", again.home, "backup", "create", "--out", again.home.parent / "again.tar")
+    twice.file = again.home.parent / "again.tar"
+    twice.push(5)
+    third = Home(again.home.parent / "third")
+    cli("--home", third.home, "backup", "restore", twice.file, "--ledger", again.home / "ledger.db")
+    assert third.push(6)
+    cli("--home", third.home, "backup", "accept-loss", "--yes")
+    assert third.audit().findings == ()
+    before.index.close()
+    after.index.close()
+
+
+def test_a_row_that_excuses_what_is_missing_must_be_the_gateways_own(gateway):
+    again = restored(gateway, "--known-height", gateway.told["height"])
+    with closing(sqlite3.connect(again.home / "gateway.db")) as database:
+        database.execute("UPDATE restore SET last_lost = last_lost + 1")
+        database.commit()
+    services = open_services(load_settings(again.home, {}))
+    with services.index.reading() as connection, pytest.raises(RowAltered):
+        restores.losses(connection)
+    services.index.close()
+    assert again.audit("content").exit_code == 2
+
+
+def test_keys_kept_apart_are_asked_for(gateway):
+    apart = gateway.home.parent / "apart.tar"
+    cli("--home", gateway.home, "backup", "create", "--out", apart, "--without-keys")
+    assert b"fhir-anchor kek" not in apart.read_bytes()
+    gateway.file = apart
+    height = gateway.told["height"]
+    assert "--keys" in restored(gateway, "--known-height", height, expect=1)
+    assert not json.loads(cli("backup", "verify", apart, "--json").stdout)["keyring_checked"]
+    again = restored(gateway, "--known-height", height, "--keys", gateway.home / "keys")
+    assert again.push(2)
+    assert again.audit().findings == ()
+
+
+def test_a_bucket_that_is_gone_is_no_empty_bucket(gateway):
+    (gateway.home / "bucket").rename(gateway.home.parent / "elsewhere")
+    restored(gateway, "--known-height", gateway.told["height"], expect=2)
+    again = restored(gateway, "--known-height", gateway.told["height"], "--bucket", (gateway.home.parent / "elsewhere").as_uri())
+    assert again.told["missing"] == []
+    assert again.audit().findings == ()
+
+
+def test_who_was_erased_after_the_backup_stays_erased(gateway):
+    services = open_services(load_settings(gateway.home, {}))
+    erasure.erase(services, PERSONS, "DEMO-1")
+    services.store.put_if_absent("tombstones/" + "ab" * 16, b"a stranger's")
+    services.index.close()
+    again = restored(gateway, "--known-height", gateway.told["height"])
+    assert again.told["erased_again"] == 1
+    after = open_services(load_settings(again.home, {}))
+    with after.index.reading() as connection:
+        assert [archive.keys.is_erased for archive in archives.by_rows(connection, range(1, 9)).values()].count(True) == 1
+        assert containers.next_rows(connection)[0] > 1
+    after.index.close()
+    assert again.push(1), "the same person comes back as a new one"
+    report = again.audit()
+    assert (report.findings, report.could_not_check) == ((), ())
+    assert report.checked["bundles not checkable by design"] == 1
