@@ -70,15 +70,19 @@ def _ledger(audit: Audit) -> Iterator[Report]:
 
 
 def _storage(audit: Audit) -> Iterator[Report]:
-    from gateway.index.database import open_index
     from gateway.storage.opening import open_object_store
-    from gateway.vault.keyring import Keyring, load_kek
     from jobs.audit_storage import verify_storage
 
-    keyring = Keyring(load_kek(audit.settings.kek_path))
-    with closing(open_index(audit.settings.effective_database_url, keyring)) as index, _opened_chain(audit.settings) as ledger:
+    with closing(_opened_index(audit.settings)) as index, _opened_chain(audit.settings) as ledger:
         store = open_object_store(audit.settings.effective_bucket_url)
         yield from verify_storage(audit.settings, ledger, index, store, _bounds(audit, index))
+
+
+def _opened_index(settings: Settings) -> "Index":
+    from gateway.index.database import open_index
+    from gateway.vault.keyring import Keyring, load_kek
+
+    return open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
 
 
 def _bounds(audit: Audit, index: "Index") -> "Bounds":
@@ -102,10 +106,9 @@ def _content(audit: Audit) -> Iterator[Report]:
 
 
 def _conduct(audit: Audit) -> Iterator[Report]:
-    from gateway.bootstrap import open_services
     from jobs.audit_conduct import verify_conduct
 
-    with closing(open_services(audit.settings).index) as index:
+    with closing(_opened_index(audit.settings)) as index:
         bounds = _bounds(audit, index)
     with _opened_chain(audit.settings) as ledger:
         total = ledger.height()

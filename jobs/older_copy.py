@@ -33,6 +33,6 @@ def refuse_older_copy(ledger: Ledger, index: Index) -> None:
             if missing:
                 raise OlderCopy(
                     f"gateway.db lacks {len(missing)} of {len(digests)} containers that block {height} anchors: it is an older copy than"
-                    " ledger.db and would give out ids a second time. Put back the newest gateway.db"
+                    " ledger.db and would give out ids a second time. Put back the newest gateway.db, or `backup restore` with --ledger"
                 )
             return

@@ -187,6 +187,8 @@ def _erase_again(building: Path) -> int:
             rows = [erasures.row_of(connection, key_id) for key_id in key_ids if erasures.is_destroyed(connection, key_id) is False]
             destroy(services, connection, [row for row in rows if row is not None])
         forget_traces(services.index)
+    if services.ledger is not None:
+        services.ledger.close()
     return len(rows)
 
 
