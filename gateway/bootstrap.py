@@ -30,7 +30,7 @@ def open_services(settings: Settings, random: Random = os.urandom, metrics: Metr
 
     Raises BadSetting, vault.kek_file.KeyFileUnusable, vault.kms.KmsFailed or Unavailable, each with a sentence for the operator.
     """
-    keyring = Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri)))
+    keyring = keyring_of(settings)
     index = open_index(settings.effective_database_url, keyring)
     if not _is_current(index, settings.effective_database_url):
         made = f"the database of {settings.home} was made by another version of fhir-anchor"
@@ -67,6 +67,11 @@ def _is_current(index: Index, url: str) -> bool:
         if not postgresql.is_postgresql(url) or not isinstance(error.__cause__, DBAPIError):
             raise
         raise Unavailable(f"{postgresql.place(url)}: {postgresql.why(error.__cause__)}") from error
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The keyring under the key-encryption key of `settings`, which is read when something is sealed or opened."""
+    return Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri)))
 
 
 def read_genesis(settings: Settings) -> Genesis:

@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Row, Table, select, update
 
 from gateway import granting, joining
 from gateway.errors import Refused
-from gateway.index import archives, consents, parties, secrets
+from gateway.index import archives, consents, parties, restores, secrets
 from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.row_tags import with_keyring
@@ -61,6 +61,7 @@ SEALED = (
         {"sealed_seed": lambda _, row: archive_key_context(row.key_id), "sealed_secret": lambda _, row: archive_secret_context(row.key_id)},
         archives.retag,
     ),
+    _Sealed(t.restore, {}, restores.retag),
     _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
     _Sealed(
         t.consent_grant,
@@ -151,7 +152,7 @@ def _seal_row_anew(services: Services, connection: Connection, sealed: _Sealed, 
     try:
         for name, context in sealed.contexts.items():
             value = getattr(row, name)
-            if value is not None and version_of(value) != rotation.version:
+            if value and version_of(value) != rotation.version:
                 named = context(services, row)
                 anew[name] = services.keyring.seal(named, services.keyring.open(named, value), services.random)
     except WrongKey:
@@ -186,7 +187,7 @@ def _not_under(services: Services, keks: Keks) -> Iterator[str]:
 def _opens(services: Services, keyring: Keyring, sealed: _Sealed, row: Row[Any]) -> bool:
     try:
         for name, context in sealed.contexts.items():
-            if getattr(row, name) is not None:
+            if getattr(row, name):
                 keyring.open(context(services, row), getattr(row, name))
     except WrongKey:
         return False
@@ -195,7 +196,11 @@ def _opens(services: Services, keyring: Keyring, sealed: _Sealed, row: Row[Any])
 
 def _untagged(index: Index) -> Iterator[str]:
     with index.reading() as connection:
-        for found, name in ((parties.altered(connection), "party"), (archives.altered(connection), "archive")):
+        for found, name in (
+            (parties.altered(connection), "party"),
+            (archives.altered(connection), "archive"),
+            (restores.altered(connection), "restore"),
+        ):
             yield from (f"{name} {row}" for row, is_altered in found if is_altered)
 
 

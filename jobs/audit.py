@@ -79,10 +79,10 @@ def _storage(audit: Audit) -> Iterator[Report]:
 
 
 def _opened_index(settings: Settings) -> "Index":
+    from gateway.bootstrap import keyring_of
     from gateway.index.database import open_index
-    from gateway.vault.keyring import Keyring, load_kek
 
-    return open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
+    return open_index(settings.effective_database_url, keyring_of(settings))
 
 
 def _bounds(audit: Audit, index: "Index") -> "Bounds":

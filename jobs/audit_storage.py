@@ -14,7 +14,7 @@ from chain.errors import LedgerError
 from chain.ledger import Ledger
 from chain.store import LedgerDamaged, LedgerStore
 from chain.transactions import AnchorBody, Transaction, parse_transaction
-from gateway.bootstrap import read_genesis
+from gateway.bootstrap import keyring_of, read_genesis
 from gateway.errors import Unavailable
 from gateway.index import containers, erasures
 from gateway.index.database import Index, open_index
@@ -26,7 +26,6 @@ from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
 from gateway.vault.erasure_mark import key_id_of_name
 from gateway.vault.errors import SealBroken
-from gateway.vault.keyring import Keyring, load_kek
 from jobs.audit_report import Finding, Report, merge
 from jobs.audit_shards import ShardRunner
 
@@ -66,7 +65,7 @@ def open_verify(settings: Settings) -> Callable[[range], Report]:
     """`verify_anchors` for one process, with all that it needs opened; the process keeps it to its end."""
     genesis = read_genesis(settings)
     ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
-    index = open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
+    index = open_index(settings.effective_database_url, keyring_of(settings))
     store = open_object_store(settings.effective_bucket_url)
     with index.reading() as connection:
         lost = losses(connection)

@@ -10,14 +10,13 @@ import msgspec
 from chain.audit_report import AuditReportBody
 from chain.ledger import Ledger
 from chain.store import LedgerStore
-from gateway.bootstrap import read_genesis
+from gateway.bootstrap import keyring_of, read_genesis
 from gateway.index import accesses, audit_reports, job_runs, outbox, parties
 from gateway.index.database import Index, open_index
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectStore
-from gateway.vault.keyring import Keyring, load_kek
 from jobs.audit import LEVELS, Audit, run_audit
 from jobs.audit_report import to_json
 from jobs.schedule import Cron, Every, Schedule
@@ -123,7 +122,7 @@ def opened_for(settings: Settings) -> Iterator[Opened]:
     """Index, chain (read-only) and bucket, closed again afterwards."""
     genesis = read_genesis(settings)
     ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
-    index = open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))
+    index = open_index(settings.effective_database_url, keyring_of(settings))
     try:
         yield Opened(settings, index, ledger, open_object_store(settings.effective_bucket_url))
     finally:

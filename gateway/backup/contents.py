@@ -4,7 +4,9 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from sqlalchemy.exc import DatabaseError
 
 from chain.errors import LedgerError
@@ -12,13 +14,15 @@ from chain.genesis import Genesis, GenesisInvalid
 from chain.store import LedgerStore
 from chain.verify import verify_chain
 from gateway.backup.archive import take_out
-from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, BackupDamaged, Manifest
+from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupDamaged, Manifest
 from gateway.backup.snapshot import Progress
 from gateway.errors import GatewayError
 from gateway.index import secrets
 from gateway.index.database import open_index
 from gateway.settings import Settings
-from gateway.vault.keyring import Keyring, load_kek
+from gateway.vault.kek_file import KekFile
+from gateway.vault.keyring import Keyring
+from gateway.vault.kms import is_kms_uri, kms_of
 
 
 def verify_backup(file: Path, keys: Path | None, progress: Progress) -> Manifest:
@@ -51,6 +55,13 @@ def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress:
         _check_keyring(settings, kek)
 
 
+def kms_uri_of(folder: Path) -> str | None:
+    """The KMS that wraps the key-encryption key, by the saved settings; None where a file holds it as it is."""
+    saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=dict[str, Any])
+    uri = str(saved.get("kek_uri") or "")
+    return uri if is_kms_uri(uri) else None
+
+
 def _check_file(path: Path, name: str) -> None:
     try:
         with closing(sqlite3.connect(path)) as database:
@@ -71,7 +82,7 @@ def _check_chain(settings: Settings, genesis: Genesis, manifest: Manifest) -> No
 
 def _check_keyring(settings: Settings, kek: Path) -> None:
     try:
-        keyring = Keyring(load_kek(kek))
+        keyring = Keyring(KekFile(kek, kms_of(kms_uri_of(settings.home))))
         with closing(open_index(settings.effective_database_url, keyring)) as index, index.reading() as connection:
             secrets.load(connection, keyring)
     except GatewayError as error:

@@ -24,11 +24,11 @@ from chain.watermark import Duty, Mark, create_watermark
 from gateway.backup import archive
 from gateway.backup.after_backup import go_on_after
 from gateway.backup.bucket import Compared, compare
-from gateway.backup.contents import check_contents
+from gateway.backup.contents import check_contents, kms_uri_of
 from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupRefused, Manifest
 from gateway.backup.signing_again import Evidence, first_marks
 from gateway.backup.snapshot import Progress, copy_file
-from gateway.bootstrap import open_services
+from gateway.bootstrap import keyring_of, open_services
 from gateway.erasure import destroy, forget_traces, marked
 from gateway.errors import CouldNotCheck
 from gateway.founding import sync_folder
@@ -42,7 +42,6 @@ from gateway.settings import Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import StoredObject
 from gateway.upgrading import upgrade
-from gateway.vault.keyring import Keyring, load_kek
 
 LATER = "written-after-backup.txt"  # below the home: names of what the bucket has and the backup does not know, one a line
 
@@ -97,17 +96,18 @@ def _build(request: Request, building: Path, progress: Progress) -> Restored:
         (building / LEDGER).unlink()
         copy_file(request.ledger, building / LEDGER, "copying the newer ledger.db", progress)
     check_contents(building, manifest, building / KEK, progress)
+    _save_settings(request, building, manifest)
+    settings = load_settings(building, {})
     genesis = Genesis.parse((building / GENESIS).read_bytes())
-    with closing(LedgerStore.open(Settings(home=building).effective_ledger_url, genesis)) as store:
+    with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
         evidence = _evidence(request, store, genesis, (building / GENESIS).read_bytes())
         _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)
-        upgrade(Settings(home=building))
+        upgrade(settings)
         ledger = Ledger(store, genesis)
         waiting = [parse_transaction(one.raw).body for one in store.candidates(ledger.pending())] if request.ledger else []
-        in_force = _go_on(building, ledger, waiting, manifest, request.now)
-    _save_settings(request, building, manifest)
-    return Restored(manifest, evidence.height, bucket, in_force, _erase_again(building))
+        in_force = _go_on(settings, ledger, waiting, manifest, request.now)
+    return Restored(manifest, evidence.height, bucket, in_force, _erase_again(settings))
 
 
 def _put_keys(request: Request, building: Path, manifest: Manifest) -> None:
@@ -168,19 +168,18 @@ def _look_through(request: Request, building: Path, manifest: Manifest, progress
         return compare(store, database, note)
 
 
-def _go_on(building: Path, ledger: Ledger, waiting: Sequence[Body], manifest: Manifest, now: int) -> int:
+def _go_on(settings: Settings, ledger: Ledger, waiting: Sequence[Body], manifest: Manifest, now: int) -> int:
     """The database made fit to go on; how many grants are in force in it."""
     gateway = next(party.client_id for party in ledger.genesis.parties if party.role is Role.GATEWAY)
-    settings = Settings(home=building)
-    with closing(open_index(settings.effective_database_url, Keyring(load_kek(settings.kek_path)))) as index, index.atomic() as connection:
+    with closing(open_index(settings.effective_database_url, keyring_of(settings))) as index, index.atomic() as connection:
         go_on_after(connection, ledger, waiting, gateway, made_at=manifest.made_at, log_size=manifest.log_size, now=now)
         standing = select(func.count()).select_from(t.consent_grant).where(t.consent_grant.c.revoked_at_sequence.is_(None))
         return connection.scalar(standing) or 0
 
 
-def _erase_again(building: Path) -> int:
+def _erase_again(settings: Settings) -> int:
     """Destroy once more the keys that were destroyed after the backup: the bucket has a mark for each. How many archives it were."""
-    services = open_services(load_settings(building, {}))
+    services = open_services(settings)
     with closing(services.index):
         key_ids = marked(services.store, services.index_key)
         with services.index.atomic() as connection:
@@ -195,5 +194,5 @@ def _erase_again(building: Path) -> int:
 def _save_settings(request: Request, building: Path, manifest: Manifest) -> None:
     """What the operator had set, but for addresses of the place that was lost."""
     saved: dict[str, object] = msgspec.json.decode((building / SETTINGS).read_bytes())
-    kept = {name: value for name, value in saved.items() if name not in ("database_url", "ledger_url", "kek_uri")}
-    save_settings(building, {**kept, "bucket_url": request.bucket_url or manifest.bucket_url})
+    kept = {name: value for name, value in saved.items() if name not in ("database_url", "ledger_url")}
+    save_settings(building, {**kept, "kek_uri": kms_uri_of(building), "bucket_url": request.bucket_url or manifest.bucket_url})

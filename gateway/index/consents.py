@@ -169,7 +169,7 @@ def write(
 def standing(connection: Connection, archive: int) -> list[ConsentRow]:
     """What was granted on an archive and not revoked, oldest first."""
     stands = (t.consent_grant.c.archive == archive, t.consent_grant.c.revoked_at_sequence.is_(None))
-    return [_row(found) for found in connection.execute(_query().where(*stands).order_by(t.consent_grant.c.row))]
+    return [_row(connection, found) for found in connection.execute(_query().where(*stands).order_by(t.consent_grant.c.row))]
 
 
 def revoke(connection: Connection, row: int, sequence: int, now_ms: int) -> None:

@@ -1,9 +1,10 @@
-"""Restores from a backup (docs/adr/0029-backup.md): what may have been given out after the backup and must never be given out again.
+"""Restores from a backup (docs/adr/0031-backup.md): what may have been given out after the backup and must never be given out again.
 
 A restored database goes on far above all that it can have numbered before it was lost, so the numbers between stand for nothing for ever.
 Each row says which they are, with a tag: whoever can write the database could hide by one of their own what they took away.
 """
 
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -82,6 +83,22 @@ def losses(connection: Connection) -> Losses:
         row_tags.check(connection, "restore", astuple(restore), values.tag)
         found.append(restore)
     return Losses(tuple(found))
+
+
+def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
+    """The row number of every restore, and whether its row is other than this gateway wrote it."""
+    found = connection.execute(select(t.restore).order_by(t.restore.c.row)).all()
+    return ((values.row, not row_tags.is_tagged(connection, "restore", astuple(Restore(*values[:-1])), values.tag)) for values in found)
+
+
+def retag(connection: Connection, row: int) -> bool:
+    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
+    values = connection.execute(select(t.restore).where(t.restore.c.row == row)).one()
+    restore = Restore(*values[:-1])
+    if not row_tags.is_tagged(connection, "restore", astuple(restore), values.tag):
+        return False
+    connection.execute(update(t.restore).where(t.restore.c.row == row).values(tag=_tag(connection, restore)))
+    return True
 
 
 def is_open(connection: Connection) -> bool:
