@@ -1,4 +1,4 @@
-"""What a backup says of itself: the last member of its archive, `manifest.json` (docs/adr/0031-backup.md)."""
+"""What a backup says of itself: the last member of its archive, `manifest.json` (docs/adr/0032-backup.md)."""
 
 import re
 from typing import Final, Literal

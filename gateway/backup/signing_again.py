@@ -1,4 +1,4 @@
-"""When the delegates of a restored gateway may sign again, and what their watermarks begin with (docs/adr/0031-backup.md).
+"""When the delegates of a restored gateway may sign again, and what their watermarks begin with (docs/adr/0032-backup.md).
 
 Watermarks are in no backup, so the chain is asked: what is final in the ledger that the gateway goes on with was signed, and so may the
 proposal have been that waits in it. Whatever came after that ledger was lost with it, and who signs those heights again with other blocks

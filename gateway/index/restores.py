@@ -1,4 +1,4 @@
-"""Restores from a backup (docs/adr/0031-backup.md): what may have been given out after the backup and must never be given out again.
+"""Restores from a backup (docs/adr/0032-backup.md): what may have been given out after the backup and must never be given out again.
 
 A restored database goes on far above all that it can have numbered before it was lost, so the numbers between stand for nothing for ever.
 Each row says which they are, with a tag: whoever can write the database could hide by one of their own what they took away.
