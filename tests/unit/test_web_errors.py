@@ -10,6 +10,7 @@ from chain.database import LedgerUnreachable
 from fhir_adapters.issue import InvalidInput, Issue
 from gateway import errors
 from gateway.logs import GunicornLog, configure_logs
+from gateway.metrics import Metrics
 from gateway.web.app import create_app
 from gateway.web.authorization import public
 from gateway.web.errors import TooManyRequests
@@ -30,7 +31,8 @@ def log():
 
 
 def client_raising(error):
-    app = create_app(SimpleNamespace(settings=SimpleNamespace(base_url=None), store=None, clock=None), None)
+    services = SimpleNamespace(settings=SimpleNamespace(base_url=None), store=None, clock=None, metrics=Metrics())
+    app = create_app(services, None)
 
     @public
     def view(what):
