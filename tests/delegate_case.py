@@ -46,7 +46,7 @@ class Elsewhere:
     def __init__(self, folder, member, shown, clock):
         self.folder, self.member, self.shown, self.clock = folder, member, shown, clock
         self.url = f"sqlite:///{folder}/ledger.db"
-        self.said, self.is_up = [], True
+        self.said, self.is_up, self.slept = [], True, 0
         folder.mkdir()
         LedgerStore.create(self.url, GENESIS).close()
         create_watermark(folder / "key.watermark", GENESIS.chain_id, member.public)
@@ -61,7 +61,11 @@ class Elsewhere:
             said.append({"event": event, **facts})
 
         proofs = self.folder / "refused"
-        self.delegation = Delegation(self.replica, GENESIS, self.shown, proofs, say, clock=self.clock, sleep=lambda _: None)
+        self.delegation = Delegation(self.replica, GENESIS, self.shown, proofs, say, clock=self.clock, sleep=self._sleep)
+
+    def _sleep(self, _):
+        self.slept += 1
+        assert self.slept < 100, "nothing was found"
 
     def close(self):
         self.replica.close()

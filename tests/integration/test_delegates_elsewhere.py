@@ -225,6 +225,29 @@ def test_a_producer_signs_no_block_of_a_slot_to_come(round_):
     assert read_marks(other.folder / "key.watermark", GENESIS.chain_id, other.member.public) == {}
 
 
+def test_two_blocks_of_one_height_are_not_both_voted_for(round_):
+    """Both hold, both are signed by their slots' producers; a gateway shows one after the other, and after a crash in between."""
+    from chain.state_machine import Candidate
+
+    other = round_.others[0]
+    machine, committed = other.replica._committed.machine, other.replica._committed
+    members = {member.public: member for member in DELEGATES}
+    round_.chain.slot = 10
+    shown = []
+    for slot in (5, 6):
+        built = machine.build(committed.tip, committed.state, slot, [Candidate(1, round_.chain.signed(anchor(slot)))]).proposal
+        producer = members[committed.tip.acting.keys[machine.producer(committed.tip, slot)]]
+        shown.append(replace(built, signature=sign_header(producer, GENESIS.chain_id, built.header)))
+    other.replica.sign(shown[0], round_.chain.now())
+    other.delegation._answer(shown[1])
+    other.close()
+    other.open()
+    other.delegation._answer(shown[1])
+    assert [one["event"] for one in other.said] == ["refused", "refused"]
+    assert all("already voted another block" in one["detail"] for one in other.said)
+    assert other.replica.sign(shown[0], round_.chain.now()).block_hash == block_hash(GENESIS.chain_id, shown[0].header)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
