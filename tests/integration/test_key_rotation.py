@@ -93,7 +93,7 @@ def test_every_sealed_column_of_the_schema_is_rotated():
 
 def test_after_a_rotation_the_old_key_opens_nothing_and_is_not_missed(made, home):
     before = list(values(home))
-    assert {table for table, _, _ in before} == {sealed.table.name for sealed in SEALED}
+    assert {table for table, _, _ in before} == {sealed.table.name for sealed in SEALED} - {"restore"}  # this gateway never was restored
     with opened(home) as (file, services):
         rotation = rotate(file, services, NOW)
         assert (rotation.version, rotation.is_done, rotation.resealed) == (2, True, sum(column != "tag" for _, column, _ in before))
