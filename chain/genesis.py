@@ -14,6 +14,7 @@ from msgspec import Struct
 from chain.delegate_set import DelegateSet
 from chain.errors import LedgerError
 from chain.keys import ChainId, is_valid_public_key
+from chain.kinds import is_name
 from chain.transactions import PartyAction, PartyBody, Role, TransactionInvalid
 
 FIXED, ELECTED = "fhir-anchor genesis 1", "fhir-anchor genesis 2"  # the formats
@@ -192,9 +193,9 @@ def _count(value: Any, what: str, limit: int) -> int:
 
 
 def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise GenesisInvalid(f"{what} is not a printable text of 1 to 200 characters")
-    return value
+    if not is_name(value):
+        raise GenesisInvalid(f"{what} is not a text of 1 to 200 characters without control characters")
+    return str(value)
 
 
 def _key(value: Any, what: str) -> bytes:

@@ -9,7 +9,7 @@ from chain.merkle import HASH_SIZE
 
 MAX_HEIGHT = (1 << 63) - 1  # what the store's integers hold
 _NUMBERS = tuple(range(24))
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
 
 
 class TransactionInvalid(LedgerError):

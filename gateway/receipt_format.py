@@ -124,7 +124,7 @@ def read_strictly(body: bytes, kind: type[Form]) -> Form:
     if len(body) > MAX_BYTES:
         raise NoReceipt(f"a receipt has a few kB, this has {len(body)} bytes")
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_no_name_twice, parse_float=_no_float, parse_constant=_no_float)
+        found = json.loads(body.decode(), object_pairs_hook=no_name_twice, parse_float=no_float, parse_constant=no_float)
     except (ValueError, RecursionError) as error:
         raise NoReceipt(f"it is not JSON as receipts have it: {error}") from error
     try:
@@ -171,12 +171,12 @@ def _read(kind: type, value: object) -> Any:
     return Raw(from_base64url(value))
 
 
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return found
 
 
-def _no_float(_text: str) -> NoReturn:
+def no_float(_text: str) -> NoReturn:
     raise ValueError("numbers are whole")

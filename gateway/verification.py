@@ -15,7 +15,7 @@ from chain.genesis import Genesis
 from chain.transactions import AnchorBody, PartyAction, PartyBody
 from gateway import receipt_format
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath
+from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath, no_float, no_name_twice
 from gateway.recorded import ReceiptInvalid, genesis_of, verify_final, verify_logged
 from gateway.vault import primitives, submission
 
@@ -143,9 +143,9 @@ def _check_record(committed: Record, record: bytes) -> None:
     if _commitment(committed.salt, record, "record.salt") != committed.commitment:
         raise ReceiptInvalid("the record is not, byte for byte, the one that was committed to")
     try:
-        found = json.loads(record)
-        reference = f"{found['resourceType']}/{found['id']}/_history/{found['meta']['versionId']}"
+        found = json.loads(record.decode(), object_pairs_hook=no_name_twice, parse_constant=no_float)
+        said = found["resourceType"], found["id"], found["meta"]["versionId"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReceiptInvalid("the record does not say its type, id and version") from error
-    if reference != committed.reference:
+    if not all(isinstance(part, str) for part in said) or "{}/{}/_history/{}".format(*said) != committed.reference:
         raise ReceiptInvalid("record.reference is not what the record's bytes say")

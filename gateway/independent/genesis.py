@@ -9,7 +9,7 @@ from gateway.independent import json_text, signatures
 from gateway.independent.faults import Invalid, Unreadable
 
 CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
-NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
 FIXED, ELECTED = "fhir-anchor genesis 1", "fhir-anchor genesis 2"  # formats: the second gives out stake, which elects delegates
 MAX_SEATS, MAX_STAKE = 100, 1_000_000
 _LIMITS = {"started_at": 1 << 40, "slot_seconds": 3600, "epoch_blocks": 1 << 20, "heartbeat_slots": 1 << 20}
@@ -92,8 +92,8 @@ def _distinct(values: Sequence[object]) -> None:
 
 
 def _text(value: Any) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise ValueError("a name is not a printable text of 1 to 200 characters")
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError("a name is not a text of 1 to 200 characters without control characters")
 
 
 def _delegate(found: Any) -> bytes:

@@ -1,11 +1,10 @@
 """Verification of a receipt, step by step as docs/design/receipt.md numbers them."""
 
-import json
 import re
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from gateway.independent import fields, statement, transaction, tree
+from gateway.independent import fields, json_text, statement, transaction, tree
 from gateway.independent import genesis as genesis_file
 from gateway.independent.faults import Invalid, Unreadable
 from gateway.independent.genesis import Genesis, Party
@@ -137,9 +136,9 @@ def _check_record(part: dict[str, Any], record: bytes) -> None:
     if _commitment(part["salt"], record, "record.salt").hex() != part["commitment"]:
         raise Invalid("the record is not, byte for byte, the one that was committed to")
     try:
-        found = json.loads(record)
-        reference = f"{found['resourceType']}/{found['id']}/_history/{found['meta']['versionId']}"
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        found = json_text.load_record(record)
+        said = [found["resourceType"], found["id"], found["meta"]["versionId"]]
+    except (ValueError, TypeError, KeyError) as error:
         raise Invalid("the record does not say its type, id and version") from error
-    if reference != part["reference"]:
+    if not all(isinstance(one, str) for one in said) or "{}/{}/_history/{}".format(*said) != part["reference"]:
         raise Invalid("record.reference is not what the record's bytes say")

@@ -42,6 +42,9 @@ def check(key: bytes, message: bytes, signature: bytes, what: str) -> None:
     """Raises Invalid unless `signature` (64 bytes) is `key`'s (32 bytes) over `message`."""
     if len(signature) != 64:
         raise Invalid(f"{what} does not have 64 bytes")
+    public_key(
+        signature[:32], f"the first half of {what}"
+    )  # pycryptodome multiplies by the cofactor: it would not see what R has beyond the group
     try:
         eddsa.new(public_key(key, f"the key of {what}"), "rfc8032").verify(message, signature)
     except ValueError as error:
