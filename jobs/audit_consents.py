@@ -15,7 +15,7 @@ from chain.ledger import Ledger
 from fhir_adapters.issue import InvalidInput
 from gateway.consent.decision import Grant
 from gateway.consent.resource import terms_of
-from gateway.consent.terms import Terms
+from gateway.consent.terms import Terms, row_terms
 from gateway.granting import sealed_context
 from gateway.index.consents import ConsentRow
 from gateway.services import Services
@@ -87,7 +87,7 @@ class ConsentAudit:
             self._altered(row, f"granted as number {act.sequence}, and the row says {row.grant.sequence}")
         elif self._is_erased(row):
             self._notes.count("consents not checkable by design")
-        elif not self._opens(row, _terms(row.grant), act.commitment):
+        elif not self._opens(row, row_terms(row.grant), act.commitment):
             self._altered(row, "its terms are not what the chain's commitment opens to")
 
     def _verify_revoked(self, act: ConsentRevokeBody) -> None:
@@ -122,7 +122,7 @@ class ConsentAudit:
         except (InvalidInput, msgspec.MsgspecError):
             self._notes.could_not_check(f"{self.name(row)}: this version does not understand what was sealed")
             return
-        if said != _terms(row.grant):
+        if said != row_terms(row.grant):
             self._altered(row, "its terms are not those of the sealed Consent")
         elif row.content != self._services.tokens.content(row.grant.archive, content):
             self._altered(row, "its content token is not that of the sealed Consent")
@@ -151,8 +151,8 @@ class ConsentAudit:
 
     def _true_terms(self, row: ConsentRow, entry: GrantEntry) -> Terms | None:
         """Those of the two that the commitment opens to."""
-        if self._opens(row, _terms(row.grant), entry.commitment):
-            return _terms(row.grant)
+        if self._opens(row, row_terms(row.grant), entry.commitment):
+            return row_terms(row.grant)
         try:
             said = self._said(self._content(row), row)
         except (WrongKey, InvalidInput, msgspec.MsgspecError):
@@ -190,7 +190,3 @@ class ConsentAudit:
 
     def _altered(self, row: ConsentRow, detail: str) -> None:
         self._notes.found("consent-altered", self.name(row), detail)
-
-
-def _terms(grant: Grant) -> Terms:
-    return Terms(grant.grantee, grant.types, grant.purposes, grant.rights, grant.starts_at, grant.ends_at, grant.exceptions)

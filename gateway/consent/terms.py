@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chain.encoding import encode
-from gateway.consent.decision import Right
+from gateway.consent.decision import Grant, Right
 from gateway.consent.provision import Provision
 
 FORMAT, WITH_EXCEPTIONS = 1, 2
@@ -31,3 +31,8 @@ class Terms:
         sets = {4: sorted(self.types), 5: sorted(self.purposes), 6: sorted(self.rights)}
         exceptions = {9: [one.to_map() for one in self.exceptions]} if self.exceptions else {}
         return encode({**places, **sets, 7: self.starts_at, 8: self.ends_at, **exceptions})
+
+
+def row_terms(grant: Grant) -> Terms:
+    """Those by which is decided, as the row of the grant says them."""
+    return Terms(grant.grantee, grant.types, grant.purposes, grant.rights, grant.starts_at, grant.ends_at, grant.exceptions)
