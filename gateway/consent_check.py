@@ -5,6 +5,8 @@ commitment opens, with a secret of the archive, to what was granted and to nothi
 it does not have yet is held against the Consent as the keyring sealed it.
 """
 
+from collections.abc import Collection
+
 import msgspec
 from sqlalchemy import Connection
 
@@ -14,15 +16,22 @@ from fhir_adapters.issue import InvalidInput
 from gateway.consent.decision import Grant
 from gateway.consent.resource import terms_of
 from gateway.consent.terms import row_terms
-from gateway.index import consents
+from gateway.index import archives, consents
 from gateway.index.archives import Archive
 from gateway.services import Services
 from gateway.vault.errors import RowAltered, WrongKey
 from gateway.vault.keyring import ArchiveSecret
 
 
-def verify_grant(services: Services, connection: Connection, grant: Grant, archive: Archive, secret: ArchiveSecret) -> None:
-    """RowAltered unless `grant`, which stands by its row, stands as its patient gave it. `archive` is the one it names, with its secret."""
+def verify_grants(services: Services, connection: Connection, grants: Collection[Grant]) -> None:
+    """RowAltered unless each of `grants`, which stand by their rows, stands as its patient gave it."""
+    known = archives.by_rows(connection, {grant.archive for grant in grants})
+    for grant in grants:
+        archive = known[grant.archive]
+        _verify(services, connection, grant, archive, services.keyring.archive_secret(archive.keys))
+
+
+def _verify(services: Services, connection: Connection, grant: Grant, archive: Archive, secret: ArchiveSecret) -> None:
     ledger = services.ledger
     passed = ledger.last_sequence(services.gateway) if ledger else 0  # before the grant is asked for: a block may come between
     entry = ledger.grant(grant.id) if ledger else None

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from gateway.access_log import LoggedAccess, log_accesses
 from gateway.consent.decision import OWN, AccessRequest, Decision, Grant, Role, decide
 from gateway.consent.facts import OpenedFacts
+from gateway.consent_check import verify_grants
 from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
 from gateway.index import archives, consents, directory_links, records, search
@@ -211,7 +212,7 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
 
     Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. What rests on a grant is looked at in the
     unit of the database that logs it. That commit is the moment that counts: no revoke that was answered lies before it. Forbidden where
-    nothing of the page is left; Unavailable where it cannot be logged.
+    nothing of the page is left; RowAltered for a grant that is not as it was given; Unavailable where it cannot be logged.
     """
     found, opened = [record.location for record in page], _opened(page)
     with services.index.reading() as connection:
@@ -225,6 +226,7 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
             if links := _new_links(services, connection, reader, page, judged):
                 directory_links.add(connection, reader.row, links)
                 judged = _judged(connection, reader, purpose, found, now, opened)  # what is linked may be on this very page
+            verify_grants(services, connection, {grant for decision in judged for grant in decision.grants})
             relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
             accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
     services.metrics.disclosures(map(_kind, judged))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from gateway.errors import Conflict, NotFound
 from gateway.identity.joining import MAX_GROUP, MAX_LINES, Group, Traits, decide_join, read_person
-from gateway.index import archives, persons, records, search, sources
+from gateway.index import archives, parties, persons, records, search, sources
 from gateway.index.archives import Archive
 from gateway.index.persons import Person, ReviewLine
 from gateway.index.resource_types import PATIENT
@@ -98,7 +98,9 @@ def _settle(services: Services, connection: Connection, person: NewPerson, now: 
     groups = {members: _group(services, connection, members) for members in met}
     concerned = {*own, *(member for members in groups for member in members)}
     others = [groups[members] for members in sorted(groups)]
-    outcome = decide_join(archive, own, others, persons.kept_apart(connection, concerned), are_more=are_more)
+    outcome = decide_join(
+        archive, own, others, persons.kept_apart(connection, concerned), are_more=are_more, signs_in=parties.signs_in(connection, own)
+    )
     for line in outcome.lines:
         known = own.get(line.other) or next((group[line.other] for group in groups.values() if line.other in group), None)
         persons.open_line(connection, archive, line.other, line.reason, _ground(services.tokens, own[archive], known), now)

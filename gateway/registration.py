@@ -67,8 +67,13 @@ class NotOnePatient(Exception):
     """An identifier belongs to no patient here, or to several whose archives are not joined."""
 
 
-def enrol_patient(services: Services, system: str, value: str, base_url: str, out: Path, *, now: int, random: Random) -> Party:
+def enrol_patient(
+    services: Services, system: str, value: str, base_url: str, out: Path, *, now: int, random: Random, is_joined: bool = False
+) -> Party:
     """Let the one patient with this identifier sign in; writes CRED.json to `out` first. Raises NotOnePatient.
+
+    All that are joined must have the identifier, unless `is_joined` says that this was looked at: an institution could send a Patient that
+    joins another's and has, beside, an identifier of somebody who would then sign in to both.
 
     Who may ask for this is the operator's to check: the command line is theirs, and there is no such address over HTTP.
     """
@@ -79,6 +84,8 @@ def enrol_patient(services: Services, system: str, value: str, base_url: str, ou
         rows = sources.rows_by_identifier(connection, [token]).get(token, set())
         found = archives.of_patient_resources(connection, rows)
         patients = set(archives.groups_of(connection, found).values())
+        if len(patients) == 1 and not is_joined and found != set(next(iter(patients))):
+            raise NotOnePatient("other Patients are joined with this one and do not have this identifier; see --joined")
         if len(patients) != 1:
             raise NotOnePatient(
                 "no patient here has this identifier" if not found else f"{len(patients)} patients have this identifier; none is guessed"

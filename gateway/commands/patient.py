@@ -24,9 +24,10 @@ def patient() -> None:
 @click.option("--identifier", required=True, metavar="'SYSTEM|VALUE'", help="An identifier of the patient, as an institution sent it.")
 @click.option("--url", help=f"Address of the gateway as the patient reaches it [FHIR_ANCHOR_BASE_URL; {DEFAULT_BASE_URL}].")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the credentials go, mode 0600.")
+@click.option("--joined", is_flag=True, help="Some that are joined with this patient lack the identifier; you know they are one person.")
 @json_option
 @click.pass_context
-def enrol(context: click.Context, identifier: str, url: str | None, out: Path, as_json: bool) -> None:
+def enrol(context: click.Context, identifier: str, url: str | None, out: Path, joined: bool, as_json: bool) -> None:
     """Give the one patient with this identifier credentials. Check who asks before you run it. Exit code 1 if it is not exactly one."""
     from gateway.client.credentials import BadCredentials
     from gateway.errors import Unavailable
@@ -37,7 +38,7 @@ def enrol(context: click.Context, identifier: str, url: str | None, out: Path, a
     services = services_of(context)
     base_url = url or services.settings.base_url or DEFAULT_BASE_URL
     try:
-        enrolled = enrol_patient(services, system, value, base_url, out, now=int(time.time()), random=os.urandom)
+        enrolled = enrol_patient(services, system, value, base_url, out, now=int(time.time()), random=os.urandom, is_joined=joined)
     except NotOnePatient as error:
         click.echo(f"fhir-anchor: {error}", err=True)
         leave(FINDINGS)

@@ -11,7 +11,9 @@ import msgspec
 
 from gateway.identity.dummy import is_dummy
 
-Reason = Literal["birth-differs", "birth-missing", "several-matches", "group-full", "known-dummy", "kept-apart", "ground-gone", "split"]
+Reason = Literal[
+    "birth-differs", "birth-missing", "several-matches", "group-full", "signs-in", "known-dummy", "kept-apart", "ground-gone", "split"
+]
 MAX_LINES = 5  # for one Patient: a value that is shared by many more is no identifier
 MAX_GROUP = 64  # archives that join by themselves: what each says is opened whenever a Patient of the group is written
 _SEXES = frozenset(("male", "female", "other"))
@@ -73,12 +75,19 @@ def read_person(content: bytes, shared_systems: Collection[str]) -> tuple[str | 
 
 
 def decide_join(
-    archive: int, own: Group, others: Sequence[Group], kept_apart: Collection[frozenset[int]], *, are_more: bool = False
+    archive: int,
+    own: Group,
+    others: Sequence[Group],
+    kept_apart: Collection[frozenset[int]],
+    *,
+    are_more: bool = False,
+    signs_in: bool = False,
 ) -> Outcome:
     """What becomes of `archive`, whose Patient was just written. `own` is its group, `others` those that share something with it.
 
     `kept_apart` are pairs of archives that an operator decided are two persons. `are_more`: more groups than `others` may share
-    an identifier with it, so that none of them is the only one.
+    an identifier with it, so that none of them is the only one. `signs_in`: somebody signs in to `own`,
+    and would read all of another group by the word of whoever wrote this Patient.
     """
     me = own[archive]
     lines = [] if _holds(archive, own) else [Line(archive, min(set(own) - {archive}), "ground-gone")]
@@ -87,7 +96,7 @@ def decide_join(
     matching = [(group, met) for group in others if (met := _sharing(me.identifiers, group, "identifiers") or _unknown(group))]
     if len(matching) == 1 and not are_more:
         [(group, met)] = matching
-        fault = "group-full" if len(own) + len(group) > MAX_GROUP else _fault(own, group, kept_apart)
+        fault = _fault(own, group, kept_apart) or ("group-full" if len(own) + len(group) > MAX_GROUP else "signs-in" if signs_in else None)
         if fault is None:
             return Outcome(group, tuple(lines))
         lines.append(Line(archive, met[0], fault))

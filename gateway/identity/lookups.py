@@ -37,7 +37,7 @@ class Lookups:
     source_rows: dict[bytes, dict[int, int]]  # by token: type number -> row of the sender's resource
     identifier_tokens: dict[Condition, bytes]
     identifier_rows: dict[bytes, set[int]]  # by token: rows of anyone's resources
-    states: dict[int, ResourceState]  # of all those rows
+    states: dict[int, ResourceState]  # of all those rows, but of others' that were found by an identifier alone
     archives: dict[int, Archive]  # of all those states
     directory: Archive | None  # the sender's, once it has one
     addressed: dict[str, int]  # rows of the gateway ids that PUT and DELETE name, whoever's they are, if anyone's
@@ -50,8 +50,8 @@ class Lookups:
     def rows_meeting(self, condition: Condition) -> set[int]:
         """The sender's live resources that have the identifier."""
         type_ = NUMBER_OF[condition.type]
-        found = (self.states[row] for row in self.identifier_rows.get(self.identifier_tokens[condition], ()))
-        return {s.row for s in found if s.issuer == self.party and s.type == type_ and s.version and not s.deleted}
+        found = (self.states.get(row) for row in self.identifier_rows.get(self.identifier_tokens[condition], ()))
+        return {s.row for s in found if s and s.issuer == self.party and s.type == type_ and s.version and not s.deleted}
 
     def may_write(self, row: int, type_: int) -> bool:
         """Whether a gateway id in an address is one the sender may write to: a resource it issued, or something it referred to."""
@@ -83,9 +83,10 @@ def look_up(
     rows = {row for by_type in source_rows.values() for row in by_type.values()}
     targets = (draft.interaction.id or draft.resource.source_id for draft in drafts if draft.interaction.method != "POST")
     addressed = {target: row for target in targets if target is not None and (row := ids.decode(target)) is not None}
-    rows = rows.union(*identifier_rows.values(), (r.row for r in references.values() if r.row is not None))
-    rows |= {*addressed.values(), *earlier_rows.values()}
-    states = records.states(connection, rows)
+    rows.update((r.row for r in references.values() if r.row is not None), addressed.values(), earlier_rows.values())
+    states = records.states(connection, rows.union(*identifier_rows.values()))
+    # Others' that merely have an identifier cost no more than none: how long it takes would tell that they know the person.
+    states = {row: state for row, state in states.items() if state.issuer == party or row in rows}
     known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None})
     directory = archives.directory_of(connection, party)
     if directory is not None and directory.row is not None:

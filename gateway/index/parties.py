@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, cast
@@ -112,6 +112,11 @@ def enrol_patient(connection: Connection, *, client_id: str, archive: int, jwks:
         created_at=now,
     )
     return cast(Party, by_client_id(connection, client_id))
+
+
+def signs_in(connection: Connection, archives: Collection[int]) -> bool:
+    """Whether a patient was enrolled for one of these archives."""
+    return connection.scalar(select(t.party.c.row).where(t.party.c.archive.in_(archives)).limit(1)) is not None
 
 
 def by_client_id(connection: Connection, client_id: str) -> Party | None:

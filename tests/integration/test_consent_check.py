@@ -1,9 +1,13 @@
 """Whoever edits the rows of grants: nothing leaves by a grant that is not as its patient gave it."""
 
+import json
+
 import pytest
 from conduct_case import ConductHome
+from consent_case import changed, optin
 from sqlalchemy import text
 
+from gateway import granting
 from gateway.errors import Forbidden
 from gateway.vault.errors import RowAltered
 
@@ -40,6 +44,19 @@ def test_nothing_leaves_by_a_grant_that_was_edited(home, what, is_final):
     edit(home, EDITS[what].format(bert=home.bert.archive, other=reader.row))
     with pytest.raises(RowAltered, match="consent_grant row"):
         home.read("o4" if what == "archive" else "o1", reader=reader)
+
+
+def test_exceptions_that_were_taken_away_let_nothing_out(home):
+    withheld = [{"type": "deny", "code": [{"coding": [{"system": "http://loinc.org", "code": "4548-1"}]}]}]
+    consent = changed(optin(home.insurer.client_id), ("provision", "provision"), withheld)
+    granting.grant(home.made.services, home.anna, json.dumps(consent).encode())
+    home.block()
+    assert home.read("o2")
+    with pytest.raises(Forbidden):
+        home.read("o1")
+    edit(home, "exceptions_sealed = NULL")
+    with pytest.raises(RowAltered):
+        home.read("o1")
 
 
 def test_a_grant_under_another_number_permits_nothing(home):

@@ -325,3 +325,34 @@ def test_a_value_that_many_share_opens_few_of_them(world, value, monkeypatch):
     first, *others = (row for (row,) in world.groups())
     assert {one for one, _, _ in world.lines()} >= {first}
     assert {other for _, other, _ in world.lines()} == set(others)
+
+
+def test_a_hospital_cannot_lead_its_own_patient_to_anothers_records(world):
+    (_, victims), (_, evil) = world.patient(0), world.patient(1, value="8812-Q", birth="1980-01-01")
+    seen = world.observe(0)
+    thief = world.enrol(evil, "patient-2")
+    world.patient(1)
+    assert world.lines() == [(victims, evil, "signs-in")]
+    assert not world.may_read(seen, thief, None)
+    world.decide("join")
+    assert world.may_read(seen, thief, None)
+
+
+def test_who_was_enrolled_sees_what_another_hospital_sends_later(world):
+    _, first = world.patient(0)
+    anna = world.enrol(first)
+    world.patient(1)
+    assert len(world.groups()) == 1
+    assert world.may_read(world.observe(1), anna, None)
+
+
+def test_an_identifier_of_one_of_those_joined_enrols_nobody_for_all(world, tmp_path):
+    (_, first), _ = world.patient(0), world.patient(1)
+    also = resource("4471-K", "1950-02-01", "female", name="p1")
+    also["identifier"].append({"system": "urn:evil", "value": "E1"})
+    put(world.services, world.hospitals[1], "Patient/p1", also)
+    given = {"now": 1, "random": os.urandom}
+    with pytest.raises(registration.NotOnePatient, match="--joined"):
+        registration.enrol_patient(world.services, "urn:evil", "E1", "http://x", tmp_path / "a.json", **given)
+    assert registration.enrol_patient(world.services, "urn:evil", "E1", "http://x", tmp_path / "a.json", **given, is_joined=True)
+    assert registration.enrol_patient(world.services, SYSTEM, "4471-K", "http://x", tmp_path / "b.json", **given).archive == first

@@ -46,6 +46,11 @@ def test_the_only_one_looked_at_is_not_joined_where_there_are_more():
     assert (found.join, [(line.other, line.reason) for line in found.lines]) == (None, [(1, "several-matches")])
 
 
+def test_who_signs_in_reads_no_more_by_another_institutions_word():
+    found = decide_join(9, {9: person(b"x")}, [ONE], (), signs_in=True)
+    assert (found.join, [(line.other, line.reason) for line in found.lines]) == (None, [(1, "signs-in")])
+
+
 def test_a_full_group_takes_nobody():
     group = {number: person(b"x") for number in range(1, MAX_GROUP + 1)}
     found = decide_join(99, {99: person(b"x")}, [group], ())
