@@ -84,8 +84,8 @@ def look_up(
     targets = (draft.interaction.id or draft.resource.source_id for draft in drafts if draft.interaction.method != "POST")
     addressed = {target: row for target in targets if target is not None and (row := ids.decode(target)) is not None}
     rows.update((r.row for r in references.values() if r.row is not None), addressed.values(), earlier_rows.values())
-    states = records.states(connection, rows.union(*identifier_rows.values()))
-    # Others' that merely have an identifier cost no more than none: how long it takes would tell that they know the person.
+    # Others' that merely have an identifier cost no more than none, and row 0 is asked for none: the time would tell who is known.
+    states = records.states(connection, rows.union({0}, *identifier_rows.values()))
     states = {row: state for row, state in states.items() if state.issuer == party or row in rows}
     known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None})
     directory = archives.directory_of(connection, party)
