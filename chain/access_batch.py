@@ -1,4 +1,4 @@
-"""ACCESS_BATCH (DESIGN 2 and 5): a run of a gateway's access log, anchored.
+"""ACCESS_BATCH (docs/design/ledger.md, consents and accesses): a run of a gateway's access log, anchored.
 
 The leaves are opaque here; each has a number of its own in the gateway's commit sequence.
 """

@@ -1,4 +1,6 @@
-"""AUDIT_REPORT (DESIGN 9): the digest of what an audit found, anchored, so that no report can be replaced or forgotten afterwards."""
+"""AUDIT_REPORT (docs/design/ledger.md): the digest of what an audit found, anchored, so that no report can be replaced or
+forgotten afterwards.
+"""
 
 from typing import Any, ClassVar
 

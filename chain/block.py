@@ -1,4 +1,4 @@
-"""Headers, blocks and votes: their bytes, hashes and signatures (DESIGN 5).
+"""Headers, blocks and votes: their bytes, hashes and signatures (docs/design/ledger.md).
 
 A block's hash is its header's. The header commits to every transaction, signatures included, through the log root, and to all that follows
 from them through the state root; whose votes made the block final stands in the next header.

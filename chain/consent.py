@@ -1,4 +1,5 @@
-"""CONSENT_GRANT and CONSENT_REVOKE (DESIGN 5 and 6): what a patient's one-time key says, in a transaction of the gateway that committed it.
+"""CONSENT_GRANT and CONSENT_REVOKE (docs/design/ledger.md): what a patient's one-time key says, in a transaction of the
+gateway that committed it.
 
 Two signatures, each over what its maker knows. The one-time key signs its act before the gateway commits it; the gateway signs the
 transaction, and with it the act's place in the gateway's commit sequence. The same one-time key signs a grant and its revoke and nothing

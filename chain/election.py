@@ -1,6 +1,7 @@
-"""What the last block of an epoch decides: who is jailed for absence, and who acts in the epoch after the next one (DESIGN 5).
+"""What the last block of an epoch decides: who is jailed for absence, and who acts in the epoch after the next one.
 
-The set that was elected an epoch ago begins to act with the next block, so that a set is known, and named by headers, for one epoch before.
+See docs/design/ledger.md, epochs. The set that was elected an epoch ago begins to act with the next block, so that a set is known,
+and named by headers, for one epoch before.
 """
 
 from collections import Counter

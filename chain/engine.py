@@ -1,6 +1,6 @@
-"""The embedded engine: one block a slot at most, voted on by the delegates of this process and by those elsewhere (DESIGN 5, finality).
+"""The embedded engine: one block a slot at most, voted on by the delegates of this process and by those elsewhere.
 
-Order of what becomes durable, and what a crash right after it leaves:
+See docs/design/ledger.md, finality. Order of what becomes durable, and what a crash right after it leaves:
 
 1. the proposal, unsigned         nobody has signed; the next call signs these very bytes
 2. the producer's watermark       as above: the same hash may be signed

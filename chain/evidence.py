@@ -1,4 +1,4 @@
-"""EVIDENCE (DESIGN 5): one delegate's two signatures for two blocks of one height, which no honest delegate makes."""
+"""EVIDENCE (docs/design/ledger.md): one delegate's two signatures for two blocks of one height, which no honest delegate makes."""
 
 from enum import IntEnum
 from typing import Any, ClassVar

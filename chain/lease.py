@@ -1,4 +1,4 @@
-"""Who may write a ledger that several hosts share: a lease with a fence (DESIGN 5 and 8; docs/design/hosts.md).
+"""Who may write a ledger that several hosts share: a lease with a fence (docs/design/hosts.md).
 
 One row: the holder, its fence number, and until when by the database's clock. Whoever takes it over gets a higher number. Every durable
 write checks holder and number in its own transaction, which locks the row; so what was written before a takeover is there for the next
@@ -28,8 +28,6 @@ _EXTEND = text(
 )
 _LET_GO = text("UPDATE lease SET expires_ms = 0 WHERE holder = :holder AND fence = :fence")
 _RENEWALS = 4  # in the time of a lease
-
-
 SHORTEST, LONGEST = 1.0, 60.0  # seconds
 
 

@@ -1,4 +1,4 @@
-"""DELEGATE, VOTE, UNJAIL and TRANSFER (DESIGN 5): how the holders of stake choose who produces and votes on blocks.
+"""DELEGATE, VOTE, UNJAIL and TRANSFER (docs/design/ledger.md): how the holders of stake choose who produces and votes on blocks.
 
 Stake is a fixed total of voting weight, held by keys. Each of these is signed by the key that it is about: a holder's, or a delegate's own.
 See docs/adr/0026-elected-delegates.md.

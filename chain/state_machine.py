@@ -1,4 +1,4 @@
-"""What a block means, decided without any IO: check a transaction, build a block, execute one (DESIGN 5).
+"""What a block means, decided without any IO: check a transaction, build a block, execute one (docs/design/ledger.md).
 
 Everything is a function of the genesis, the final chain (`Tip` and `State`) and the bytes given: no clock, no randomness.
 Building is executing: a delegate that built a block has executed it.

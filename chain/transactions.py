@@ -1,4 +1,4 @@
-"""What the ledger records: signed transactions (DESIGN 5), their bytes, identity and the rules that need no state.
+"""What the ledger records: signed transactions (docs/design/ledger.md), their bytes, identity and the rules that need no state.
 
 A transaction is the CBOR map {0: version, 1: kind, 2: body, 3: valid until height, 4: signer, 5: signature}. Its signature is the last
 value, so the signed bytes are the same map without it and need no second encoding. Its identity excludes the signature: one signer can make

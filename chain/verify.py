@@ -1,4 +1,7 @@
-"""Verifying a whole ledger: every block again from the genesis, then every derived row against what that gives (DESIGN 9, level ledger)."""
+"""Verifying a whole ledger: every block again from the genesis, then every derived row against what that gives.
+
+See docs/design/ledger.md, findings.
+"""
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
@@ -26,7 +29,7 @@ StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value
 def verify_chain(store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int, bytes]] = ()) -> Iterator[Finding]:
     """Every finding, as it is found; none means that the ledger is whole.
 
-    `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a checkpoint, another copy. Without one a ledger
+    `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a receipt, another copy. Without one a ledger
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     """
     with snapshot(store.engine) as connection:

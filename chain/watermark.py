@@ -1,4 +1,5 @@
-"""What a key has signed, on disk before it signs (DESIGN 5): the one thing that keeps a delegate from signing two blocks at one height.
+"""What a key has signed, on disk before it signs (docs/design/ledger.md, files): the one thing that keeps a delegate from
+signing two blocks at one height.
 
 The file lies beside the key and must never come from a backup: an older mark would let a key sign again what it has already signed
 differently. A mark is written to a temporary file, fsynced, renamed and the folder fsynced, and only then may the signature be made.
