@@ -21,12 +21,12 @@ from receipt_case import (
 )
 
 from chain import merkle
-from chain.block import Header, block_hash
+from chain.block import Header, block_hash, sign_vote
 from chain.encoding import decode, encode
 from chain.genesis import Genesis
 from chain.keys import TRANSACTION, VOTE, labelled
 from chain.transactions import PartyAction, PartyBody, Role
-from gateway.receipt_format import Hash, Raw, to_json
+from gateway.receipt_format import Hash, Raw, Statement, to_json
 from gateway.vault import primitives, submission
 
 IDENTITY = b"\x01" + bytes(31)
@@ -82,7 +82,9 @@ def forged():
     anchor.pop(5), party.pop(5)
     raw_header = CASE.receipt.header
     edited_anchor = bytearray(CASE.receipt.anchor.transaction)
-    edited_anchor[-80] ^= 1
+    edited_anchor[10] ^= 1
+    resigned_anchor = bytearray(CASE.receipt.anchor.transaction)
+    resigned_anchor[-2] ^= 1
 
     def of_anchor(**body):
         return with_log(anchor=signed({**anchor, 2: {**anchor[2], **{int(name[1:]): value for name, value in body.items()}}}))
@@ -101,6 +103,8 @@ def forged():
 
     return {
         "edited transaction": with_log(anchor=bytes(edited_anchor)),
+        "transaction with another signature": with_log(anchor=bytes(resigned_anchor)),
+        "transaction of another kind": with_log(anchor=signed({**anchor, 1: 3})),
         "transaction signed by a stranger": with_log(anchor=signed({**anchor, 4: key("stranger").public}, key("stranger"))),
         "transaction signed for another chain": files(CASE, anchor=make_case(genesis=genesis_bytes(network="other")).receipt.anchor),
         "transaction with a field more": with_log(anchor=signed({**anchor, 2: {**anchor[2], 5: 1}})),
@@ -122,6 +126,7 @@ def forged():
         "one public key for both": of_party(_5=party[2][4]),
         "suspended issuer": of_party(_0=2, _4=None, _5=None),
         "issuer without a key": of_party(_4=None, _5=None),
+        "issuer without a signing key": of_party(_4=None),
         "issuer with a client id in upper case": of_party(_1="General"),
         "issuer with a line break in the name": of_party(_2="General\nHospital"),
         "issuer with an empty name": of_party(_2=""),
@@ -144,6 +149,10 @@ def forged():
         "vote with S not reduced": unreduced_vote(),
         "vote with R outside the main subgroup": vote_with(r=12345, torsion=ORDER_8),
         "vote with R the identity": vote_with(r=0),
+        "header cut short": voted_for(lambda head: head[:-1]),
+        "header with a byte after it": voted_for(lambda head: head + b"\0"),
+        "header with a field of another number": voted_for(lambda head: head[:-3] + b"\x0d" + head[-2:]),
+        "handover of fixed delegates": files(make_case(genesis=FIXED, sets=(FOUR,))),
         "statement that is not canonical": respelled(b',"format"', b', "format"'),
         "statement with escaped letters": respelled(b"fhir+json", b"\\u0066hir+json"),
         "statement with a field more": respelled(b'"count"', b'"a":1,"count"'),
@@ -161,6 +170,47 @@ def forged():
         "JWS without its third part": of_statement(signature="e30.e30"),
         "record is the statement": files(make_case(genesis=FIXED, misplaced=True)),
     }  # fmt: skip
+
+
+def not_the_record():
+    """Without a record: receipts for a leaf that is none, or with a statement that is not where a statement belongs."""
+    statement, misplaced = CASE.receipt.statement, make_case(genesis=FIXED, misplaced=True)
+    of_statement = Hash(primitives.commitment(statement.salt, statement.bytes))
+    first = replace(CASE.receipt.record, commitment=of_statement, salt=statement.salt, path=statement.path)
+    record = misplaced.receipt.record
+    return {
+        "record is the first leaf": files(CASE, record=first),
+        "statement in a record's place": files(misplaced, statement=Statement(Raw(misplaced.record), record.salt, record.path)),
+        "statement with another salt": files(CASE, statement=replace(statement, salt=Raw(bytes(32)))),
+    }
+
+
+def one_leaf(index, **header):
+    """A public receipt from a log of the ANCHOR alone."""
+    log = [bytes(CASE.receipt.anchor.transaction)]
+    head, votes = finalize(FIXED_CHAIN, log, None, FIRST, **header)
+    anchor = replace(CASE.receipt.anchor, index=index, path=())
+    return public(files(CASE, header=Raw(head), votes=tuple((i, Raw(one)) for i, one in votes), anchor=anchor))
+
+
+def voted_for(change):
+    """A header in other CBOR, voted for as it is."""
+    raw = change(bytes(CASE.receipt.header))
+    hash_ = block_hash(FIXED_CHAIN.chain_id, raw)
+    votes = tuple((i, Raw(sign_vote(FIRST[i], FIXED_CHAIN.chain_id, 3, hash_))) for i in (1, 2, 3))
+    return files(CASE, header=Raw(raw), votes=votes)
+
+
+def other_successions():
+    """Whole receipts of a succession that is not one, each header final by the set before."""
+    ten = members_of(10, "elected")
+    untold = make_case(genesis=ELECTED, sets=(SEVEN,))
+    told = [member.public for member in SEVEN]
+    return {
+        "handover to others, who go on": files(untold, handovers=(handover(ELECTED_CHAIN, FIRST, ten, delegates=told),)),
+        "handover that changes nothing, all else true": files(make_case(genesis=ELECTED, sets=(SEVEN, SEVEN, FOUR))),
+        "handover to six, who go on": files(make_case(genesis=ELECTED, sets=(ten[:6],))),
+    }
 
 
 def jws(head=None, more=None):

@@ -29,6 +29,9 @@ from receipt_forgeries import (
     files,
     forged,
     forged_handovers,
+    not_the_record,
+    one_leaf,
+    other_successions,
     plus_order_2,
     public,
 )
@@ -78,6 +81,12 @@ def changed():
         yield name, "fixed delegates", case, "invalid"
     for name, handovers in forged_handovers().items():
         yield name, "two handovers", files(HANDED, handovers=handovers), "invalid"
+    for name, case in other_successions().items():
+        yield name, "two handovers", case, "invalid"
+    for name, case in not_the_record().items():
+        yield name, "record not given", case._replace(record=None), "invalid"
+    yield "index beyond a log of one", "public", one_leaf(1), "invalid"
+    yield "a leaf for the root of two", "public", one_leaf(0, log_size=2), "invalid"
     for name, genesis in geneses().items():
         receipt = replace(CASE.receipt, chain_id=Hash(sha256(genesis).digest()))
         yield name, "fixed delegates", Files(genesis, to_json(receipt), CASE.record), "could not check"
@@ -188,6 +197,7 @@ def geneses():
         "genesis with a number as float": change(fixed, slot_seconds=2.0),
         "genesis with a network of no letters": change(fixed, network=""),
         "genesis with a line break in the network": change(fixed, network="a\nb"),
+        "genesis with half a surrogate pair": change(fixed, network="\ud800"),
         "genesis with too long a network": change(fixed, network="n" * 201),
         "genesis with too long a slot": change(fixed, slot_seconds=3601),
         "genesis with no epoch": change(fixed, epoch_blocks=0),

@@ -58,6 +58,15 @@ def test_the_command_answers_by_its_exit_code_in_one_line(tmp_path, name, code):
 
 
 @needs_node
+def test_a_file_far_too_large_is_no_receipt(tmp_path):
+    given = VECTORS[0][1]
+    (tmp_path / "genesis.json").write_bytes(given.genesis)
+    (tmp_path / "receipt.json").write_bytes(given.receipt + b" " * (1 << 20))
+    ran = subprocess.run([NODE, VERIFY, tmp_path / "genesis.json", tmp_path / "receipt.json"], check=False, capture_output=True)
+    assert ran.returncode == 1
+
+
+@needs_node
 @pytest.mark.parametrize("arguments", [[], ["genesis.json"], ["missing.json", "missing.json"], ["a", "b", "c", "d"]])
 def test_what_it_cannot_read_it_cannot_check(tmp_path, arguments):
     ran = subprocess.run([NODE, VERIFY, *arguments], check=False, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
