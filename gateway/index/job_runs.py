@@ -31,7 +31,7 @@ def claim(connection: Connection, job: str, scheduled_for: int, now: int, holder
     if row is None:
         connection.execute(insert(job_run), [{"job": job, "scheduled_for": scheduled_for, "attempts": 1, **taken}])
         return True
-    if row.outcome not in (FAILED, INTERRUPTED) or row.attempts >= MAX_ATTEMPTS:
+    if not _is_free(row.outcome, row.attempts):
         return False
     connection.execute(update(job_run).where(_at(job, scheduled_for)).values(attempts=row.attempts + 1, **taken))
     return True
@@ -40,7 +40,7 @@ def claim(connection: Connection, job: str, scheduled_for: int, now: int, holder
 def is_claimed(connection: Connection, job: str, scheduled_for: int) -> bool:
     """Whether `claim` would say no; looked at without the write lock."""
     row = connection.execute(select(job_run.c.outcome, job_run.c.attempts).where(_at(job, scheduled_for))).one_or_none()
-    return row is not None and (row.outcome not in (FAILED, INTERRUPTED) or row.attempts >= MAX_ATTEMPTS)
+    return row is not None and not _is_free(row.outcome, row.attempts)
 
 
 def ended(connection: Connection, job: str, scheduled_for: int, now: int, outcome: str, told: str) -> None:
@@ -69,6 +69,11 @@ def totals(connection: Connection) -> list[tuple[str, str, int, int | None]]:
 def forget(connection: Connection, now: int) -> int:
     """Drop what is older than KEPT. Returns how many."""
     return connection.execute(delete(job_run).where(job_run.c.scheduled_for < now - KEPT)).rowcount
+
+
+def _is_free(outcome: str, attempts: int) -> bool:
+    """Whether a time that was claimed may be claimed once more."""
+    return outcome in (FAILED, INTERRUPTED) and attempts < MAX_ATTEMPTS
 
 
 def _at(job: str, scheduled_for: int) -> ColumnElement[bool]:
