@@ -28,19 +28,19 @@ def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, cha
     taken = 0
     while rows := _pending(index):
         signed: list[tuple[bytes, int]] = []
-        damaged: list[tuple[int, str]] = []
+        damaged: dict[int, str] = {}  # why, by row
         for row in rows:
             try:
                 signed.append((_signed(row, key, chain_id, height), _source(row)))
             except (LedgerError, KeyError) as error:
-                damaged.append((row.id, str(error) if isinstance(error, LedgerError) else f"there is no transaction of kind {row.kind}"))
+                damaged[row.id] = str(error) if isinstance(error, LedgerError) else f"there is no transaction of kind {row.kind}"
         ledger.submit_all(signed)
         with index.atomic() as connection:
-            for id_, reason in damaged:
+            for id_, reason in damaged.items():
                 outbox.set_aside(connection, id_, reason)
-            outbox.done(connection, [row.id for row in rows if row.id not in dict(damaged)])
+            outbox.done(connection, [row.id for row in rows if row.id not in damaged])
         taken += len(signed)
-        for id_, reason in damaged:
+        for id_, reason in damaged.items():
             structlog.get_logger().error("a row of the outbox was set aside; see `jobs dead-letters`", row=id_, reason=reason)
     return taken
 
