@@ -29,7 +29,7 @@ Not GatewayErrors, as they never reach a request: `settings.BadSetting`, `foundi
 `key_files.KeyFileUnusable` (the ledger's keys).
 `web.oauth_error.OAuthError` is the token endpoint's own; `chain.errors.LedgerError` is the ledger's.
 
-`fhir_adapters.InvalidInput` (400 or 422) is the eleventh: the input's own faults, all of them.
+`fhir_adapters.InvalidInput` (400 or 422) stands beside them: the input's own faults, all of them.
 What a check cannot decide is `CouldNotCheck`, never "false".
 """
 

@@ -129,10 +129,8 @@ class GroupCommit:
                 archive.next_number = number
 
     def _put_and_commit(self, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
-        with (
-            self._metrics.timed("put"),
-            suppress(ObjectExists),
-        ):  # by a try of the store's own whose answer was lost: a name is the digest of the bytes
+        # It can be there only by a try of the store's own whose answer was lost: a name is the digest of the bytes.
+        with self._metrics.timed("put"), suppress(ObjectExists):
             self._store.put_if_absent(container.name, container.body)
         is_begun = False
         try:

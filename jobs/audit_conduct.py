@@ -2,7 +2,7 @@
 
 The chain is believed: it says in which order grants, revokes and accesses were committed, and what each commits to. The rows are opened
 with the archives' secrets and held against that. A shard is a run of the commit sequence (`audit_sequence`); it reads the database once, in
-one snapshot.
+one snapshot; only where a grant makes exceptions are the records opened that were read by it, one by one.
 """
 
 from collections.abc import Callable, Iterator

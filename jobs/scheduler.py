@@ -1,7 +1,8 @@
 """The jobs process: APScheduler fires each job at its time. One process on one chain; its only scheduler, its only writer of ledger.db.
 
 Jobs whose times are claimed are looked at once a minute: what is due and unclaimed is claimed and run. So what a downtime missed, what
-failed, and what another host began and did not end all come right by the ordinary way.
+failed, and what this host began and did not end before its last stop all come right by the ordinary way. What another host began and never
+ended stays unserved until that host starts again; its next time is anyone's.
 """
 
 import signal

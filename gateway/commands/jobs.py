@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.commands.context import CouldNot, instant, json_option, opened_index, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, instant, json_option, leave, opened_index, settings_of, tell
 
 if TYPE_CHECKING:
     from gateway.index.job_runs import JobRun
@@ -52,7 +52,7 @@ def run(context: click.Context, name: str, as_json: bool) -> None:
         raise CouldNot(str(error)) from error
     tell(result.counts, as_json=as_json, text=lambda: _counts(result.counts))
     if result.outcome == job_runs.FINDINGS:
-        context.exit(1)
+        leave(FINDINGS)
 
 
 @jobs.command(epilog="Example: fhir-anchor --home ./gw jobs history --job sweep-orphans --last 10")
@@ -99,7 +99,7 @@ def dead_letters(context: click.Context, retry: bool, as_json: bool) -> None:
     lines = [f"{letter.id:>8}  {instant(letter.created_at)}  kind {letter.kind:<3} {letter.reason}" for letter in letters]
     tell({"dead_letters": told, "retried": retry}, as_json=as_json, text=lambda: "\n".join(lines) or "There are none.")
     if letters and not retry:
-        context.exit(1)
+        leave(FINDINGS)
 
 
 def _to_json(job: "Job", last: "JobRun | None", now: int) -> dict[str, object]:

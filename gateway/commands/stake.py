@@ -29,7 +29,6 @@ from gateway.settings import Settings
 
 VALID_FOR = 1000  # heights from the present one
 _Command = Callable[..., Any]
-_KEY_HELP = "The delegate's key file [a new one]."
 
 
 class Place(Protocol):

@@ -1,4 +1,4 @@
-"""Where containers lie: five verbs, create-only. The comments on each are the contract that every implementation is tested against."""
+"""Where containers lie: five verbs, create-only, and a check. The comments are the contract that every implementation is tested against."""
 
 import re
 from collections.abc import Iterator

@@ -164,7 +164,9 @@ class KekFile:
             raise KeyFileUnusable("the key-encryption key's file is malformed") from None
         if self._kms is not None:
             kek = self._kms.unwrap(kek, _context(key.version))
-        if len(kek) != primitives.KEY_BYTES or not 0 < key.version < 1 << 16:
+        if not 0 < key.version < 1 << 16:
+            raise KeyFileUnusable("the key-encryption key's file is malformed: a version is none")
+        if len(kek) != primitives.KEY_BYTES:
             raise KeyFileUnusable("the key-encryption key does not have 32 bytes")
         return KekVersion(key.version, key.state, key.changed_at, kek)
 
