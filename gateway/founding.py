@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -163,10 +163,8 @@ def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: 
     with _in_words("database_url", url):
         create_index(url)
         undo.callback(_take_out, url)
-        index = open_index(url)
-        with index.atomic() as connection:
+        with closing(open_index(url)) as index, index.atomic() as connection:
             secrets.create(connection, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))), random)
-        index.close()
 
 
 def _take_out(url: str) -> None:

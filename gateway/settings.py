@@ -202,12 +202,20 @@ def save_settings(home: Path, chosen: Mapping[str, object]) -> None:
 
 
 def change_setting(home: Path, name: str, value: str) -> None:
-    """Write one setting anew and leave the others; all or nothing. Raises BadSetting."""
+    """Write one setting anew and leave the others; all or nothing, and durable when it returns. Raises BadSetting, OSError."""
     part = home / f".settings.json.{os.getpid()}.part"
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
-    part.write_bytes(_saved_text({**_saved(home / "settings.json"), name: value}))
+    with part.open("wb") as file:
+        file.write(_saved_text({**_saved(home / "settings.json"), name: value}))
+        file.flush()
+        os.fsync(file.fileno())  # before it takes the name: a power cut must not leave an empty file under it
     part.replace(home / "settings.json")
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _saved_text(kept: Mapping[str, object]) -> bytes:

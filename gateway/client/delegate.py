@@ -5,7 +5,7 @@ which of two histories is the right one is for people to find out, and until the
 refused, and the work goes on: the next may hold.
 """
 
-import base64
+import os
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -21,6 +21,7 @@ from chain.keys import SignatureInvalid
 from chain.replica import Replica
 from chain.watermark import DoubleSign
 from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
+from gateway.vault.submission import to_base64url
 
 PATROL = 2  # old blocks that are compared again at each turn
 LEAST_TURN = 0.05  # seconds: no gateway can keep a delegate busier than so
@@ -184,7 +185,7 @@ class Delegation:
         proof = self._proofs / f"{sha256(text).hexdigest()[:16]}.json"
         self._proofs.mkdir(exist_ok=True)
         if not proof.exists() and sum(1 for _ in self._proofs.iterdir()) < MAX_PROOFS:
-            proof.write_bytes(text)
+            _keep(proof, text)
         self._say("refused", **told, proof=str(proof) if proof.exists() else None)
 
 
@@ -192,12 +193,20 @@ def _shown(what: FinalBlock | Proposal) -> dict[str, object]:
     """The bytes, as the gateway writes them."""
     header = what.header if isinstance(what, Proposal) else what.header.to_bytes()
     shown: dict[str, object] = {
-        "header": _text(header),
-        "signature": None if what.signature is None else _text(what.signature),
-        "transactions": [_text(transaction) for transaction in what.transactions],
+        "header": to_base64url(header),
+        "signature": None if what.signature is None else to_base64url(what.signature),
+        "transactions": [to_base64url(transaction) for transaction in what.transactions],
     }
-    return shown if isinstance(what, Proposal) else {**shown, "votes": [[vote.delegate, _text(vote.signature)] for vote in what.votes]}
+    if isinstance(what, FinalBlock):
+        shown["votes"] = [[vote.delegate, to_base64url(vote.signature)] for vote in what.votes]
+    return shown
 
 
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def _keep(proof: Path, text: bytes) -> None:
+    """It has its name only once it is whole: half a proof proves nothing, and would stand in the way of the whole one."""
+    part = proof.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(proof)

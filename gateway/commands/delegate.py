@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,14 @@ def _compared(reader: Any, height: int, gateway: str) -> Iterator[Any]:
     from chain.replica import difference
     from gateway.client.blocks import RemoteChain
 
-    chain = RemoteChain(gateway)
-    for at in range(1, height + 1):
-        try:
-            found = difference(reader.block(at), at, chain.block(at))
-        except BlockInvalid as error:
-            found = Finding(error.code, f"height {at}", str(error))
-        if found is not None:
-            yield found
-    chain.close()
+    with closing(RemoteChain(gateway)) as chain:
+        for at in range(1, height + 1):
+            try:
+                found = difference(reader.block(at), at, chain.block(at))
+            except BlockInvalid as error:
+                found = Finding(error.code, f"height {at}", str(error))
+            if found is not None:
+                yield found
 
 
 def _marks(key_path: Path, chain_id: Any, height: int) -> list[tuple[int, bytes]]:
