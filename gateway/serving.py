@@ -53,7 +53,7 @@ def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Call
     make_app = partial(_in_words, "web", partial(_make_app, settings))
     jobs = partial(_in_words, "jobs", partial(run_jobs, settings))
     _refuse_older_copy(settings)
-    metrics = None if settings.metrics_address is None else Metrics(*settings.metrics_address, partial(_serve_metrics, settings))
+    metrics = None if settings.metrics_address is None else MetricsProcess(*settings.metrics_address, partial(_serve_metrics, settings))
     serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm, metrics=metrics)
 
 
@@ -66,7 +66,7 @@ def serve_app(
     make_app: Callable[[], "Flask"],
     run_jobs: Callable[[], None],
     warm: Callable[[], None],
-    metrics: "Metrics | None" = None,
+    metrics: "MetricsProcess | None" = None,
 ) -> None:
     """The same for any application: `warm` runs once before the workers are forked, `make_app` once in each of them."""
     configure_logs()
@@ -97,7 +97,7 @@ def serve_app(
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class MetricsProcess:
     """Where metrics are served, and how: `run(folder, listener, parent)` is the whole of the metrics process."""
 
     host: str

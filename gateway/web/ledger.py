@@ -1,7 +1,5 @@
 """The ledger to read (DESIGN 7): its head and blocks for anyone, since they name no patient and prove themselves."""
 
-import base64
-
 import msgspec
 from flask import Blueprint, Response
 
@@ -9,6 +7,7 @@ from chain.block import FinalBlock, Header
 from chain.transactions import MAX_HEIGHT
 from gateway.errors import NotFound
 from gateway.stake_submission import MAX_BYTES, submit_signed
+from gateway.vault.submission import to_base64url
 from gateway.web.authorization import public
 from gateway.web.request_body import request_body
 from gateway.web.request_context import ledger, services
@@ -72,22 +71,17 @@ def _header(header: Header) -> dict[str, object]:
         "log_size": header.log_size,
         "log_root": header.log_root.hex(),
         "state_root": header.state_root.hex(),
-        "header": text_of(header.to_bytes()),
+        "header": to_base64url(header.to_bytes()),
     }
 
 
 def _block(found: FinalBlock) -> dict[str, object]:
     return {
         **_header(found.header),
-        "signature": text_of(found.signature),
-        "transactions": [text_of(transaction) for transaction in found.transactions],
-        "votes": [[vote.delegate, text_of(vote.signature)] for vote in found.votes],
+        "signature": to_base64url(found.signature),
+        "transactions": [to_base64url(transaction) for transaction in found.transactions],
+        "votes": [[vote.delegate, to_base64url(vote.signature)] for vote in found.votes],
     }
-
-
-def text_of(raw: bytes) -> str:
-    """Binary fields in JSON: base64url without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def json_answer(told: object) -> Response:

@@ -6,9 +6,10 @@ from threading import BoundedSemaphore
 from flask import Blueprint, Response, request
 
 from chain.block import Proposal
+from gateway.vault.submission import to_base64url
 from gateway.voting import MAX_BYTES, take_ballot
 from gateway.web.authorization import public
-from gateway.web.ledger import json_answer, text_of
+from gateway.web.ledger import json_answer
 from gateway.web.request_body import request_body
 from gateway.web.request_context import ledger, services
 
@@ -68,7 +69,7 @@ def _mark() -> str:
 
 def _told(proposed: Proposal) -> dict[str, object]:
     return {
-        "header": text_of(proposed.header),
-        "transactions": [text_of(transaction) for transaction in proposed.transactions],
-        "signature": None if proposed.signature is None else text_of(proposed.signature),
+        "header": to_base64url(proposed.header),
+        "transactions": [to_base64url(transaction) for transaction in proposed.transactions],
+        "signature": None if proposed.signature is None else to_base64url(proposed.signature),
     }
