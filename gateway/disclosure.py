@@ -1,7 +1,15 @@
 """What leaves, and to whom: one door for every read (DESIGN 1, table of permissions; DESIGN 2, sharing).
 
 It opens for what is the reader's own, and for what a grant in force permits for the purpose that the reader states. Whoever else asks, and
-whoever asks for what does not exist, gets one and the same answer. What leaves by a grant is in the access log before it leaves.
+whoever asks for what does not exist, gets one and the same answer. In the order in which things become true:
+
+    1 party, purpose and scope known       the caller's (gateway.web)
+    2 located, permitted by the index      `locate`, `candidates`: reads only; what content decides stays open
+    3 opened, checked against its leaf     `committed`: nothing has left
+    4 permitted by its content             `permitted`: the exceptions that a grant makes
+    5 permitted still, the access logged   `release_page`: one commit, the moment that counts. A crash before it: nothing left, nothing
+                                           is logged; after it: logged, whether or not it left. No revoke that was answered lies before it
+    6 handed over                          the caller's
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,6 +1,7 @@
 """Release and storage: a submission on its way from bytes to a durable answer (DESIGN 2), in the order in which things become true.
 
     1 authenticated, decoded          the caller's (gateway.web)
+      sent before?                    then answered as it was then (gateway.repetition)
     2 read and checked                a fault: nothing was written
     3 adapted                         nothing was written
     4 named and placed                reads only; a block of row numbers may be used up
@@ -68,11 +69,11 @@ def _receive(services: Services, sender: Party, submission: Submission) -> Accep
     read: tuple[Reading, Attested] | None = None
     for attempt in range(ATTEMPTS):
         with _contended if attempt else nullcontext(), suppress(LostRace):
-            past = look_back(services, sender, submission)
+            past = look_back(services, sender, submission)  # sent before?
             answer = replayed(services, sender, submission, past)
             if answer is not None:
                 return answer
-            read = read or _read(services, sender, submission)
+            read = read or _read(services, sender, submission)  # 2, 3
             return _Attempt(services, sender, submission, read[1], past).run(read[0])
     raise Unavailable("too many submissions change the same records at once")
 
@@ -95,19 +96,19 @@ class _Attempt:
         """LostRace if another submission came first."""
         if self._earlier is not None and self._earlier.holds:
             reading = reading.only({index for index, result in enumerate(self._earlier.results) if result.status == "failed"})
-        lookups, resolution, reading = self._name(reading)
+        lookups, resolution, reading = self._name(reading)  # 4
         compartments = assign_archives(resolution, lookups, self._open_archive)
         ids = self._ids(resolution)
         rewrites = rewritten(resolution, lookups, ids)
         versions = [decide_version(placed, rewrites, self._services.tokens, self._now_ms) for placed in resolution.placed]
         results = self._results(reading, versions)
         new = [version for version in versions if version.is_new]
-        if new:
+        if new:  # 5 to 7
             self._store(new, lookups, resolution, compartments, ids, results)
         elif not self._past.is_forgettable:
             with self._services.index.atomic() as connection:
                 self._remember(connection, None, results)
-        return self._answer(reading, versions, results, ids)
+        return self._answer(reading, versions, results, ids)  # 8
 
     # --- 4
 
