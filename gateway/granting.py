@@ -150,9 +150,7 @@ def _check_role(patient: Party) -> int:
 def _find(services: Services, connection: Connection, patient: Party, id_: str) -> ConsentRow | None:
     """The grant of this id if it was given on one of the archives that the patient speaks for."""
     row = services.ids.decode(id_)
-    own = archives.joined_with(connection, patient.archive) if row is not None else ()
-    found = (consents.find(connection, row or 0, archive) for archive in own)
-    return next((consent for consent in found if consent is not None), None)
+    return None if row is None else consents.find(connection, row, archives.joined_with(connection, patient.archive))
 
 
 def _grantee(connection: Connection, terms: Terms) -> Party:

@@ -117,9 +117,9 @@ def by_grant_ids(connection: Connection, grant_ids: Iterable[bytes]) -> Iterator
     return (_row(connection, row) for row in _BY_GRANT_ID.among(connection, set(grant_ids)))
 
 
-def find(connection: Connection, row: int, archive: int) -> ConsentRow | None:
-    """The grant of that row number if it is on this archive."""
-    found = connection.execute(_query().where(t.consent_grant.c.row == row, t.consent_grant.c.archive == archive)).one_or_none()
+def find(connection: Connection, row: int, archives: Collection[int]) -> ConsentRow | None:
+    """The grant of that row number if it is on one of these archives."""
+    found = connection.execute(_query().where(t.consent_grant.c.row == row, t.consent_grant.c.archive.in_(archives))).one_or_none()
     return None if found is None else _row(connection, found)
 
 
@@ -163,7 +163,7 @@ def write(
             exceptions_sealed=exceptions,
         )
     )
-    return cast(ConsentRow, find(connection, row, archive))
+    return cast(ConsentRow, find(connection, row, (archive,)))
 
 
 def standing(connection: Connection, archive: int) -> list[ConsentRow]:
