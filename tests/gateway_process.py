@@ -88,7 +88,7 @@ class GatewayProcess:
     def connect(self, credentials: Path) -> Connection:
         return Connection(read(credentials).at(self.url))
 
-    def wait_final(self, seconds: float = 30) -> dict[str, Any]:
+    def wait_final(self, seconds: float = 90) -> dict[str, Any]:
         """Until nothing waits for the chain any more; the ledger's status."""
         deadline = time.monotonic() + seconds
         while True:

@@ -1,15 +1,14 @@
 """The drill: a gateway is backed up while hospitals push, lost, and restored into a blank folder (docs/backup.md)."""
 
 import json
-import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib import resources
 
 import pytest
 from consent_case import optin
-from gateway_process import GatewayProcess
+from gateway_process import GatewayProcess, served
 from kill_clients import Pusher
 
 from chain import queries
@@ -31,19 +30,19 @@ class At(GatewayProcess):
         self.process, self.url = None, ""
 
 
+@contextmanager
 def working(gateway, *clients):
-    """The clients work until the function that comes back is called."""
+    """The clients work inside the block."""
     stop = threading.Event()
     threads = [threading.Thread(target=client.work, args=(gateway.url, stop)) for client in clients]
     for thread in threads:
         thread.start()
-
-    def end():
+    try:
+        yield
+    finally:
         stop.set()
         for thread in threads:
             thread.join()
-
-    return end
 
 
 def signed_in(gateway):
@@ -57,34 +56,28 @@ def signed_in(gateway):
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory):
     """A gateway that was backed up while a hospital pushed, read from afterwards, and killed."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("lost")).start()
-    gateway.insurer = gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
-    gateway.hospital = gateway.party()
-    (gateway.folder / "bundle.json").write_bytes(DEMO)
-    pushed = gateway.json("push", "--as", gateway.hospital, gateway.folder / "bundle.json")
-    gateway.records = [receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"]]
-    gateway.observations = sorted(name for name in gateway.records if name.startswith("Observation/"))
-    gateway.anna = gateway.folder / "anna.json"
-    gateway.cli("patient", "enrol", "--identifier", ANNA, "--url", gateway.url, "--out", gateway.anna)
-    gateway.consents = [grant(gateway, "Observation"), grant(gateway, "Condition")]
-    read_as_insurer(gateway, gateway.insurer, gateway.observations[0])
-    gateway.pusher = Pusher(gateway.hospital, 1)
-    end = working(gateway, gateway.pusher)
-    time.sleep(1.5)
-    gateway.before = dict(gateway.pusher.acknowledged)
-    gateway.told = gateway.json("backup", "create", "--out", gateway.folder)
-    time.sleep(1.5)
-    with closing(gateway.connect(gateway.anna)) as anna:
-        assert anna.ask("POST", f"/fhir/{gateway.consents[0]}/$revoke").status == 200
-    read = gateway.connect(gateway.hospital)
-    time.sleep(2.5)
-    gateway.receipt = gateway.folder / "late.receipt.json"
-    late = gateway.pusher.acknowledged[max(gateway.pusher.acknowledged) - 8][0].partition("/_history")[0]
-    gateway.receipt.write_bytes(read.ask("GET", f"/ledger/receipts/{late}").body)
-    read.close()
-    gateway.kill9()
-    end()
-    return gateway
+    with served(tmp_path_factory.mktemp("lost")) as gateway:
+        gateway.insurer = gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
+        gateway.hospital = gateway.party()
+        (gateway.folder / "bundle.json").write_bytes(DEMO)
+        pushed = gateway.json("push", "--as", gateway.hospital, gateway.folder / "bundle.json")
+        gateway.records = [receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"]]
+        gateway.observations = sorted(name for name in gateway.records if name.startswith("Observation/"))
+        gateway.anna = gateway.folder / "anna.json"
+        gateway.cli("patient", "enrol", "--identifier", ANNA, "--url", gateway.url, "--out", gateway.anna)
+        gateway.consents = [grant(gateway, "Observation"), grant(gateway, "Condition")]
+        read_as_insurer(gateway, gateway.insurer, gateway.observations[0])
+        gateway.pusher = Pusher(gateway.hospital, 1)
+        with working(gateway, gateway.pusher):
+            time.sleep(1.5)
+            gateway.before = dict(gateway.pusher.acknowledged)
+            gateway.told = gateway.json("backup", "create", "--out", gateway.folder)
+            time.sleep(1.5)
+            with closing(gateway.connect(gateway.anna)) as anna:
+                assert anna.ask("POST", f"/fhir/{gateway.consents[0]}/$revoke").status == 200
+            time.sleep(2.5)
+            gateway.kill9()
+        yield gateway
 
 
 def grant(gateway, *types):
@@ -118,11 +111,6 @@ def check_acknowledged(gateway, lost):
             assert record.status == 200, name
             verification.verify_receipt(connection.ask("GET", f"/ledger/receipts/{name}").body, genesis, record.body)
     return names
-
-
-def all_ids(gateway):
-    with closing(sqlite3.connect(gateway.home / "gateway.db")) as database:
-        return {row for (row,) in database.execute("SELECT row FROM resource")}
 
 
 def test_a_lost_gateway_goes_on_from_its_backup_and_its_ledger(lost, tmp_path):

@@ -36,8 +36,9 @@ def produce(running):
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
     engine = EmbeddedEngine.open(store, genesis, keys)
     gateway_key = read_key(settings.keys_path / "gateway.json")
-    time.sleep(1 - time.time() % 1)  # a block a slot
-    BlockProduction(running.services.index, engine, running.ledger, gateway_key).produce(time.time())
+    head = running.ledger.head()
+    due = genesis.slot_time(head.slot + 1) if head else 0  # a block a slot
+    BlockProduction(running.services.index, engine, running.ledger, gateway_key).produce(max(time.time(), due))
     engine.close()
     store.close()
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 from consent_case import optin
-from gateway_process import GatewayProcess
+from gateway_process import served
 
 from gateway import erasure
 from gateway.bootstrap import open_services
@@ -28,28 +28,28 @@ JSON = {"Content-Type": "application/fhir+json"}
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
     """Two patients' records, a grant of the first and a read by it; final, and stopped."""
-    gateway = GatewayProcess(tmp_path_factory.mktemp("erasure")).start()
-    hospital, insurer = gateway.party(), gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
-    (gateway.folder / "anna.json").write_bytes(DEMO)
-    (gateway.folder / "bert.json").write_bytes(DEMO.replace(b"DEMO-4471", b"DEMO-4472").replace(b"5b1f0c9e", b"00000002"))
-    pushed = gateway.json("push", "--as", hospital, gateway.folder / "anna.json")
-    gateway.anna = sorted(receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"])
-    pushed = gateway.json("push", "--as", hospital, gateway.folder / "bert.json")
-    gateway.bert = sorted(receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"])
-    gateway.cli("patient", "enrol", "--identifier", f"{PERSONS}|DEMO-4471", "--url", gateway.url, "--out", gateway.folder / "a.json")
-    connection = gateway.connect(gateway.folder / "a.json")
-    consent = optin(json.loads(insurer.read_text())["client_id"], types=("Observation",), until="2090-01-01")
-    assert connection.ask("POST", "/fhir/Consent", json.dumps(consent).encode(), JSON).status == 201
-    connection.close()
-    connection = gateway.connect(insurer)
-    gateway.read = next(name for name in gateway.anna if name.startswith("Observation/"))
-    assert connection.ask("GET", f"/fhir/{gateway.read}").status == 200
-    connection.close()
-    gateway.hospital, gateway.insurer = hospital, insurer
-    gateway.cli("jobs", "run", "close-access-batch")
-    gateway.wait_final()
-    assert gateway.stop() == 0
-    return gateway
+    with served(tmp_path_factory.mktemp("erasure")) as gateway:
+        hospital, insurer = gateway.party(), gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
+        (gateway.folder / "anna.json").write_bytes(DEMO)
+        (gateway.folder / "bert.json").write_bytes(DEMO.replace(b"DEMO-4471", b"DEMO-4472").replace(b"5b1f0c9e", b"00000002"))
+        pushed = gateway.json("push", "--as", hospital, gateway.folder / "anna.json")
+        gateway.anna = sorted(receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"])
+        pushed = gateway.json("push", "--as", hospital, gateway.folder / "bert.json")
+        gateway.bert = sorted(receipt["record"].partition("/_history")[0] for receipt in pushed["receipts"])
+        gateway.cli("patient", "enrol", "--identifier", f"{PERSONS}|DEMO-4471", "--url", gateway.url, "--out", gateway.folder / "a.json")
+        connection = gateway.connect(gateway.folder / "a.json")
+        consent = optin(json.loads(insurer.read_text())["client_id"], types=("Observation",), until="2090-01-01")
+        assert connection.ask("POST", "/fhir/Consent", json.dumps(consent).encode(), JSON).status == 201
+        connection.close()
+        connection = gateway.connect(insurer)
+        gateway.read = next(name for name in gateway.anna if name.startswith("Observation/"))
+        assert connection.ask("GET", f"/fhir/{gateway.read}").status == 200
+        connection.close()
+        gateway.hospital, gateway.insurer = hospital, insurer
+        gateway.cli("jobs", "run", "close-access-batch")
+        gateway.wait_final()
+        assert gateway.stop() == 0
+        yield gateway
 
 
 class NoMarks(FileObjectStore):
@@ -85,8 +85,7 @@ def test_an_erased_patient(gateway):
         erasure.erase(services, PERSONS, "DEMO-4471")
     object.__setattr__(services, "store", FileObjectStore(gateway.home / "bucket"))
     assert services.keyring.private_key(keys), "nothing is destroyed before the bucket knows it"
-    for key_id in (keys.key_id,):
-        services.store.put_if_absent(mark_name(key_id), mark_body(services.index_key, key_id))
+    services.store.put_if_absent(mark_name(keys.key_id), mark_body(services.index_key, keys.key_id))
     found = run_audit(Audit(load_settings(gateway.home, {}), int(time.time())), ("storage",)).findings
     assert [finding.code for finding in found] == ["erasure-unfinished"]
 

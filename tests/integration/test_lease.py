@@ -29,10 +29,15 @@ TAKES_OVER_WITHIN = 2 * 1 + 4  # two slots; the rest is for a busy machine
 
 
 @pytest.fixture
-def url(tmp_path, postgresql_server):
+def on_postgresql(postgresql_server):
     databases.use(postgresql_server)
-    yield databases.new_ledger(tmp_path, GENESIS)
+    yield
     databases.use(None)
+
+
+@pytest.fixture
+def url(tmp_path, on_postgresql):
+    return databases.new_ledger(tmp_path, GENESIS)
 
 
 @pytest.fixture
@@ -134,8 +139,7 @@ def test_the_marks_are_common_to_all_hosts(store, lease):
         assert set(connection.execute(select(watermark.c.duty, watermark.c.height))) == {("produced", 6), ("voted", 4)}
 
 
-def test_a_ledger_from_a_backup_does_not_make_a_host_sign_twice(tmp_path, postgresql_server):
-    databases.use(postgresql_server)
+def test_a_ledger_from_a_backup_does_not_make_a_host_sign_twice(tmp_path, on_postgresql):
     chain = SmallChain(tmp_path)
     chain.record(anchor(1))
     chain.close()
@@ -145,7 +149,6 @@ def test_a_ledger_from_a_backup_does_not_make_a_host_sign_twice(tmp_path, postgr
     with pytest.raises(LedgerError, match=r"already (produced|voted) another block at height 1"):
         chain.produce()
     chain.close()
-    databases.use(None)
 
 
 SLOT = 1
@@ -223,8 +226,7 @@ def start_host(tmp_path):
         one.process.join()
 
 
-def test_another_host_takes_over_and_no_height_is_signed_twice(tmp_path, postgresql_server, start_host):
-    databases.use(postgresql_server)
+def test_another_host_takes_over_and_no_height_is_signed_twice(tmp_path, on_postgresql, start_host):
     body = own_genesis()
     genesis = Genesis.parse(body)
     url = databases.new_ledger(tmp_path, genesis)
@@ -252,4 +254,3 @@ def test_another_host_takes_over_and_no_height_is_signed_twice(tmp_path, postgre
     store = LedgerStore.open(url, genesis, read_only=True)
     assert list(verify_chain(store, genesis)) == []
     store.close()
-    databases.use(None)

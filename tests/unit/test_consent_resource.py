@@ -48,7 +48,6 @@ def test_the_rest_of_what_can_be_said():
     assert (proposed.terms.starts_at, proposed.terms.ends_at) == (1_811_800_800, 1_835_481_600)
 
 
-PERMIT = ("provision",)
 ACTOR = ("provision", "actor", 0)
 
 
