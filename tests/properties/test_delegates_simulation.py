@@ -162,7 +162,7 @@ def _disturb(network, random):
     elif dice < 0.17:
         network.down.add(name)
     elif dice < 0.25:
-        for back in list(network.down):
+        for back in sorted(network.down):
             network.down.discard(back)
             network.unjail(back)
     elif dice < 0.35:
