@@ -50,7 +50,7 @@ def archives_of(services: Services, connection: Connection, system: str, value: 
 
 
 def erase(services: Services, system: str, value: str) -> Erased:
-    """Destroy all that opens what is sealed to the patient with this identifier. Raises NotOnePatient, Held, Unavailable."""
+    """Destroy all that opens what is sealed to the patient with this identifier. Raises NotOnePatient, Held, Conflict, Unavailable."""
     with services.index.reading() as connection:
         rows = archives_of(services, connection, system, value)
         _refuse_held(connection, rows)
@@ -59,7 +59,8 @@ def erase(services: Services, system: str, value: str) -> Erased:
         with suppress(ObjectExists):
             services.store.put_if_absent(mark_name(key_id), mark_body(services.index_key, key_id))
     with services.index.atomic() as connection:
-        rows = tuple(sorted({*rows, *archives_of(services, connection, system, value)}))
+        if archives_of(services, connection, system, value) != rows:  # what was joined since has no mark, what was split is somebody else's
+            raise Conflict("the patient's archives were joined or split meanwhile; nothing was erased, run it again")
         _refuse_held(connection, rows)
         records = destroy(services, connection, rows)
     forget_traces(services.index)

@@ -11,7 +11,7 @@ from gateway_process import served
 
 from gateway import erasure
 from gateway.bootstrap import open_services
-from gateway.errors import Gone, Unavailable
+from gateway.errors import Conflict, Gone, Unavailable
 from gateway.index import archives, erasures
 from gateway.index import schema as t
 from gateway.registration import NotOnePatient
@@ -59,6 +59,14 @@ class NoMarks(FileObjectStore):
         raise Unavailable("storage: the disk is full")
 
 
+class Meanwhile(FileObjectStore):
+    """A bucket that takes so long that something happens."""
+
+    def put_if_absent(self, name, body):
+        super().put_if_absent(name, body)
+        self.happens()
+
+
 def test_a_mark_is_this_gateways_and_of_one_archive():
     key, key_id, other = bytes(32), bytes(16), bytes([1]) * 16
     body = mark_body(key, key_id)
@@ -68,6 +76,29 @@ def test_a_mark_is_this_gateways_and_of_one_archive():
     assert not is_mark(bytes([1]) * 32, key_id, body)
     assert not is_mark(key, key_id, b"{}")
     assert key_id_of_name("tombstones/../x") is None
+
+
+def test_a_patient_that_is_joined_meanwhile_is_not_erased(gateway):
+    services = open_services(load_settings(gateway.home, {}))
+    store = Meanwhile(gateway.home / "bucket")
+    object.__setattr__(services, "store", store)
+    with services.index.reading() as connection:
+        anna, bert = (erasure.archives_of(services, connection, PERSONS, name) for name in ("DEMO-4471", "DEMO-4472"))
+
+    def join():
+        with services.index.atomic() as connection:
+            archives.join(connection, anna, bert)
+
+    store.happens = join
+    with pytest.raises(Conflict, match="run it again"):
+        erasure.erase(services, PERSONS, "DEMO-4471")
+    with services.index.atomic() as connection:
+        keys = [archive.keys for archive in archives.by_rows(connection, [*anna, *bert]).values()]
+        archives.split(connection, bert[0])
+    assert all(services.keyring.private_key(key) for key in keys), "one of them has no mark, so a restore would bring it back"
+    for name in [found.name for found in store.list("tombstones/")]:
+        store.delete(name)
+    services.index.close()
 
 
 def test_an_erased_patient(gateway):
