@@ -72,15 +72,16 @@ const any = (value) => value;
 const text = (pattern) => check((value) => typeof value === "string" && pattern.test(value), "is malformed");
 const bytesOf = (size) => check((value) => Buffer.isBuffer(value) && value.length === size, `is not ${size} bytes`);
 const whole = (low, high) => (value, name) => {
-  need((typeof value === "bigint" || Number.isSafeInteger(value)) && value >= low && value <= high, `${name} is not a whole number from ${low} to ${high}`);
+  const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
+  need(isWhole && value >= low && value <= high, `${name} is not a whole number from ${low} to ${high}`);
   return BigInt(value);
 };
 const orNull = (shape) => (value, name) => (value === null ? null : shape(value, name));
 const hash = (value, name) => Buffer.from(text(/^[0-9a-f]{64}$/)(value, name), "hex");
 const raw = (size) => (value, name) => {
   const bytes = Buffer.from(text(/^[A-Za-z0-9_-]*$/)(value, name), "base64url");
-  need(bytes.toString("base64url") === value && (!size || bytes.length === size), `${name} is not unpadded base64url of ${size ?? "some"} bytes`);
-  return bytes;
+  need(bytes.toString("base64url") === value, `${name} is not unpadded base64url`);
+  return size ? bytesOf(size)(bytes, name) : bytes;
 };
 const list = (shape) => (value, name) => check(Array.isArray, "is not a list")(value, name).map((item, i) => shape(item, `${name}[${i}]`));
 const row = (...shapes) => (value, name) => {
@@ -135,7 +136,8 @@ const labelled = (label, chainId, message) => Buffer.concat([Buffer.from(`fhir-a
 // Step 1: the genesis.
 const ROLES = ["institution", "agency", "gateway"];
 const PARTY = object({
-  client_id: clientId, name: printable, role: text(/^(institution|agency|gateway)$/), signing_key: orNull(key(hash)), attestation_key: orNull(key(hash)),
+  client_id: clientId, name: printable, role: text(/^(institution|agency|gateway)$/),
+  signing_key: orNull(key(hash)), attestation_key: orNull(key(hash)),
 });
 function party({ role, signing_key: signing, attestation_key: attestation }, name) {
   need((signing || attestation) && !(signing && attestation && same(signing, attestation)), `${name} has no key or one twice`);
@@ -170,7 +172,10 @@ function readGenesis(bytes) {
 
 // Steps 4 and 5: a header that is final by the set that acts after a height, and a handover to the next set.
 const setHash = (set, chainId) => sha256(labelled("delegates", chainId, cborList(set.map(cborBytes))));
-const HEADER = row(whole(1n, 1n), hash32, count, natural, natural, hash32, natural, hash32, bytesOf(33), hash32, hash32, hash32, check(Buffer.isBuffer, "is not bytes"));
+const HEADER = row(
+  whole(1n, 1n), hash32, count, natural, natural, hash32, natural, hash32, bytesOf(33), hash32, hash32, hash32,
+  check(Buffer.isBuffer, "is not bytes"),
+);
 function verifyFinal(bytes, votes, { genesis, set, after }, name) {
   const { chainId } = genesis;
   const [, chain, height, slot, time, , logSize, logRoot, , delegatesHash, nextHash, producer] = HEADER(fromCbor(bytes, name), name);
@@ -184,7 +189,8 @@ function verifyFinal(bytes, votes, { genesis, set, after }, name) {
   const message = labelled("vote", chainId, cborList([cborHead(0, height), cborBytes(blockHash)]));
   votes.forEach(([delegate, signature], i) => {
     need(i === 0 || delegate > votes[i - 1][0], `${name} has votes that do not ascend`);
-    need(delegate < set.length && isSigned(set[delegate], message, signature), `${name} has a vote of delegate ${delegate} that is not valid`);
+    const isValid = delegate < set.length && isSigned(set[delegate], message, signature);
+    need(isValid, `${name} has a vote of delegate ${delegate} that is not valid`);
   });
   return { height, logSize, logRoot, nextHash };
 }
@@ -210,7 +216,8 @@ function rootByIndex(leaf, index, size, path, name) {
   need(last === 0n, `${name} has a path that is too short`);
   return root;
 }
-const rootBySides = (leaf, path) => path.reduce((root, [side, sibling]) => (side === "left" ? nodeHash(sibling, root) : nodeHash(root, sibling)), leaf);
+const parent = (root, [side, sibling]) => (side === "left" ? nodeHash(sibling, root) : nodeHash(root, sibling));
+const rootBySides = (leaf, path) => path.reduce(parent, leaf);
 const commit = (salt, bytes) => sha256("fhir-anchor/record-commitment/v1\0", salt, bytes);
 
 // Steps 6 and 11: the body of a transaction that is signed by a gateway of the genesis and in the log of the header.
@@ -220,9 +227,11 @@ function verifyTransaction({ transaction, index, path }, kindWanted, genesis, he
   const [, kind, body, , signer, signature] = TRANSACTION(fromCbor(transaction, name), name);
   need(kind === kindWanted, `${name} is a transaction of another kind`);
   const unsigned = Buffer.concat([Buffer.from([0xa5]), transaction.subarray(1, -67)]); // a map of five; field 5 is 1 + 2 + 64 bytes
-  need(genesis.parties.some((one) => one.role === "gateway" && same(one.signing_key, signer)), `${name} is not signed by a gateway of the genesis`);
+  const isGateway = (one) => one.role === "gateway" && same(one.signing_key, signer);
+  need(genesis.parties.some(isGateway), `${name} is not signed by a gateway of the genesis`);
   need(isSigned(signer, labelled("transaction", genesis.chainId, unsigned), signature), `${name} has a signature that is not valid`);
-  need(same(rootByIndex(leafHash(transaction), index, header.logSize, path, name), header.logRoot), `${name} is not in the log of the header`);
+  const root = rootByIndex(leafHash(transaction), index, header.logSize, path, name);
+  need(same(root, header.logRoot), `${name} is not in the log of the header`);
   return body;
 }
 function verifyAnchor(anchor, genesis, header) {
@@ -237,32 +246,35 @@ const STATEMENT = object({ // in the order of the canonical bytes
   count, format: text(/^fhir-anchor submission 1$/), issuer: clientId, media_type: text(/^/), received_at: number, root: hash,
   signature: text(/^[^.]*\.[^.]*\.[^.]*$/), signed_by: text(/^(issuer|gateway)$/),
 });
-function verifyIssuer(issuer, clientIdStated, genesis, header) {
-  const body = issuer === "genesis" ? null : verifyTransaction(issuer, 1n, genesis, header, "issuer");
-  const keyOrNull = orNull(key(hash32));
-  const [, client_id, name, role, signing_key, attestation_key] = body && row(whole(0n, 1n), clientId, printable, whole(1n, 3n), keyOrNull, keyOrNull)(body, "issuer") || [];
-  const registered = body ? { client_id, name, role: ROLES[role - 1n], signing_key, attestation_key } : genesis.parties.find((one) => one.client_id === clientIdStated);
-  need(registered?.client_id === clientIdStated, "issuer is not the party that the statement names");
+const keyOrNull = orNull(key(hash32));
+const PARTY_BODY = row(whole(0n, 1n), clientId, printable, whole(1n, 3n), keyOrNull, keyOrNull);
+function issuerOf(issuer, genesis, header, stated) {
+  if (issuer === "genesis") return genesis.parties.find((one) => one.client_id === stated);
+  const body = PARTY_BODY(verifyTransaction(issuer, 1n, genesis, header, "issuer"), "issuer");
+  const registered = { client_id: body[1], name: body[2], role: ROLES[body[3] - 1n], signing_key: body[4], attestation_key: body[5] };
   party(registered, "issuer");
   return registered;
 }
 function verifySubmission({ statement: sealed, issuer }, bundleRoot, genesis, header) {
   need(sealed.path.every(([side]) => side === "right"), "statement is not the first leaf of its bundle");
-  need(same(rootBySides(leafHash(commit(sealed.salt, sealed.bytes)), sealed.path), bundleRoot), "statement is not in the bundle of the record");
+  const root = rootBySides(leafHash(commit(sealed.salt, sealed.bytes)), sealed.path);
+  need(same(root, bundleRoot), "statement is not in the bundle of the record");
   const json = parseWholeJson(sealed.bytes, "statement"), statement = STATEMENT(json, "statement");
   const canonical = JSON.stringify(Object.fromEntries(Object.keys(statement).map((field) => [field, json[field]])));
   need(same(Buffer.from(canonical), sealed.bytes), "statement is not canonical JSON");
-  const from = verifyIssuer(issuer, statement.issuer, genesis, header);
-  const signer = statement.signed_by === "issuer" ? from.signing_key : from.attestation_key;
+  const from = issuerOf(issuer, genesis, header, statement.issuer);
+  need(from?.client_id === statement.issuer, "issuer is not the party that the statement names");
+  const isOwn = statement.signed_by === "issuer", signer = isOwn ? from.signing_key : from.attestation_key;
   need(signer, `issuer has no key for what is signed by the ${statement.signed_by}`);
   verifyJws(statement, signer);
-  return statement.signed_by === "issuer" ? `in a submission signed by ${from.name}` : `in a submission attested by the gateway for ${from.name}`;
+  return `in a submission ${isOwn ? "signed by" : "attested by the gateway for"} ${from.name}`;
 }
 function verifyJws({ signature: jws, issuer, root, count: entries, received_at }, signer) {
   const parts = jws.split("."), [head, payload, signature] = row(raw(), raw(), raw(64))(parts, "statement.signature");
   const { kid } = object({ alg: text(/^EdDSA$/), kid: clientId })(parseWholeJson(head, "the JWS header"), "the JWS header");
   const signed = object({ iss: clientId, iat: number, count, root: hash })(parseWholeJson(payload, "the JWS payload"), "the JWS payload");
-  need(kid === issuer && signed.iss === issuer && signed.count === entries && same(signed.root, root), "the JWS says other than the statement");
+  const agrees = kid === issuer && signed.iss === issuer && signed.count === entries && same(signed.root, root);
+  need(agrees, "the JWS says other than the statement");
   const apart = signed.iat - received_at;
   need(apart >= -600n && apart <= 600n, "the JWS was not made within 600 s of when the statement was received");
   need(isSigned(signer, Buffer.from(`${parts[0]}.${parts[1]}`), signature), "the JWS has a signature that is not valid");
@@ -273,18 +285,20 @@ function verifyRecord({ salt, commitment, reference }, bytes) {
   need(same(commit(salt, bytes), commitment), "record has other bytes than those that were committed to");
   const [json] = parseJson(bytes, "record");
   const said = [json?.resourceType, json?.id, json?.meta?.versionId];
-  need(said.every((part) => typeof part === "string") && reference === `${said[0]}/${said[1]}/_history/${said[2]}`, "record is not the one that record.reference names");
+  const isNamed = said.every((part) => typeof part === "string") && reference === `${said[0]}/${said[1]}/_history/${said[2]}`;
+  need(isNamed, "record is not the one that record.reference names");
 }
 
 // Step 2: the fields of a full receipt and of a public one.
 const hashes = list(hash), sides = list(row(text(/^(left|right)$/), hash)), votes = list(row(number, raw(64)));
 const logged = object({ transaction: raw(), index: number, path: hashes });
+const issuer = (value, name) => (value === "genesis" ? value : logged(value, name));
 const REFERENCE = /^[A-Z][A-Za-z]{1,63}\/[A-Za-z0-9.-]{1,64}\/_history\/[A-Za-z0-9.-]{1,64}$/;
 const receiptOf = (isFull) => object({
   format: text(/^fhir-anchor receipt 1$/), chain_id: hash, bundle: object({ index: number, size: number, path: hashes }), anchor: logged,
   record: object({ reference: text(REFERENCE), commitment: hash, path: sides, ...(isFull && { salt: raw(32) }) }),
   header: raw(), votes, handovers: list(object({ header: raw(), votes, delegates: list(key(hash)) })),
-  ...(isFull && { statement: object({ bytes: raw(), salt: raw(32), path: sides }), issuer: (value, name) => (value === "genesis" ? value : logged(value, name)) }),
+  ...(isFull && { statement: object({ bytes: raw(), salt: raw(32), path: sides }), issuer }),
 });
 function verifyReceipt(genesis, bytes, record) {
   need(bytes.length <= 2 ** 20, "receipt is larger than 1 MiB");
@@ -304,7 +318,8 @@ function verifyReceipt(genesis, bytes, record) {
   const submission = isFull ? verifySubmission(receipt, bundleRoot, genesis, header) : "who submitted it was not checked";
   if (record && !isFull) throw new CouldNotCheck("a public receipt has no salt, with which the record could be checked");
   if (record) verifyRecord(receipt.record, record);
-  return `${receipt.record.reference} accepted at height ${header.height}, ${submission}; its bytes ${record ? "are those given" : "were not checked"}`;
+  const compared = record ? "are those given" : "were not checked";
+  return `${receipt.record.reference} accepted at height ${header.height}, ${submission}; its bytes ${compared}`;
 }
 
 /** Exit code and sentence; the arguments are the bytes of the files. */

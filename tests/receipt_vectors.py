@@ -125,7 +125,7 @@ def edited(text):
         "extra field inside": with_(lambda d: d["anchor"].update(time=1)),
         "missing field": lost("handovers"),
         "missing field inside": lost("anchor", "index"),
-        "salt without statement and issuer": lost("statement").replace(b'"issuer"', b'"x"'),
+        "issuer under another name and no statement": lost("statement").replace(b'"issuer"', b'"x"'),
         "statement without issuer": lost("issuer"),
         "statement without record.salt": lost("record", "salt"),
         "null for a missing field": with_(lambda d: d.update(issuer=None)),
