@@ -41,11 +41,13 @@ def test_an_audit_during_pushes_is_clean(busy):
 
     pusher = threading.Thread(target=push)
     pusher.start()
-    reports = [audit(busy.home, leaves=leaves) for leaves in (100_000, 1, 100)]
-    while reports[-1].checked["records"] < 60:
-        reports.append(audit(busy.home))
-    stop.set()
-    pusher.join()
+    try:
+        reports = [audit(busy.home, leaves=leaves) for leaves in (100_000, 1, 100)]
+        while reports[-1].checked["records"] < 60 and pusher.is_alive():
+            reports.append(audit(busy.home))
+    finally:
+        stop.set()
+        pusher.join()
     assert faults == []
     assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
 
@@ -70,12 +72,14 @@ def test_an_audit_during_grants_reads_and_revokes_is_clean(tmp_path):
 
     alive = threading.Thread(target=live)
     alive.start()
-    reports = [audit_conduct(home.made.home, numbers=numbers) for numbers in (10_000, 1, 5)]
-    while len(rounds) < 10 and alive.is_alive():
-        reports.append(audit_conduct(home.made.home, numbers=3))
-    stop.set()
-    alive.join()
-    home.made.close()
+    try:
+        reports = [audit_conduct(home.made.home, numbers=numbers) for numbers in (10_000, 1, 5)]
+        while len(rounds) < 10 and alive.is_alive():
+            reports.append(audit_conduct(home.made.home, numbers=3))
+    finally:
+        stop.set()
+        alive.join()
+        home.made.close()
     assert faults == []
     assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
 

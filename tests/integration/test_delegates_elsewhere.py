@@ -14,6 +14,9 @@ from chain.ballot import Ballot, BallotInvalid
 from chain.block import Vote, block_hash, sign_header, sign_vote
 from chain.encoding import encode
 from chain.engine import NoQuorum
+from chain.entries import anchor_key
+from chain.keys import SignatureInvalid
+from chain.state_machine import Candidate
 from chain.store import LedgerDamaged
 from chain.verify import verify_chain
 from chain.watermark import Duty, read_marks
@@ -170,11 +173,9 @@ def test_another_history_is_found_where_it_begins(round_, tmp_path):
 
 def test_who_was_away_takes_no_history_that_one_key_signed(round_):
     """The operator alone: blocks of its own with its own vote, for a delegate that has seen nothing yet."""
-    others = round_.others[1:]
     late = round_.others[0]
     late.is_up = False
     block = next(block for block in (_recorded(round_) for _ in range(4)) if block)
-    assert others
     vote = Vote(0, sign_vote(DELEGATES[0], GENESIS.chain_id, 1, block.hash))
     round_.shown.blocks = {1: replace(block, votes=(vote,))}
     assert contradiction(late)[:2] == ("vote-invalid", "height 1")
@@ -211,8 +212,6 @@ def test_an_own_copy_that_was_edited_is_not_opened(round_):
 
 
 def test_a_producer_signs_no_block_of_a_slot_to_come(round_):
-    from chain.state_machine import Candidate
-
     other = round_.others[0]
     machine, committed = other.replica._committed.machine, other.replica._committed
     slot = next(slot for slot in range(50, 60) if committed.tip.acting.keys[machine.producer(committed.tip, slot)] == other.member.public)
@@ -227,8 +226,6 @@ def test_a_producer_signs_no_block_of_a_slot_to_come(round_):
 
 def test_two_blocks_of_one_height_are_not_both_voted_for(round_):
     """Both hold, both are signed by their slots' producers; a gateway shows one after the other, and after a crash in between."""
-    from chain.state_machine import Candidate
-
     other = round_.others[0]
     machine, committed = other.replica._committed.machine, other.replica._committed
     members = {member.public: member for member in DELEGATES}
@@ -269,8 +266,6 @@ def test_what_is_no_ballot_is_refused(fields):
 
 
 def test_a_ballot_holds_for_its_block_alone():
-    from chain.keys import SignatureInvalid
-
     member = key("m")
     hash_ = block_hash(GENESIS.chain_id, b"header")
     vote = Ballot(Duty.VOTE, 1, hash_, member.public, sign_vote(member, GENESIS.chain_id, 1, hash_))
@@ -282,8 +277,6 @@ def test_a_ballot_holds_for_its_block_alone():
 
 
 def _anchor_key(number):
-    from chain.entries import anchor_key
-
     return anchor_key(anchor(number).digest)
 
 
