@@ -22,9 +22,9 @@ from jobs.audit_storage import Bounds, verify_storage
 _MB = 1_000_000
 
 
-def measure(folder: Path, bucket_url: str | None = None, *, megabytes: int, blocks: int) -> dict[str, float]:
+def measure(folder: Path, *, megabytes: int, blocks: int) -> dict[str, float]:
     """Rates a second of CPU, over `megabytes` containers of 1 MB and `blocks` blocks of ten transactions. Both audits must be clean."""
-    with chain_home(folder, bucket_url) as home:
+    with chain_home(folder) as home:
         index, store = open_index(home.settings.effective_database_url), open_object_store(home.settings.effective_bucket_url)
         try:
             store_containers(home, index, store, range(1, megabytes + 1))

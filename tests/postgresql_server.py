@@ -34,9 +34,16 @@ class NoServer(Exception):
 
 class PostgresqlServer:
     def __init__(self):
-        programs = _programs()
+        programs, self._user = _programs(), _user()
         self.folder = Path(tempfile.mkdtemp(prefix="fa-pg-", dir=_in_memory()))
-        self._user = _user()
+        self.process = None
+        try:
+            self._begin(programs)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, programs):
         if self._user:
             shutil.chown(self.folder, self._user, self._user_group)
             if not _may_read(self._user, self._user_group, programs):
@@ -46,7 +53,6 @@ class PostgresqlServer:
         self.data = self.folder / "data"
         self._run("initdb", "-D", self.data, "-U", "tests", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
         (self.data / "pg_hba.conf").write_text(_RULES)
-        self.process = None
         self.start()
 
     def start(self):
@@ -74,7 +80,7 @@ class PostgresqlServer:
         self.process.wait(30)
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
