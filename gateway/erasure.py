@@ -21,7 +21,7 @@ from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.registration import NotOnePatient
 from gateway.services import Services
-from gateway.storage.port import ObjectExists, ObjectStore
+from gateway.storage.port import ObjectExists, ObjectMissing, ObjectStore
 from gateway.vault.erasure_mark import FOLDER, is_mark, key_id_of_name, mark_body, mark_name
 
 
@@ -89,6 +89,14 @@ def marked(store: ObjectStore, own_key: bytes) -> list[bytes]:
     """The key ids of all archives that the bucket says were erased, as this gateway wrote it. Raises Unavailable."""
     named = ((item.name, key_id_of_name(item.name)) for item in store.list(FOLDER))
     return [key_id for name, key_id in named if key_id is not None and is_mark(own_key, key_id, store.get(name))]
+
+
+def is_marked(store: ObjectStore, own_key: bytes, key_id: bytes) -> bool:
+    """Whether the bucket says, as this gateway wrote it, that the archive of this key id was erased. Raises Unavailable."""
+    try:
+        return is_mark(own_key, key_id, store.get(mark_name(key_id)))
+    except ObjectMissing:
+        return False
 
 
 def _refuse_held(connection: Connection, rows: Collection[int]) -> None:

@@ -16,7 +16,7 @@ class OpenedKeys(NamedTuple):
 
 
 class NotCheckable(Exception):
-    """The gateway does not hold the archive's key, as it should be: the patient alone does, or it was destroyed."""
+    """The gateway does not hold the archive's key: it was destroyed. That it should have been, `audit_row_tags` looks after."""
 
 
 class KeysBroken(Exception):

@@ -29,7 +29,7 @@ from jobs.audit_bundle import BundleAudit, Where
 from jobs.audit_index_tables import verify_tables
 from jobs.audit_notes import Notes
 from jobs.audit_report import Report
-from jobs.audit_row_tags import verify_row_tags
+from jobs.audit_row_tags import verify_keyless, verify_row_tags
 from jobs.audit_shards import ShardRunner
 from jobs.audit_stored_shard import StoredShard, read_stored
 
@@ -151,6 +151,7 @@ def verify_content(
             yield height, Report(could_not_check=("a process of the audit was killed; the containers from there on",))
         yield height, verify_tables(services.index, services.ids)
         yield height, verify_row_tags(services.index, ledger)
+        yield height, verify_keyless(services)
     finally:
         services.index.close()
 

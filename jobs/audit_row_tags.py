@@ -1,13 +1,17 @@
 """The rows that are believed as they stand: each has the tag that the keyring gives it, and parties are what the ledger knows them as.
 
 A tag says that the gateway wrote the row, not that it is the newest that it wrote. What the ledger has decided for good shows an older one.
+An archive's sealed keys are in no tag, because they are the keyring's. That they are gone is believed only where the bucket has the mark of
+an erasure: else whoever can write the database could make a patient's records unreadable, and every audit would call that by design.
 """
 
 from chain.ledger import Ledger
+from gateway.erasure import is_marked
 from gateway.errors import Unavailable
-from gateway.index import archives, parties
+from gateway.index import archives, erasures, parties
 from gateway.index.database import Index
 from gateway.index.parties import Party
+from gateway.services import Services
 from gateway.vault.errors import RowAltered
 from jobs.audit_notes import Notes
 from jobs.audit_report import Report
@@ -29,6 +33,20 @@ def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
             _verify_against(ledger, index, notes)
     except Unavailable as error:
         notes.could_not_check(f"the tags of the database's rows: {error}")
+    return notes.report()
+
+
+def verify_keyless(services: Services) -> Report:
+    """Every archive without its private key was erased."""
+    notes = Notes()
+    try:
+        with services.index.reading() as connection:
+            keyless = erasures.keyless(connection)
+        for row, key_id in keyless:
+            if not is_marked(services.store, services.index_key, key_id):
+                notes.found("archive-altered", f"archive {row}", "its private key is gone, and the bucket has no mark of an erasure")
+    except Unavailable as error:
+        notes.could_not_check(f"whether archives without keys were erased: {error}")
     return notes.report()
 
 

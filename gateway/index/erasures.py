@@ -59,6 +59,12 @@ def is_destroyed(connection: Connection, key_id: bytes) -> bool | None:
     return None if sealed is None else sealed == DESTROYED
 
 
+def keyless(connection: Connection) -> list[tuple[int, bytes]]:
+    """Row and key id of every archive whose private key is not there, ascending."""
+    gone = select(t.archive.c.row, t.archive.c.key_id).where(t.archive.c.sealed_seed.is_(None)).order_by(t.archive.c.row)
+    return [(row, key_id) for row, key_id in connection.execute(gone)]
+
+
 def row_of(connection: Connection, key_id: bytes) -> int | None:
     """The row of the archive with this key id."""
     return connection.scalar(select(t.archive.c.row).where(t.archive.c.key_id == key_id))

@@ -234,9 +234,10 @@ def test_an_archive_that_is_gone(tampered):
     assert report.could_not_check, "its bundles cannot be opened"
 
 
-def test_an_archive_whose_key_the_gateway_does_not_hold_is_counted_apart(sound, tampered):
-    report = tampered("UPDATE archive SET sealed_seed = NULL WHERE row = 2")
-    assert (report.findings, report.could_not_check) == ((), ())
+@pytest.mark.parametrize("taken", ["sealed_seed = NULL", "sealed_seed = NULL, sealed_secret = x''"])
+def test_an_archive_whose_key_was_taken_away_is_not_taken_for_erased(sound, tampered, taken):
+    report = tampered(f"UPDATE archive SET {taken} WHERE row = 2")
+    assert found(report) == {("archive-altered", "archive 2")}
     assert report.checked["bundles not checkable by design"] == value_of(sound, "SELECT count(*) FROM bundle WHERE archive = 2")
 
 
