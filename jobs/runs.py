@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import msgspec
 import structlog
@@ -71,6 +71,9 @@ def perform(settings: Settings, job: Job, scheduled_for: int) -> None:
     except JobFailed as error:
         outcome, told = job_runs.FAILED, str(error)
         log.error("job failed; it is tried again", reason=told)  # noqa: TRY400 - the sentence says it all
+    except Exception as error:  # whatever it is: a time that stayed claimed would not be tried again before the next start
+        outcome, told = job_runs.FAILED, f"{type(error).__name__}; the log of `serve` says more"
+        log.exception("job failed, and why is not known; it is tried again")
     index = open_index(settings.effective_database_url)
     try:
         with index.atomic() as connection:
@@ -99,10 +102,12 @@ def _be_apart(settings: Settings, name: str, scheduled_for: int, parent: int) ->
 
 
 def _interrupted(settings: Settings, job: Job, scheduled_for: int) -> None:
-    index = open_index(settings.effective_database_url)
-    with suppress(Unavailable), index.atomic() as connection:  # else the next start of the jobs process says it
+    with (
+        suppress(Unavailable),  # else the next start of the jobs process says it
+        closing(open_index(settings.effective_database_url)) as index,
+        index.atomic() as connection,
+    ):
         job_runs.ended(connection, job.name, scheduled_for, int(time.time()), job_runs.INTERRUPTED, "its process was stopped")
-    index.close()
 
 
 def end_with(parent: int) -> None:

@@ -7,8 +7,9 @@ import pytest
 from gateway.index import job_runs
 from gateway.index.database import create_index, open_index
 from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, RUNNING
+from gateway.settings import Settings
 from jobs.registry import Job, Result
-from jobs.runs import claim, due_at
+from jobs.runs import claim, due_at, perform
 from jobs.schedule import Every
 
 JOB = Job("sweep", "Sweeps.", Every(100), lambda _opened: Result())
@@ -80,3 +81,12 @@ def test_a_restart_says_what_it_interrupted_and_only_of_its_own(index):
         assert [(run.scheduled_for, run.outcome) for run in job_runs.history(connection)] == [(600, RUNNING), (500, INTERRUPTED)]
         assert job_runs.forget(connection, 550 + KEPT) == 1
         assert [run.scheduled_for for run in job_runs.history(connection, JOB.name)] == [600]
+
+
+def test_what_nobody_foresaw_leaves_no_time_claimed(index, tmp_path):
+    assert claim(index, JOB, 500, 510, "here")
+    perform(Settings(home=tmp_path), JOB, 500)  # there is no genesis.json
+    with index.reading() as connection:
+        [run] = job_runs.history(connection)
+    assert (run.outcome, run.told.partition(";")[0]) == (FAILED, "FileNotFoundError")
+    assert claim(index, JOB, 500, 520, "here")
