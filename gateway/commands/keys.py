@@ -54,7 +54,7 @@ def rotate_kek(context: click.Context, prepare: bool, as_json: bool) -> None:
             return
         rotation = rotate(file, services, now, lambda table, rows: click.echo(f"{table}: {rows} rows", err=True))
     except (GatewayError, OSError) as error:
-        raise CouldNot(f"{error}; both keys open, run it again") from error
+        raise CouldNot(f"{error}; what was sealed opens as before: run it again") from error
     told = {"version": rotation.version, "resealed": rotation.resealed, "unopened": rotation.unopened}
     done = f"Everything is under version {rotation.version}; {rotation.resealed} values were sealed anew. `keys retire` drops the old key."
     lines = [f"does not open, left as it is: {row}" for row in rotation.unopened]
