@@ -1,9 +1,11 @@
-"""A PostgreSQL server of the tests' own: in a temporary folder, on a Unix socket, gone afterwards.
+"""A PostgreSQL server of the tests' own: in a temporary folder, on a Unix socket, gone afterwards, or when
+the next one starts, if the tests were killed.
 
 Its programs are the machine's (PATH, or where Debian puts them), else those of the pgserver package. A server refuses to run as root, so for
 root it runs as `postgres` or `nobody`; programs that those may not read are copied beside its data.
 """
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -25,6 +28,7 @@ _SETTINGS = {
     "log_min_messages": "fatal",
     "autovacuum": "off",
 }
+_PREFIX = "fa-pg-"
 _RULES = "local all secretive scram-sha-256\nlocal all all trust\n"
 
 
@@ -35,7 +39,9 @@ class NoServer(Exception):
 class PostgresqlServer:
     def __init__(self):
         programs, self._user = _programs(), _user()
-        self.folder = Path(tempfile.mkdtemp(prefix="fa-pg-", dir=_in_memory()))
+        _sweep(_in_memory())
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_in_memory()))
+        self._owned = _own(self.folder)
         self.process = None
         try:
             self._begin(programs)
@@ -83,6 +89,7 @@ class PostgresqlServer:
         if self.process is not None and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._owned.close()
 
     def execute(self, statement, database="postgres"):
         with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
@@ -153,3 +160,19 @@ def _in_memory():
     """A folder that costs no disk, where there is one with room; None: the usual one."""
     folder = Path("/dev/shm")
     return folder if folder.is_dir() and shutil.disk_usage(folder).free > 2_000_000_000 else None
+
+
+def _own(folder):
+    """The lock that says that somebody lives in the folder: it ends with the process, however that ends."""
+    lock = (folder / "moving-in").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    Path(lock.name).rename(folder / "owner")
+    return lock
+
+
+def _sweep(below):
+    """Takes away what tests that were killed left. A server that still runs there stops by itself when it misses its files."""
+    for owner in Path(below or tempfile.gettempdir()).glob(f"{_PREFIX}*/owner"):
+        with suppress(OSError), owner.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(owner.parent, ignore_errors=True)
