@@ -1,4 +1,4 @@
-"""What leaves by a grant, entered in the access log in the unit of the database that permits it (DESIGN 2, sharing)."""
+"""What leaves by a grant, entered in the access log in the unit of the database that permits it (docs/design/access.md)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What leaves, and to whom: one door for every read (DESIGN 1, table of permissions; DESIGN 2, sharing).
+"""What leaves, and to whom: one door for every read (docs/design/access.md).
 
 It opens for what is the reader's own, and for what a grant in force permits for the purpose that the reader states. Whoever else asks, and
 whoever asks for what does not exist, gets one and the same answer. In the order in which things become true:

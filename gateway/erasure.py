@@ -1,4 +1,4 @@
-"""Erasing a patient: the keys are destroyed, and with them all content; chain and proofs stay (DESIGN 3, docs/adr/0033-erasure.md).
+"""Erasing a patient: the keys are destroyed, and with them all content; chain and proofs stay (docs/adr/0033-erasure.md).
 
 In commit order, and what a crash there leaves:
 

@@ -1,4 +1,4 @@
-"""Grants and revokes: a patient's word, committed once (DESIGN 2, sharing; DESIGN 6; docs/adr/0017-consent.md).
+"""Grants and revokes: a patient's word, committed once (docs/adr/0017-consent.md).
 
 One unit of the database writes the grant, takes its number in the commit sequence and puts CONSENT_GRANT in the outbox; so does a revoke.
 That commit is the moment that counts. A crash before it leaves nothing, one after it loses nothing. No object store is involved, so a

@@ -1,7 +1,8 @@
-"""Steps 6 and 7 of a submission for all that arrive together: one container, one put, one unit of the database (DESIGN 3).
+"""Steps 6 and 7 of a submission for all that arrive together: one container, one put, one unit of the database.
 
-Who comes while nobody commits goes at once. Who comes meanwhile waits for that commit, and goes then with all who waited as well: the
-slower the disk, the larger the groups, and none waits longer than for the commit before its own. Two processes make groups of their own.
+See docs/adr/0024-group-commit.md. Who comes while nobody commits goes at once. Who comes meanwhile waits for that commit, and goes then
+with all who waited as well: the slower the disk, the larger the groups, and none waits longer than for the commit before its own. Two
+processes make groups of their own.
 
     container put, durable       a crash: an orphan object, which the audit names and the sweeper removes
     rows and ANCHOR committed    a crash: all of it is there, for each of the group; none of them is answered before

@@ -1,4 +1,4 @@
-"""Release and storage: a submission on its way from bytes to a durable answer (DESIGN 2), in the order in which things become true.
+"""Release and storage: a submission on its way from bytes to a durable answer, in the order in which things become true.
 
     1 authenticated, decoded          the caller's (gateway.web)
       sent before?                    then answered as it was then (gateway.repetition)

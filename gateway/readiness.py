@@ -1,4 +1,4 @@
-"""Whether a submission could be taken now, and come to its end: what `/readyz` says (DESIGN 7).
+"""Whether a submission could be taken now, and come to its end: what `/readyz` says (docs/operations.md).
 
 Five parts, each really tried: the write lock of the database is taken, bytes are stored in the bucket and removed again, the ledger is
 read, its head moves while there is work for it, the jobs process beats. A look costs a few milliseconds and an fsync, so one that found

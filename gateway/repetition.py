@@ -1,4 +1,4 @@
-"""Whether a submission came before, and what it did then (DESIGN 4, idempotency).
+"""Whether a submission came before, and what it did then.
 
 A Bundle is known again by its bytes and answered from what it wrote while all of that stands. A request that its sender named with an
 Idempotency-Key is answered as it was, whatever was written since: the sender says that it is the same request, and not a new one.

@@ -1,4 +1,4 @@
-"""Sealing a submission: one sealed bundle for each archive it touches (DESIGN 3)."""
+"""Sealing a submission: one sealed bundle for each archive it touches (docs/design/sealed-bundle.md)."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Consent rows against the chain: each grant is on it with these terms, and revoked exactly if it says so (DESIGN 9, conduct).
+"""Consent rows against the chain: each grant is on it with these terms, and revoked exactly if it says so.
 
-Three things must agree: the ledger's commitment, which is believed; the row's clear columns, by which is decided; and the sealed Consent,
-which is what the patient said. The one-time key follows from the archive's secret, so that a row has one grant id and no other.
+See docs/design/access.md, the audit. Three things must agree: the ledger's commitment, which is believed; the row's clear columns, by
+which is decided; and the sealed Consent, which is what the patient said. The one-time key follows from the archive's secret, so that a
+row has one grant id and no other.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """`backup create`: one file with all that a gateway needs besides its bucket, made while it serves.
 
-Watermarks are not in it: a delegate that came back with an older one could sign a height again (DESIGN 5).
+Watermarks are not in it: a delegate that came back with an older one could sign a height again (docs/design/ledger.md, files).
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Who may do what with whose records (DESIGN 1, table of permissions; DESIGN 6). Pure: no clock, no database.
+"""Who may do what with whose records (docs/adr/0017-consent.md). Pure: no clock, no database.
 
 Denied unless one of four holds: the record is the reader's own, the requester issued it, every patient it is about has granted it, or it
 belongs to no patient and a record that the reader was given, in a way that still holds, refers to it.

@@ -1,4 +1,4 @@
-"""One element of a resource, read so that nothing is overlooked: what nobody asked for is a fault (DESIGN 6, refused with 422)."""
+"""One element of a resource, read so that nothing is overlooked: what nobody asked for is a fault (docs/adr/0017-consent.md)."""
 
 from collections.abc import Mapping
 from typing import Any

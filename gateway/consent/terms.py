@@ -1,4 +1,7 @@
-"""What a consent permits, as its patient said it, and the bytes of it that the ledger's commitment is made over (DESIGN 5 and 6)."""
+"""What a consent permits, as its patient said it, and the bytes of it that the ledger's commitment is made over.
+
+See docs/design/ledger.md, terms.
+"""
 
 from dataclasses import dataclass
 

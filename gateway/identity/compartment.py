@@ -1,5 +1,5 @@
-"""In whose archive a record lies (DESIGN 4): its patient's; a Medication, Device or Binary with the patient whose record uses it; what
-belongs to no patient in the institution's own directory.
+"""In whose archive a record lies (docs/adr/0009-identity.md): its patient's; a Medication, Device or Binary with the patient
+whose record uses it; what belongs to no patient in the institution's own directory.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Whether two archives are one person's (DESIGN 4, docs/design/identity.md). Pure; never guessed.
+"""Whether two archives are one person's (docs/design/identity.md). Pure; never guessed.
 
 A group is the archives that are joined; all say the same birth date and sex. Whatever is known of a Patient comes as blind tokens.
 """

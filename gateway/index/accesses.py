@@ -1,4 +1,4 @@
-"""The access log: what left by a grant, and the batches in which it goes to the ledger (DESIGN 2, sharing; docs/design/access.md).
+"""The access log: what left by a grant, and the batches in which it goes to the ledger (docs/design/access.md).
 
 A batch is a run of accesses without a grant or revoke among them: who takes a number for one of these closes the batch first, in the same
 unit, so that the outbox has the order of the numbers.

@@ -1,4 +1,4 @@
-"""What patients granted and revoked, and the one commit sequence that grants, revokes and accesses share (DESIGN 2, sharing).
+"""What patients granted and revoked, and the one commit sequence that grants, revokes and accesses share (docs/design/access.md).
 
 A number of the sequence is taken in the unit that writes what it numbers. Units are written one at a time, so the numbers ascend in commit
 order without gaps; the outbox has the same order, which the ledger insists on.

@@ -1,4 +1,4 @@
-"""Parties: who may sign in, and whose keys stand behind a submission (DESIGN 1 and 3)."""
+"""Parties: who may sign in, and whose keys stand behind a submission."""
 
 import hashlib
 import re

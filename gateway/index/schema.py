@@ -1,4 +1,4 @@
-"""The tables of gateway.db (DESIGN 3 and 4, docs/adr/0008-index-layout.md).
+"""The tables of gateway.db (docs/adr/0008-index-layout.md).
 
 No clinical text and no identifier stands here in clear: types, effective times and row numbers do; sources, identifiers and codes are
 blind tokens. Keys are integers, a token has 16 bytes (8 where it stands within one archive), because what a row weighs decides how fast a

@@ -1,4 +1,4 @@
-"""What each submission wrote, so that a repeated one gets the same answer instead of a second set of records (DESIGN 4).
+"""What each submission wrote, so that a repeated one gets the same answer instead of a second set of records.
 
 Results are kept as runs: entries that came to be one after the other have row numbers one after the other, so a bundle that was all new
 is one run. Encoded as CBOR [[status, version, first row, count], ...] in the order of the entries.

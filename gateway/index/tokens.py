@@ -1,4 +1,4 @@
-"""Blind tokens: what the database can look up without knowing what it says (DESIGN 4).
+"""Blind tokens: what the database can look up without knowing what it says (docs/design/keys.md, tokens).
 
 A token is an HMAC, cut: 16 bytes where it stands for something across archives, 8 where an archive and a record are known beside it. Two
 equal values give equal tokens only under one key, so the codes of one patient cannot be matched with another's.

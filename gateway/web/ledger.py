@@ -1,4 +1,4 @@
-"""The ledger to read (DESIGN 7): its head and blocks for anyone, since they name no patient and prove themselves."""
+"""The ledger to read (docs/design/ledger.md): its head and blocks for anyone, since they name no patient and prove themselves."""
 
 import msgspec
 from flask import Blueprint, Response

@@ -63,5 +63,12 @@ def test_a_dead_link_is_seen(tmp_path):
     assert [fault.partition(":")[0] for fault in _faults(page)] == ["gone.md", "other.md#gone", "#gone", "lost.md", "docs/gone.md"]
 
 
+def test_what_code_names_is_there():
+    packages = ("benchmarks", "chain", "fhir_adapters", "gateway", "jobs")
+    named = {(path, name) for package in packages for path in (ROOT / package).rglob("*.py") for name in _BARE.findall(path.read_text())}
+    assert len(named) > 50
+    assert [(str(path.relative_to(ROOT)), name) for path, name in named if not any(ROOT.glob(name))] == []
+
+
 def test_there_are_documents():
     assert len(DOCUMENTS) > 10
