@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, update
 from gateway.index import records, row_tags
 from gateway.index import schema as t
 from gateway.index.database import LostRace
+from gateway.index.erasures import DESTROYED
 from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery, insert_rows
 from gateway.vault.keyring import SealedArchive
@@ -140,13 +141,16 @@ def next_numbers(connection: Connection, rows: Collection[int]) -> dict[int, int
 
 
 def take_number(connection: Connection, archive: Archive) -> None:
-    """Make `archive.next_number` the number of a bundle being written. NumberTaken if another bundle took it."""
-    taken = connection.execute(
-        update(t.archive)
-        .where(t.archive.c.row == archive.row, t.archive.c.next_number == archive.next_number)
-        .values(next_number=archive.next_number + 1)
-    )
+    """Make `archive.next_number` the number of a bundle being written. NumberTaken if another bundle took it.
+
+    LostRace if the archive was erased meanwhile: what is sealed to it would be acknowledged, and open nowhere.
+    """
+    of_it = t.archive.c.row == archive.row
+    is_free = (of_it, t.archive.c.next_number == archive.next_number, t.archive.c.sealed_secret != DESTROYED)
+    taken = connection.execute(update(t.archive).where(*is_free).values(next_number=archive.next_number + 1))
     if taken.rowcount != 1:
+        if connection.scalar(select(t.archive.c.sealed_secret).where(of_it)) == DESTROYED:
+            raise LostRace("the archive was erased meanwhile")
         raise NumberTaken("another submission took the running number of an archive")
 
 

@@ -10,9 +10,10 @@ from simulator import SimulatedObjectStore
 from sqlalchemy import func, select
 
 from chain.encoding import decode
+from fhir_adapters import InvalidInput
 from gateway.errors import Unavailable
 from gateway.group_commit import GroupCommit
-from gateway.index import containers, outbox
+from gateway.index import containers, erasures, outbox
 from gateway.index import schema as t
 from gateway.metrics import Metrics
 
@@ -111,6 +112,24 @@ def test_who_lost_the_race_is_left_out_and_tries_again_by_itself(services, store
     answers = together(services, store, works)
     assert Counter(answer.results[0].status for answer in answers) == {"created": 3, "unchanged": 2}
     assert [bundles for bundles, _ in stored(services)] == [1, 2]
+    check(services, store)
+
+
+def test_what_comes_while_its_patient_is_erased_is_not_sealed_to_keys_that_are_gone(services, store, hospital):
+    patient = post(services, hospital, {"resourceType": "Patient"}, "Patient").results[0].reference
+    store.is_closed = True
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(post, services, hospital, observation(patient), "Flag")
+        assert store.entered.wait(30)
+        with services.index.atomic() as connection:
+            archive = connection.scalar(select(t.archive.c.row).where(t.archive.c.directory_of.is_(None)))
+            erasures.destroy(connection, archive)
+        store.opens.set()
+        with pytest.raises(InvalidInput):
+            coming.result(30)
+    with services.index.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.resource).where(t.resource.c.archive == archive)) == 0
+    assert len(stored(services)) == 1
     check(services, store)
 
 
