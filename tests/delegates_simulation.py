@@ -24,7 +24,7 @@ from chain.transactions import sign_transaction
 from chain.watermark import Watermark, create_watermark
 
 
-class Replica(Committed):
+class ChainInMemory(Committed):
     """The final chain in memory."""
 
     def __init__(self, genesis):
@@ -62,7 +62,7 @@ class Network:
 
     def __init__(self, folder, genesis=ELECTED, names=(), seed=0, watermark=Watermark):
         self.genesis, self.folder, self.random, self.make_watermark = genesis, folder, Random(seed), watermark
-        self.replica = Replica(genesis)
+        self.replica = ChainInMemory(genesis)
         self.keys = {name: key(name) for name in names}
         self.names = {member.public: name for name, member in self.keys.items()}
         self.nodes = {}
