@@ -1,15 +1,13 @@
 """`fhir-anchor audit`: re-verify what the gateway keeps, and what the nightly audits found."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.commands.context import CouldNot, check_out, instant, json_option, leave, opened_index, settings_of, tell
-from jobs.audit import LEVELS, ROTATION_DAYS, Audit, Progress, run_audit
+from gateway.commands.context import CouldNot, bar, check_out, instant, json_option, leave, opened_index, settings_of, tell
+from jobs.audit import LEVELS, ROTATION_DAYS, Audit, run_audit
 from jobs.audit_report import FINDING_CODES, Report, to_json
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ def audit() -> None:
 def run(context: click.Context, level: str, rotating: bool, as_json: bool) -> None:
     """Run an audit. Exit codes: 0 clean, 1 findings, 2 something could not be checked."""
     levels = tuple(LEVELS) if level == "all" else (level,)
-    with _bar() as progress:
+    with bar() as progress:
         report = run_audit(Audit(settings_of(context), int(time.time()), rotating, progress), levels)
     tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
     leave(report.exit_code)
@@ -80,18 +78,6 @@ def show(context: click.Context, number: int | None, html: Path | None, as_json:
         html.write_text(page(chosen, recent), encoding="utf-8")
     click.echo(chosen.body if as_json else _line(chosen) + (f"\n{html}" if html else ""))
     leave(chosen.exit_code)
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """A bar on stderr where that is a terminal, else nothing."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        tasks = {level: bar.add_task(level, visible=False) for level in LEVELS}
-        yield lambda level, reached, total: bar.update(tasks[level], completed=reached, total=total, visible=True)
 
 
 def _to_json(report: "StoredReport") -> dict[str, object]:

@@ -4,17 +4,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, home_of, instant, json_option, leave, services_of, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, bar, home_of, instant, json_option, leave, services_of, settings_of, tell
 
 if TYPE_CHECKING:
     from gateway.backup.creation import Created
     from gateway.backup.manifest import Manifest
     from gateway.backup.restoring import Restored
-    from gateway.backup.snapshot import Progress
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -38,7 +37,7 @@ def create(context: click.Context, out: Path, without_keys: bool, as_json: bool)
     from gateway.backup.creation import create as create_backup
 
     settings = settings_of(context)
-    with _in_words(), _bar() as progress:
+    with _in_words(), bar() as progress:
         created = create_backup(settings, out, with_keys=not without_keys, now=int(time.time()), progress=progress)
     told = {"file": str(created.path), "size": created.size, **_told(created.manifest), "missing": list(created.bucket.missing)}
     tell(told, as_json=as_json, text=lambda: _created_text(created))
@@ -56,7 +55,7 @@ def verify(file: Path, keys: Path | None, as_json: bool) -> None:
     """
     from gateway.backup.contents import verify_backup
 
-    with _in_words(), _bar() as progress:
+    with _in_words(), bar() as progress:
         manifest = verify_backup(file, keys, progress)
     checked = manifest.with_keys or keys is not None
     told = {"file": str(file), **_told(manifest), "keyring_checked": checked}
@@ -102,7 +101,7 @@ def restore(
 
     home = home_of(context)
     request = Request(file, home, bucket_url, keys, ledger, receipts, known_height, regardless, int(time.time()))
-    with _in_words(), _bar() as progress:
+    with _in_words(), bar() as progress:
         restored = restore_backup(request, progress)
     tell(_restored_told(home, restored), as_json=as_json, text=lambda: _restored_text(home, restored))
 
@@ -145,24 +144,6 @@ def _in_words() -> Iterator[None]:
         leave(FINDINGS)
     except (BadSetting, GatewayError, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
-
-
-@contextmanager
-def _bar() -> Iterator["Progress"]:
-    """A bar on stderr where that is a terminal, else nothing."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, reached: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=reached, total=total)
-
-        yield show
 
 
 def _told(manifest: "Manifest") -> dict[str, object]:

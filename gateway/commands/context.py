@@ -116,6 +116,24 @@ def opened_ledger(settings: Settings) -> Iterator[tuple["LedgerStore", "Genesis"
         store.close()
 
 
+@contextmanager
+def bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr where that is a terminal, else nothing: a line for each thing that is done, with how much of it, of how much."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, reached: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = shown.add_task(what)
+            shown.update(tasks[what], completed=reached, total=total)
+
+        yield show
+
+
 def check_out(out: Path) -> None:
     """Refuse, before any work, a file that is there already or cannot be made."""
     if out.exists():
