@@ -210,6 +210,7 @@ def test_nothing_is_read_after_a_revoke_was_answered(gateway):
     assert len({row.sequence for row in batched(gateway)}.intersection(reads)) == len(reads), "no read without its entry"
 
 
+@pytest.mark.campaign
 def test_kills_while_reading_leave_every_read_logged_and_no_batch_doubled(tmp_path):
     gateway = GatewayProcess(tmp_path).start()
     try:

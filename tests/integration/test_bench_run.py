@@ -61,12 +61,12 @@ def test_a_filled_index_has_the_rows_asked_for_and_still_takes_submissions(resul
 
 def test_the_command_prints_one_document_and_writes_the_same(tmp_path):
     out = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "gateway", "bench", "audit", "--quick", "--json", "--out", str(out)]
+    command = [sys.executable, "-m", "gateway", "bench", "ledger", "--quick", "--json", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     assert told == json.loads(out.read_bytes())
-    assert set(told) == {"cores", "python", "machine", "limits", "audit"}
-    assert "audit" in done.stderr
+    assert set(told) == {"cores", "python", "machine", "limits", "ledger"}
+    assert "ledger" in done.stderr
 
 
 def test_the_table_names_what_was_missed(tmp_path):
