@@ -29,7 +29,8 @@ def _extract_to(folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix="fhir-anchor-data-"))
     try:
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(partial, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+            archive.extractall(partial)
         partial.rename(folder)
     except OSError:
         if not folder.exists():

@@ -23,7 +23,8 @@ class OldGateway(GatewayProcess):
 
     def __init__(self, folder):
         with tarfile.open(OLD) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+            tar.extractall(folder)
         self.folder, self.home, self.log = folder, folder / "gateway", folder / "serve.log"
         self.process, self.url = None, ""
         for file in [*(self.home / "keys").iterdir(), *folder.glob("*.json")]:
