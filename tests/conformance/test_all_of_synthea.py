@@ -18,7 +18,7 @@ def test_all_of_it_goes_in_once_and_is_proven(tmp_path):
         told = gateway.json("push", "--as", hospital, *BUNDLES)
         entries = sum(len(json.loads(path.read_bytes())["entry"]) for path in BUNDLES)
         assert (told["resources"], told["failed"]) == (entries, 0)
-        assert told["created"] + told["unchanged"] == entries == len(told["receipts"])
+        assert told["created"] + told["updated"] + told["unchanged"] == entries == len(told["receipts"])
         names = {receipt["record"] for receipt in told["receipts"]}
         assert len(names) == told["created"], "each created resource has an id of its own; the rest were met again"
         again = gateway.json("push", "--as", hospital, *BUNDLES)
