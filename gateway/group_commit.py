@@ -7,8 +7,8 @@ processes make groups of their own.
     container put, durable       a crash: an orphan object, which the audit names and the sweeper removes
     rows and ANCHOR committed    a crash: all of it is there, for each of the group; none of them is answered before
 
-One that finds its race lost (what it was decided on has changed) is left out, and the others go on without it: their container is made
-anew, since one with a bundle that nothing refers to must not be anchored.
+One that finds its race lost (what it was decided on has changed), or cannot be written, is left out, and the others go on without it:
+their container is made anew, since one with a bundle that nothing refers to must not be anchored.
 """
 
 from collections import defaultdict, deque
@@ -19,6 +19,7 @@ from threading import Lock
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from chain.transactions import AnchorBody
 from gateway.errors import Unavailable
@@ -155,20 +156,20 @@ class GroupCommit:
 
 
 class _LeftOut(Exception):
-    """Some of a group lost their race; nothing of the group was written."""
+    """Some of a group lost their race or cannot be written; nothing of the group was."""
 
-    def __init__(self, failures: Mapping[Pending, LostRace]) -> None:
-        super().__init__(f"{len(failures)} of a group lost their race")
+    def __init__(self, failures: Mapping[Pending, Exception]) -> None:
+        super().__init__(f"{len(failures)} of a group are left out")
         self.failures = failures
 
 
 def _write(connection: Connection, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
-    """The rows of all, and the ANCHOR in the outbox. _LeftOut with everyone who lost; NumberTaken; LostRace."""
+    """The rows of all, and the ANCHOR in the outbox. _LeftOut with everyone who cannot be written; NumberTaken; LostRace."""
     row, first_bundle = containers.next_rows(connection)
     now = max(member.now for member in group)
     kept = ContainerRow(row, container.digest, len(container.body), container.root, len(container.slots), container.leaf_count, now)
     containers.write(connection, kept)
-    failures: dict[Pending, LostRace] = {}
+    failures: dict[Pending, Exception] = {}
     bundle = first_bundle
     for member, its in zip(group, sealed, strict=True):
         try:
@@ -179,8 +180,10 @@ def _write(connection: Connection, container: Container, group: Sequence[Pending
         except NumberTaken:
             if not failures:  # of one who lost: the numbers behind its are gaps now, and come right without it
                 raise
-        except LostRace as lost:
-            failures[member] = lost
+        except DBAPIError:  # the database's own fault is everybody's
+            raise
+        except Exception as failure:  # a lost race, or a fault of its own, such as an altered row: the others need not suffer for it
+            failures[member] = failure
         bundle += len(its.bundles)
     if failures:
         raise _LeftOut(failures)

@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from chain.encoding import decode
 from fhir_adapters import InvalidInput
 from gateway.errors import Unavailable
-from gateway.group_commit import GroupCommit
+from gateway.group_commit import GroupCommit, Pending, Sealed
 from gateway.index import containers, erasures, outbox
 from gateway.index import schema as t
 from gateway.metrics import Metrics
+from gateway.vault.errors import SealBroken
 
 COMPANY = 6
 
@@ -138,6 +139,22 @@ def test_a_store_out_of_reach_is_said_to_each_of_the_group(services, store, hosp
     works.insert(1, lambda: store.fail("put_if_absent", "lost") or post(services, hospital, {"resourceType": "Patient"}, "Patient"))
     answers = together(services, store, works)
     assert [isinstance(answer, Unavailable) for answer in answers] == [True, False, False, False]
+    check(services, store)
+
+
+def test_a_fault_of_one_is_not_the_others(services, store, hospital):
+    def broken(*_):
+        raise SealBroken("a row", "it was altered")
+
+    def commit_it():
+        with pytest.raises(SealBroken):
+            services.group_commit.commit(Pending(lambda: Sealed([], [], {}), broken, (), 0))
+
+    works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
+    works.insert(1, commit_it)
+    answers = together(services, store, works)
+    assert [answer and answer.results[0].status for answer in answers] == ["created", None, "created", "created"]
+    assert [bundles for bundles, _ in stored(services)] == [1, 2]
     check(services, store)
 
 
