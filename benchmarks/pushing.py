@@ -83,7 +83,7 @@ def _at_once(requests: Sequence[Request], connections: Sequence[Connection]) -> 
                 answers.append(waiting.get_nowait().over(connection))
         except queue.Empty:
             pass
-        except Exception as fault:
+        except Exception as fault:  # whatever it is, it is raised again where the clients are waited for
             faults.append(fault)
 
     clients = [threading.Thread(target=work, args=(connection,)) for connection in connections]

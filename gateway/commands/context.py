@@ -39,7 +39,7 @@ def altered_told() -> Iterator[None]:
     """Around every command: what the gateway holds and did not write, or what was altered since, becomes exit code 2."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # only so that commands which need no vault start without importing it; all else goes on up
         from gateway.vault.errors import RowAltered, SealBroken
 
         if not isinstance(error, SealBroken):

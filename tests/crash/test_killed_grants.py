@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from importlib import resources
 
 import pytest
-from gateway_process import GatewayProcess
+from gateway_process import served
 
 from chain.ledger import Ledger
 from gateway.bootstrap import read_genesis
@@ -41,10 +41,8 @@ def grant_until_stopped(credentials, url, stop, days, acknowledged):
 @pytest.fixture
 def gateway(tmp_path):
     """A running gateway that is gone afterwards, whatever happened."""
-    gateway = GatewayProcess(tmp_path).start()
-    yield gateway
-    if gateway.process.poll() is None:
-        gateway.kill9()
+    with served(tmp_path) as gateway:
+        yield gateway
 
 
 def test_acknowledged_grants_and_revokes_survive_three_kills(gateway):

@@ -7,7 +7,7 @@ import time
 from importlib import resources
 
 import pytest
-from gateway_process import GatewayProcess
+from gateway_process import served
 
 from gateway import verification
 from gateway.client.connection import Connection, SignInRefused, Unreachable
@@ -38,10 +38,8 @@ def push_until_stopped(credentials, url, stop, acknowledged):
 @pytest.fixture
 def gateway(tmp_path):
     """A running gateway that is gone afterwards, whatever happened."""
-    gateway = GatewayProcess(tmp_path).start()
-    yield gateway
-    if gateway.process.poll() is None:
-        gateway.kill9()
+    with served(tmp_path) as gateway:
+        yield gateway
 
 
 def test_what_was_acknowledged_survives_three_kills(gateway):
