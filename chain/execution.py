@@ -99,6 +99,12 @@ def _parse(raw: bytes) -> Transaction | Reason:
         return Reason.MALFORMED
 
 
+def transaction_id(raw: bytes, chain_id: ChainId) -> bytes | None:
+    """The identity of a transaction; None for bytes that are none."""
+    parsed = _parse(raw)
+    return parsed.tx_id(chain_id) if isinstance(parsed, Transaction) else None
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def _is_signed(raw: bytes, chain_id: ChainId) -> bool:
     """Whether the signer signed this transaction, which is well formed, for this chain."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, verify_header_signature, verify_quorum
+from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, block_hash, verify_header_signature, verify_quorum
 from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode
 from chain.execution import Execution
@@ -24,7 +24,8 @@ from chain.schedule import epoch_seed_height, is_last_of_epoch
 from chain.stake_entries import delegate_set_key
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine, Tip
-from chain.tables import block, log_entry, transaction_index
+from chain.stored_rows import StoredRows
+from chain.tables import transaction_index
 
 
 class Replay:
@@ -45,9 +46,9 @@ class Replay:
         self._skipped: Tip | None = None  # what the last block of an epoch would have followed, where that could not be read
         self._is_hash_doubtful = self._are_votes_doubtful = self._is_seed_doubtful = False
 
-    def block(self, connection: Connection, height: int) -> list[Finding]:
+    def block(self, rows: StoredRows, height: int) -> list[Finding]:
         """Replays the block of `height`, the next one: what is wrong with it, with its rows, or with the votes of the one before."""
-        row = connection.execute(select(block).where(block.c.height == height)).first()
+        row = rows.block(height)
         try:
             header = None if row is None else Header.from_bytes(row.header)
         except BlockInvalid as error:
@@ -56,17 +57,17 @@ class Replay:
             return [self._skip(Code.BLOCK_MISSING, height, "there is no such block")]
         audit = _BlockAudit(f"height {height}", self.machine.genesis.chain_id)
         audit.check_signature(row, header)
-        self._resume(connection, height, header)
-        transactions = _recorded(connection, self.tip.log.size, self._end(audit, row, header))
+        self._resume(rows.connection, height, header)
+        transactions = rows.transactions(self.tip.log.size, self._end(audit, row, header))
         self._check_header(audit, height, header, transactions)
         votes = audit.check_votes(self.tip.acting, row, header)
         execution = self._execute(audit, transactions)
-        leaf_hashes = self._check_log(connection, audit, header, execution)
+        leaf_hashes = self._check_log(rows.connection, audit, header, execution)
         if self.is_state_sound and execution.overlay.root() != header.state_root:
             audit.find(Code.STATE_MISMATCH, "execution does not give the header's state root")
             self.is_state_sound = audit.has(Code.BLOCK_INVALID)  # an altered header says nothing about the replay
-        self._check_tiles(connection, audit, leaf_hashes)
-        self.indexed += _check_index(connection, audit, self.tip.log.size, execution)
+        self._check_tiles(rows.connection, audit, leaf_hashes)
+        self.indexed += _check_index(rows, audit, self.tip.log.size, execution)
         self._write(execution.overlay.changes.items())
         self._state.commit(execution.overlay)
         self.last_state_root = header.state_root
@@ -213,7 +214,7 @@ class _BlockAudit:
         """The votes, none if anything is wrong with them."""
         try:
             votes = queries.votes_from(row.votes)
-            verify_quorum(self._chain_id, acting, header.height, header.hash(), votes)
+            verify_quorum(self._chain_id, acting, header.height, block_hash(header.chain_id, row.header), votes)
         except EncodingError:
             self.find(Code.VOTE_INVALID, "the votes do not decode")
         except BlockInvalid as error:
@@ -221,13 +222,6 @@ class _BlockAudit:
         else:
             return votes
         return ()
-
-
-def _recorded(connection: Connection, start: int, end: int) -> list[bytes]:
-    """The transactions from `start` to `end`; empty where one is missing."""
-    query = select(log_entry).where(log_entry.c.log_index >= start, log_entry.c.log_index < end)
-    rows = {row.log_index: row.raw for row in connection.execute(query)}
-    return [rows.get(index, b"") for index in range(start, end)]
 
 
 def _gives(start: LogHead, leaf_hashes: list[bytes], header: Header) -> bool:
@@ -244,13 +238,13 @@ def _stored_leaf_hashes(connection: Connection, start: int, count: int) -> list[
     return hashes
 
 
-def _check_index(connection: Connection, audit: _BlockAudit, start: int, execution: Execution) -> int:
+def _check_index(stored: StoredRows, audit: _BlockAudit, start: int, execution: Execution) -> int:
     """Compares the index rows of a block, and returns how many there are; those of refused transactions are known by their place alone."""
-    rows = queries.index_rows(connection, [item.tx_id for item in execution.recorded])
+    rows = stored.index_rows([item.tx_id for item in execution.recorded if item.tx_id])
     for index, item in enumerate(execution.recorded, start):
         if item.tx_id and rows.get(item.tx_id) != (index, item.party):
             audit.found.append(Finding(Code.INDEX_MISMATCH, f"transaction {index}", "its row in the index is missing or altered"))
     refused = [index for index, item in enumerate(execution.recorded, start) if not item.tx_id]
     if not refused:
         return len(rows)
-    return len(rows) + (connection.scalar(select(func.count()).where(transaction_index.c.log_index.in_(refused))) or 0)
+    return len(rows) + (stored.connection.scalar(select(func.count()).where(transaction_index.c.log_index.in_(refused))) or 0)

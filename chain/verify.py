@@ -21,6 +21,7 @@ from chain.replay import Replay
 from chain.state import State
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
+from chain.stored_rows import StoredRows
 from chain.tables import block, log_entry, log_tile, transaction_index
 
 StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value
@@ -33,10 +34,10 @@ def verify_chain(store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     """
     with snapshot(store.engine) as connection:
-        replay = Replay(StateMachine(genesis))
+        replay, rows = Replay(StateMachine(genesis)), StoredRows(connection, genesis.chain_id)
         last = queries.height_of(connection)
         for height in range(1, last + 1):
-            yield from replay.block(connection, height)
+            yield from replay.block(rows, height)
         yield from _check_known(connection, genesis, last, known)
         yield from _check_bounds(connection)
         yield from _check_log_end(connection, replay, last)
