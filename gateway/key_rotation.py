@@ -88,13 +88,19 @@ class Rotation:
 
 def prepare(file: KekFile, services: Services, now: int) -> KekVersion:
     """Put a new KEK that seals nothing yet into the file, to be copied to every host before `rotate`; the same if there is one."""
-    keys = kek_file.with_next(file.read(), services.random(KEY_BYTES), now)
-    file.write(keys)
+    with file.changing():
+        keys = kek_file.with_next(file.read(), services.random(KEY_BYTES), now)
+        file.write(keys)
     return next(key for key in keys if key.state == "next")
 
 
 def rotate(file: KekFile, services: Services, now: int, progress: Callable[[str, int], None] = lambda _table, _rows: None) -> Rotation:
     """Seal everything under a new KEK, or go on where an earlier call was stopped. Unavailable, KmsFailed, KeyFileUnusable: call again."""
+    with file.changing():
+        return _rotate(file, services, now, progress)
+
+
+def _rotate(file: KekFile, services: Services, now: int, progress: Callable[[str, int], None]) -> Rotation:
     keys = file.read()
     if all(key.state != "replaced" for key in keys):
         keys = tuple(kek_file.promoted(kek_file.with_next(keys, services.random(KEY_BYTES), now), now))
@@ -116,8 +122,13 @@ def rotate(file: KekFile, services: Services, now: int, progress: Callable[[str,
 def retire(file: KekFile, services: Services, now: int) -> list[int]:
     """Take the retired KEKs out of the file, for good; their versions. What came in under one while the rotation ended is sealed anew.
 
-    NotRetired if something may still need one of them.
+    NotRetired if something may still need one of them; else raises as `rotate`.
     """
+    with file.changing():
+        return _retire(file, services, now)
+
+
+def _retire(file: KekFile, services: Services, now: int) -> list[int]:
     keys = file.read()
     going = [key for key in keys if key.state == "retired"]
     if going and now - max(key.changed_at for key in going) < IN_FLIGHT:

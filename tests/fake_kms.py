@@ -15,7 +15,7 @@ URI = "gcp-kms://" + NAME
 
 
 class FakeKms:
-    """`fault`: None, or (method, what): a status to answer with, "damaged", "unverified", "other-key" or "no-json"."""
+    """`fault`: None, or (method, what): a status to answer with, "damaged", "unverified", "other-key", "wrong" or "no-json"."""
 
     def __init__(self):
         self.fault = None
@@ -61,6 +61,8 @@ class FakeKms:
                 out, made = "plaintext", key.decrypt(fields["ciphertext"][:12], fields["ciphertext"][12:], aad)
             except InvalidTag:
                 return 400, {"error": {"code": 400}}
+        if fault == "wrong":
+            made = bytes(len(made))
         told = {"name": name + "/cryptoKeyVersions/1", out + "Crc32c": str(google_crc32c.value(made)), "protectionLevel": "SOFTWARE"}
         told |= {"verifiedPlaintextCrc32c": True, "verifiedAdditionalAuthenticatedDataCrc32c": True}
         if fault == "damaged":

@@ -1,14 +1,19 @@
 """The file of the key-encryption keys (KEK): one current, and those that it replaced for as long as something may be sealed under them.
 
-{"format": "fhir-anchor kek 2", "wrapped_by": null, "keys": [{"version": 1, "state": "current", "changed_at": 0, "kek": base64url}]}
+{"format": "fhir-anchor kek 2", "wrapped_by": null, "keys": [{"version": 1, "state": "current", "changed_at": 0, "kek": ..., "check": hex}]}
 
 `wrapped_by` null: the keys stand in clear and the file is all that protects them. Else it is the URI of a key of a KMS, and each `kek` is
-what that made of it: nothing opens without asking the KMS, once at the start of a process. docs/design/keys.md has the format byte by byte.
+what that made of it: nothing opens without asking the KMS, once at the start of a process. `check` tells whether a KEK is the one that was
+written: a KMS that answers with another, or a damaged file, would else have new secrets sealed under what nobody has. Who changes the file
+does so alone (`changing`): of two that replaced its current key at once, one would take the other's from everything sealed under it.
+docs/design/keys.md has the format byte by byte.
 """
 
+import fcntl
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,10 +29,13 @@ from gateway.vault.submission import from_base64url, to_base64url
 
 State = Literal["next", "current", "replaced", "retired"]
 _WRAPPED_FOR = primitives.KEK_WRAP + b"\x00"  # authenticated by the KMS, with the version
+_CHECK_BYTES = 8
 
 
 class KeyFileUnusable(GatewayError):
-    """The file of the key-encryption keys is missing, malformed, open to others, or wrapped by another key than the setting names."""
+    """The file of the key-encryption keys is missing, malformed, open to others, wrapped by another key than the setting names, or just
+    being changed by somebody else.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class _Key(msgspec.Struct, forbid_unknown_fields=True):
     state: State
     changed_at: int
     kek: str
+    check: str | None = None  # None in a file from before there were checks
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, tag="fhir-anchor kek 2", tag_field="format"):
@@ -114,6 +123,22 @@ class KekFile:
         file = self._parsed()[1]
         return None if isinstance(file, _OldFile) else file.wrapped_by
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """While inside, no other process of this machine is. Raises KeyFileUnusable at once where one is."""
+        try:
+            lock = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise KeyFileUnusable(f"the key-encryption key's file cannot be changed: {error.strerror}") from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise KeyFileUnusable("another command is changing the key-encryption keys; wait until it has ended") from None
+            yield
+        finally:
+            os.close(lock)
+
     def write(self, keys: Sequence[KekVersion], *, new: bool = False) -> None:
         """All of it or none, mode 0600, durable when it returns. FileExistsError if `new` and there is one.
 
@@ -168,11 +193,15 @@ class KekFile:
             raise KeyFileUnusable("the key-encryption key's file is malformed: a version is none")
         if len(kek) != primitives.KEY_BYTES:
             raise KeyFileUnusable("the key-encryption key does not have 32 bytes")
+        if key.check not in (None, _check_of(kek)):
+            raise KeyFileUnusable(
+                f"version {key.version} of the key-encryption key is not the one that was written: file or KMS is at fault"
+            )
         return KekVersion(key.version, key.state, key.changed_at, kek)
 
     def _wrapped(self, key: KekVersion) -> _Key:
         kek = key.kek if self._kms is None else self._kms.wrap(key.kek, _context(key.version))
-        return _Key(key.version, key.state, key.changed_at, to_base64url(kek))
+        return _Key(key.version, key.state, key.changed_at, to_base64url(kek), _check_of(key.kek))
 
 
 def keks_of(keys: Sequence[KekVersion]) -> Keks:
@@ -200,6 +229,10 @@ def promoted(keys: Sequence[KekVersion], now: int) -> list[KekVersion]:
 def retired(keys: Sequence[KekVersion], now: int) -> list[KekVersion]:
     """Nothing was found under those that were replaced."""
     return [replace(key, state="retired", changed_at=now) if key.state == "replaced" else key for key in keys]
+
+
+def _check_of(kek: bytes) -> str:
+    return primitives.derive(kek, primitives.KEK_CHECK)[:_CHECK_BYTES].hex()
 
 
 def _context(version: int) -> bytes:

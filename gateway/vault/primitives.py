@@ -10,6 +10,7 @@
   every such key encrypts exactly one plaintext.
 - bundle-id-key, token-key: HMAC keys from an archive's secret; no encryption.
 - erasure-mark: an HMAC key from the gateway's own index key, for what an erasure leaves in the bucket; no encryption.
+- kek-check: from the key-encryption key, eight bytes by which it is known again; no encryption.
 - row-tag: an HMAC key from the key-encryption key, for the tags of rows that are believed as they stand; no encryption.
 - grant-seed, grant-salt: from an archive's secret and the id of a Consent: a signing key used for that grant alone, and the salt of the
   commitment to its terms. Who knows the secret finds both again; to all others two grants of one patient have nothing in common.
@@ -59,6 +60,7 @@ INDEX_CONTENT = b"fhir-anchor/index-content/v1"
 SUBMISSION_NONCE = b"fhir-anchor/submission-nonce/v1"
 SEARCH_CURSOR = b"fhir-anchor/search-cursor/v1"
 KEK_WRAP = b"fhir-anchor/kek/v1"
+KEK_CHECK = b"fhir-anchor/kek-check/v1"
 ROW_TAG = b"fhir-anchor/row-tag/v1"
 ERASURE_MARK = b"fhir-anchor/erasure-mark/v1"
 ACCESS_ENTRY = b"fhir-anchor/access-entry/v1"

@@ -18,7 +18,7 @@ from gateway.key_rotation import IN_FLIGHT, SEALED, NotRetired, prepare, retire,
 from gateway.settings import load_settings
 from gateway.vault import primitives
 from gateway.vault.errors import RowAltered, WrongKey
-from gateway.vault.kek_file import KekFile, create_kek
+from gateway.vault.kek_file import KekFile, KeyFileUnusable, create_kek
 from gateway.vault.keyring import version_of, version_of_tag
 
 DEMO = Path(__file__).parents[2] / "gateway/assets/demo-bundle.json"
@@ -201,6 +201,38 @@ def test_a_prepared_key_seals_nothing_until_it_is_rotated_to(home):
         assert services.keyring.version == 1
         assert rotate(file, services, NOW).version == 2
         assert states(home) == [(1, "retired"), (2, "current")]
+
+
+def test_of_two_that_rotate_at_once_one_is_refused_and_no_key_is_lost(home):
+    """Each would put a second version of its own into the file, and everything is sealed under the one that was written over."""
+    refused = []
+
+    def other(_table, _rows):
+        for change_it in (rotate, prepare, retire):
+            with opened(home) as (file, services), pytest.raises(KeyFileUnusable, match="another command"):
+                change_it(file, services, NOW)
+            refused.append(change_it)
+
+    with opened(home) as (file, services):
+        rotate(file, services, NOW, other)
+        assert len(refused) > 3
+        assert rotate(file, services, NOW).version == 3
+    with opened(home):
+        assert {version for _, _, version in values(home)} == {3}
+
+
+def test_a_file_from_before_checks_is_read_and_gets_them(home):
+    path = home / "keys/kek.json"
+    held = json.loads(path.read_bytes())
+    del held["keys"][0]["check"]
+    path.write_text(json.dumps(held))
+    with opened(home) as (file, services):
+        prepare(file, services, NOW)
+    held = json.loads(path.read_bytes())
+    held["keys"][0]["check"] = "0" * 16
+    path.write_text(json.dumps(held))
+    with pytest.raises(KeyFileUnusable, match="not the one that was written"), opened(home):
+        pass
 
 
 def test_a_file_that_breaks_while_it_is_used_stops_nobody(home):

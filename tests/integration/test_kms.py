@@ -140,11 +140,26 @@ def test_a_move_that_fails_changes_nothing(kms, tmp_path):
     assert (home / "keys/kek.json").read_bytes() == before
     kms.fault = "decrypt", 403  # it may wrap, and would never open it again
     assert "permission denied" in command(home, "keys", "rewrap", "--kek-uri", URI, code=2)
-    assert [path.name for path in (home / "keys").iterdir() if "kek" in path.name] == ["kek.json"]
+    assert [path.name for path in (home / "keys").iterdir() if "kek" in path.name and path.suffix != ".lock"] == ["kek.json"]
     assert (home / "keys/kek.json").read_bytes() == before
     other = tmp_path / "other"
     command(other, "init")
+    (home / "keys/kek.json").chmod(0o644)
+    assert "mode 0600" in command(home, "keys", "rewrap", "--kek-uri", (other / "keys/kek.json").as_uri(), code=2)
+    (home / "keys/kek.json").chmod(0o600)
     assert "never written over" in command(home, "keys", "rewrap", "--kek-uri", (other / "keys/kek.json").as_uri(), code=2)
+    command(home, "party", "list")
+
+
+def test_keys_that_a_kms_gives_for_others_are_neither_used_nor_written_down(kms, tmp_path):
+    home = tmp_path / "gw"
+    command(home, "init", "--kek-uri", URI)
+    before = (home / "keys/kek.json").read_bytes()
+    kms.fault = "decrypt", "wrong"
+    for asked in (("party", "list"), ("keys", "rotate-kek"), ("keys", "rewrap", "--kek-uri", (tmp_path / "clear.json").as_uri())):
+        assert "not the one that was written" in command(home, *asked, code=2)
+    assert (home / "keys/kek.json").read_bytes() == before
+    kms.fault = None
     command(home, "party", "list")
 
 
