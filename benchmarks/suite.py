@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audit, content_audit, crowd, fetch, ingest, ledger, limits, receipts, stages
+from benchmarks import audit, content_audit, crowd, fetch, ingest, ledger, limits, long_chain, receipts, stages
 from benchmarks.pushing import Pushed, push
 from benchmarks.served import ServedGateway, make_home, served
 from benchmarks.workload import Workload
@@ -35,6 +35,8 @@ class Extent:
     transactions: int = 10_000
     megabytes: int = 128
     blocks: int = 200
+    chain_blocks: int = 20_000
+    log_size: int = 10_000_000
     audit_rounds: int = 9
 
 
@@ -51,6 +53,8 @@ QUICK = Extent(
     transactions=1000,
     megabytes=32,
     blocks=30,
+    chain_blocks=500,
+    log_size=300_000,
     audit_rounds=2,
 )
 
@@ -70,6 +74,8 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
             say("ledger: blocks by four delegates")
             per_container = workload.resources / len(workload.all)
             result["ledger"] = ledger.measure(_new(folder, "ledger"), transactions=extent.transactions, records_per_container=per_container)
+            say(f"ledger: a chain of {extent.chain_blocks:,} blocks, a log of {extent.log_size:,} transactions")
+            result["ledger"] |= long_chain.measure(_new(folder, "chain"), blocks=extent.chain_blocks, log_size=extent.log_size)
         if "audit" in names:
             say("audit: storage and ledger")
             result["audit"] = audit.measure(_new(folder, "audit"), megabytes=extent.megabytes, blocks=extent.blocks)

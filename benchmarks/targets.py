@@ -69,6 +69,9 @@ def targets(result: Result) -> tuple[Target, ...]:
         Target(
             "ledger, transactions/s a core, blocks of 100", 3000, "", lambda r: r["ledger"]["transactions_per_s_per_core_blocks_of_100"]
         ),
+        Target("ledger, blocks of a long chain verified/s", 2000, "", lambda r: r["ledger"]["chain_blocks_verified_per_s"]),
+        Target("ledger, largest block applied", 1000, "ms", lambda r: r["ledger"]["largest_block_applied_ms"], at_most=True),
+        Target("ledger, proof from a large log", 5, "ms", lambda r: r["ledger"]["log_proof_ms"], at_most=True),
         Target("ledger bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["bytes_per_record_bulk"], at_most=True),
         Target(
             "ledger bytes a record, four single creates a block", 400, "B", lambda r: r["ledger"]["bytes_per_record_single"], at_most=True

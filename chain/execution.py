@@ -35,6 +35,7 @@ class Execution:
         self._chain_id, self._height, self._state = chain_id, height, state
         self._start = log
         self._gateways: dict[bytes, str] = {}  # signer -> client id, of those found to be gateways since a PARTY was last applied
+        self.signed: frozenset[int] = frozenset()  # log indices whose transactions are known to be signed
         self.overlay = Overlay(state)
         self.recorded: list[Recorded] = []
         self.elected: DelegateSet | None = None  # by the last block of an epoch, where delegates are elected
@@ -51,7 +52,7 @@ class Execution:
             raise TransactionRefused(transaction)
         if transaction.valid_until < self._height:
             raise TransactionRefused(Reason.EXPIRED)
-        if not _is_signed(transaction.raw, self._chain_id):
+        if self._start.size + len(self.recorded) not in self.signed and not is_signed(transaction.raw, self._chain_id):
             raise TransactionRefused(Reason.SIGNATURE_INVALID)
         body, signer = transaction.body, transaction.signer
         gateway = "" if isinstance(body, StakeBody) else self._gateway_of(signer)
@@ -106,10 +107,11 @@ def transaction_id(raw: bytes, chain_id: ChainId) -> bytes | None:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _is_signed(raw: bytes, chain_id: ChainId) -> bool:
-    """Whether the signer signed this transaction, which is well formed, for this chain."""
+def is_signed(raw: bytes, chain_id: ChainId) -> bool:
+    """Whether these bytes are a transaction that its signer signed for this chain."""
     transaction = _parse(raw)
-    assert isinstance(transaction, Transaction)
+    if isinstance(transaction, Reason):
+        return False
     try:
         transaction.verify_signature(chain_id)
     except SignatureInvalid:

@@ -1,5 +1,11 @@
 """Audit level `ledger`: every block again from the genesis, every derived row against what that gives, and the delegates' own marks."""
 
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -14,6 +20,8 @@ from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from jobs.audit_report import Finding, Report
 
+WORTH_PROCESSES = 20_000  # signatures
+
 
 def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
     """The whole chain. `keys` holds the delegates' watermarks: what a delegate voted for must still be there.
@@ -22,10 +30,25 @@ def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
     """
     marks, missing = _marks(genesis, keys)
     try:
-        findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in verify_chain(store, genesis, marks))
-        return Report(_sizes(store), findings=findings, could_not_check=missing)
+        sizes = _sizes(store)
+        with _processes(sizes) as executor:
+            findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in verify_chain(store, genesis, marks, executor))
+        return Report(sizes, findings=findings, could_not_check=missing)
+    except BrokenProcessPool:
+        return Report(could_not_check=(*missing, "a process that verified signatures was killed; run it again"))
     except DatabaseError as error:
         return Report(could_not_check=(*missing, f"ledger.db cannot be read: {error.orig}"))
+
+
+@contextmanager
+def _processes(sizes: dict[str, int]) -> Iterator[Executor | None]:
+    """Processes that verify signatures ahead, where there are enough of them to be worth starting: it takes as long as some thousand."""
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2 or 5 * sizes["blocks"] + sizes["transactions"] < WORTH_PROCESSES:
+        yield None
+    else:
+        with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
+            yield executor
 
 
 def _marks(genesis: Genesis, keys: Path) -> tuple[list[Mark], tuple[str, ...]]:

@@ -24,6 +24,8 @@ TINY = Extent(
     transactions=200,
     megabytes=2,
     blocks=3,
+    chain_blocks=20,
+    log_size=2000,
     audit_rounds=2,
 )
 pytestmark = pytest.mark.xdist_group("gateway")

@@ -1,11 +1,15 @@
-"""Tampering with ledger.db: each change is made in the rows of a sound ledger and must be named with its place."""
+"""Tampering with ledger.db: each change is made in the rows of a sound ledger and must be named with its place,
+whether or not signatures are verified ahead, whatever stretches of blocks the rows are read in.
+"""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from chain_case import DELEGATES, GATEWAY, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
 from msgspec.structs import replace
 
+from chain import stored_rows
 from chain.block import Header
 from chain.encoding import decode, encode
 from chain.entries import GrantEntry, access_batch_key, anchor_key, grant_key, party_key, sequence_key
@@ -67,9 +71,12 @@ def tampering(sound, tmp_path):
                 assert connection.execute(statement, values).rowcount > 0, "the statement changed nothing"
         connection.close()
         store = LedgerStore.open(f"sqlite:///{tmp_path}/ledger.db", GENESIS, read_only=True)
-        found = [(finding.code.value, finding.subject) for finding in verify_chain(store, GENESIS, known)]
+        found = list(verify_chain(store, GENESIS, known))
+        with ThreadPoolExecutor(1) as executor, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stored_rows, "STRETCH_BLOCKS", 2)
+            assert list(verify_chain(store, GENESIS, known, executor)) == found
         store.close()
-        return found
+        return [(finding.code.value, finding.subject) for finding in found]
 
     return run
 
