@@ -3,7 +3,7 @@
 See docs/design/ledger.md, findings.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from heapq import merge
 from itertools import groupby
@@ -25,23 +25,32 @@ from chain.store import LedgerStore
 from chain.stored_rows import StoredRows
 from chain.tables import block, log_entry, log_tile, transaction_index
 
+Progress = Callable[[int, int], None]
+_TOLD = 64  # blocks from one report of progress to the next
 StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value
 
 
 def verify_chain(
-    store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int, bytes]] = (), executor: Executor | None = None
+    store: LedgerStore,
+    genesis: Genesis,
+    known: Iterable[tuple[int, bytes]] = (),
+    executor: Executor | None = None,
+    progress: Progress = lambda _height, _of: None,
 ) -> Iterator[Finding]:
     """Every finding, as it is found; none means that the ledger is whole.
 
     `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a receipt, another copy. Without one a ledger
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     An executor of processes verifies the signatures of the blocks that come next: half of the work.
+    `progress` is told heights that have been replayed, and the last one.
     """
     with snapshot(store.engine) as connection:
         replay, rows = Replay(StateMachine(genesis)), StoredRows(connection, genesis.chain_id, executor)
         last = queries.height_of(connection)
         for height in range(1, last + 1):
             yield from replay.block(rows, height)
+            if height % _TOLD == 0 or height == last:
+                progress(height, last)
         yield from _check_known(connection, genesis, last, known)
         yield from _check_bounds(connection)
         yield from _check_log_end(connection, replay, last)

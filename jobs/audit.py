@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
@@ -66,7 +67,7 @@ def _ledger(audit: Audit) -> Iterator[Report]:
 
     genesis = read_genesis(audit.settings)
     with closing(LedgerStore.open(audit.settings.effective_ledger_url, genesis, read_only=True)) as store:
-        yield verify_ledger(store, genesis, audit.settings.keys_path)
+        yield verify_ledger(store, genesis, audit.settings.keys_path, partial(audit.progress, "ledger"))
 
 
 def _storage(audit: Audit) -> Iterator[Report]:

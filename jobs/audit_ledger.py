@@ -15,7 +15,7 @@ from chain import queries
 from chain.genesis import Genesis
 from chain.store import LedgerStore
 from chain.tables import log_entry
-from chain.verify import verify_chain
+from chain.verify import Progress, verify_chain
 from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from jobs.audit_report import Finding, Report
@@ -23,7 +23,7 @@ from jobs.audit_report import Finding, Report
 WORTH_PROCESSES = 20_000  # signatures
 
 
-def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
+def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path, progress: Progress = lambda _height, _of: None) -> Report:
     """The whole chain. `keys` holds the delegates' watermarks: what a delegate voted for must still be there.
 
     A ledger without its watermarks could have been cut short, so a missing one is said as not checked.
@@ -32,7 +32,8 @@ def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path) -> Report:
     try:
         sizes = _sizes(store)
         with _processes(sizes) as executor:
-            findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in verify_chain(store, genesis, marks, executor))
+            found = verify_chain(store, genesis, marks, executor, progress)
+            findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in found)
         return Report(sizes, findings=findings, could_not_check=missing)
     except BrokenProcessPool:
         return Report(could_not_check=(*missing, "a process that verified signatures was killed; run it again"))

@@ -8,7 +8,7 @@ import click
 from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.store import LedgerStore
-from gateway.commands.context import CouldNot, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.context import CouldNot, bar, json_option, leave, opened_ledger, settings_of, tell
 from gateway.commands.delegates import delegates, schedule, stake
 from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.errors import GatewayError
@@ -78,6 +78,7 @@ def verify(context: click.Context, as_json: bool) -> None:
     from jobs.audit import Audit, run_audit
     from jobs.audit_report import to_json
 
-    report = run_audit(Audit(settings_of(context), int(time.time())), ("ledger",))
+    with bar() as progress:
+        report = run_audit(Audit(settings_of(context), int(time.time()), progress=progress), ("ledger",))
     tell(to_json(report), as_json=as_json, text=lambda: report_text(report))
     leave(report.exit_code)
