@@ -82,7 +82,7 @@ def take_out(file: Path, folder: Path, progress: Progress) -> Manifest:
     try:
         with tarfile.open(file, mode="r:") as tar:
             for member in tar:
-                body = tar.extractfile(member) if member.isreg() else None
+                body = tar.extractfile(member) if member.isreg() and not member.issparse() else None  # a hole takes no room in the archive
                 if body is None or manifest is not None or member.name in found:
                     raise BackupDamaged("it holds what a backup does not have")
                 if member.name == NAME:
@@ -92,7 +92,7 @@ def take_out(file: Path, folder: Path, progress: Progress) -> Manifest:
                 else:
                     raise BackupDamaged("it holds what a backup does not have")
                 progress("taking out", member.offset_data + member.size, total)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # of headers that hold impossible numbers
         raise BackupDamaged(f"it is no whole archive: {error}") from error
     if manifest is None:
         raise BackupDamaged("its end is missing")

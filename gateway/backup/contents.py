@@ -19,6 +19,7 @@ from gateway.backup.snapshot import Progress
 from gateway.errors import GatewayError
 from gateway.index import secrets
 from gateway.index.database import open_index
+from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.settings import Settings
 from gateway.vault.kek_file import KekFile
 from gateway.vault.keyring import Keyring
@@ -34,6 +35,8 @@ def verify_backup(file: Path, keys: Path | None, progress: Progress) -> Manifest
         manifest = take_out(file, Path(folder), progress)
         kek = Path(folder) / KEK if manifest.with_keys else keys and keys / "kek.json"
         check_contents(Path(folder), manifest, kek, progress)
+        if manifest.with_keys:
+            _check_ledger_keys(Path(folder) / "keys")
         return manifest
 
 
@@ -53,6 +56,15 @@ def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress:
         raise BackupDamaged(f"its chain: {error}") from error
     if kek is not None:
         _check_keyring(settings, kek)
+
+
+def _check_ledger_keys(keys: Path) -> None:
+    """Without them nothing could be submitted or produced."""
+    try:
+        for path in (keys / "gateway.json", *delegate_key_paths(keys)):
+            read_key(path)
+    except KeyFileUnusable as error:
+        raise BackupDamaged(f"its keys: {str(error).removeprefix(f'{keys}/')}") from error
 
 
 def kms_uri_of(folder: Path) -> str | None:

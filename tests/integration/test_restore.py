@@ -144,6 +144,10 @@ def test_a_damaged_backup_is_neither_verified_nor_restored(gateway):
     gateway.file.write_bytes(body)
     assert "damaged" in cli("backup", "verify", gateway.file, expect=1).output
     assert "damaged" in restored(gateway, "--known-height", 99, expect=1)
+    (gateway.home / "keys/gateway.json").unlink()
+    lacking = gateway.home.parent / "second.tar"
+    cli("--home", gateway.home, "backup", "create", "--out", lacking)
+    assert "gateway.json is no usable key file" in cli("backup", "verify", lacking, expect=1).output
 
 
 def test_without_evidence_nothing_is_restored(gateway):

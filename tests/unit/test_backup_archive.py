@@ -128,6 +128,31 @@ def test_a_link_is_refused(tmp_path):
         taken_out(path, tmp_path)
 
 
+def test_a_hole_is_refused_before_it_is_written_out(tmp_path):
+    """Some bytes that say to be a file of a gigabyte, all zeros."""
+    path = tmp_path / "backup.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        member, body = tarfile.TarInfo("gateway.db"), b"0\n".ljust(512, b"\0")
+        member.size = len(body)
+        said = {"major": "1", "minor": "0", "name": "gateway.db", "realsize": str(1 << 30)}
+        member.pax_headers = {f"GNU.sparse.{name}": value for name, value in said.items()}
+        tar.addfile(member, io.BytesIO(body))
+    with pytest.raises(BackupDamaged, match="does not have"):
+        taken_out(path, tmp_path)
+    assert not (tmp_path / "out/gateway.db").exists()
+
+
+def test_an_impossible_size_is_damage(tmp_path):
+    path = made(tmp_path)
+    body = bytearray(path.read_bytes())
+    body[124:136] = b"\x80" + b"\x7f" * 11  # of the first member, in base 256
+    body[156:157] = tarfile.XHDTYPE  # which is read whole
+    body[148:156] = b"%06o\0 " % (sum(body[:148]) + sum(body[156:512]) + 8 * ord(" "))
+    path.write_bytes(body)
+    with pytest.raises(BackupDamaged):
+        taken_out(path, tmp_path)
+
+
 def test_a_manifest_that_contradicts_itself_is_refused(tmp_path):
     with pytest.raises(BackupDamaged, match="contradicts"):
         taken_out(made(tmp_path, with_keys=False), tmp_path)
