@@ -32,8 +32,12 @@ def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, cha
         for row in rows:
             try:
                 signed.append((_signed(row, key, chain_id, height), _source(row)))
-            except (LedgerError, KeyError) as error:
-                damaged[row.id] = str(error) if isinstance(error, LedgerError) else f"there is no transaction of kind {row.kind}"
+            except LedgerError as error:
+                damaged[row.id] = str(error)
+            except KeyError:
+                damaged[row.id] = f"there is no transaction of kind {row.kind}"
+            except TypeError:  # SQLite keeps in a column what is put there
+                damaged[row.id] = "its columns hold values of another kind"
         ledger.submit_all(signed)
         with index.atomic() as connection:
             for id_, reason in damaged.items():
