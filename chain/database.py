@@ -77,7 +77,7 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
             connection.execute(pragma)
 
     if not read_only:
-        _migrate(engine)
+        _migrate(engine, _migrations())
     return engine
 
 
@@ -119,16 +119,35 @@ def missing_migrations(url: str) -> list[str]:
     engine = connect(url, read_only=True)
     try:
         with engine.connect() as connection:
-            counted = "PRAGMA user_version" if engine.dialect.name == "sqlite" else "SELECT files FROM layout"
-            done: int = connection.exec_driver_sql(counted).scalar_one()
+            done = _layout(connection)
     finally:
         engine.dispose()
     return [file.name.removesuffix(".sql") for file in _due(_migrations(), done)]
 
 
-def _migrate(engine: Engine) -> None:
-    """Runs what has not run, each file in one transaction: a crash leaves the layout before it or after it."""
+def create_like(url: str, other: Connection) -> None:
+    """An empty database at `url`, a new file of SQLite, in the layout of the ledger that `other` reads, which may be an earlier one.
+
+    Raises `LedgerMissing` for a layout that this version does not know.
+    """
     files = _migrations()
+    done = _layout(other)
+    _due(files, done)
+    engine = create_engine(url)
+    try:
+        _migrate(engine, files[:done])
+    finally:
+        engine.dispose()
+
+
+def _layout(connection: Connection) -> int:
+    """How many of the migrations have run."""
+    counted = "PRAGMA user_version" if connection.dialect.name == "sqlite" else "SELECT files FROM layout"
+    return int(connection.exec_driver_sql(counted).scalar_one())
+
+
+def _migrate(engine: Engine, files: list[Traversable]) -> None:
+    """Runs what has not run, each file in one transaction: a crash leaves the layout before it or after it."""
     raw = engine.raw_connection()
     try:
         done = raw.cursor().execute("PRAGMA user_version").fetchone()[0]

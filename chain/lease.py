@@ -35,6 +35,11 @@ class LeaseLost(LedgerError):
     """Another process writes this ledger now, or this one let its lease expire. Nothing was written."""
 
 
+def is_held(connection: Connection) -> bool:
+    """Whether some process writes this ledger now, or did until a moment ago."""
+    return connection.exec_driver_sql(f"SELECT 1 FROM lease WHERE expires_ms > {_NOW}").first() is not None  # noqa: S608 - a constant
+
+
 class Lease:
     """A process's claim. Taken and checked by the thread that produces, kept alive by one of its own."""
 

@@ -63,7 +63,7 @@ def found(
         raise FoundingRefused(f"{home} is not empty; a gateway is made in a new or empty folder")
     check_settings(chosen)
     urls = {**(unsaved or {}), **{name: str(chosen[name]) for name in ("database_url", "ledger_url") if chosen.get(name)}}
-    _check_databases(urls)
+    check_databases(urls)
     if bucket_url := chosen.get("bucket_url"):
         _verify_bucket(str(bucket_url), random)
     try:
@@ -137,14 +137,14 @@ def _make_kek(settings: Settings, now: int, random: Random, undo: ExitStack) -> 
     undo.callback(settings.kek_path.unlink, missing_ok=True)
 
 
-def _check_databases(urls: Mapping[str, str]) -> None:
-    """Before anything is made: whether they can be reached, and are empty."""
+def check_databases(urls: Mapping[str, str]) -> None:
+    """Before anything is made: whether they can be reached, and are empty. Raises FoundingRefused."""
     used = [url for url in urls.values() if postgresql.is_postgresql(url)]
     if len(used) == 2 and postgresql.is_same(*used):
         raise FoundingRefused("--ledger-url is the same database as --database-url; make one for each")
     for name, url in urls.items():
         if postgresql.is_postgresql(url):
-            with _in_words(name, url):
+            with database_in_words(name, url):
                 engine = postgresql.open_engine(url, patience=_PATIENCE)
                 try:
                     empty = postgresql.is_empty(engine)
@@ -156,18 +156,19 @@ def _check_databases(urls: Mapping[str, str]) -> None:
 
 def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: ExitStack) -> None:
     url = settings.effective_ledger_url
-    with _in_words("ledger_url", url):
+    with database_in_words("ledger_url", url):
         LedgerStore.create(url, genesis).close()
-        undo.callback(_take_out, url)
+        undo.callback(take_out, url)
     url = settings.effective_database_url
-    with _in_words("database_url", url):
+    with database_in_words("database_url", url):
         create_index(url)
-        undo.callback(_take_out, url)
+        undo.callback(take_out, url)
         with closing(open_index(url)) as index, index.atomic() as connection:
             secrets.create(connection, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))), random)
 
 
-def _take_out(url: str) -> None:
+def take_out(url: str) -> None:
+    """Undo the making of a database: PostgreSQL's is there before and after, and empty."""
     if postgresql.is_postgresql(url):
         engine = postgresql.open_engine(url, patience=_PATIENCE)
         postgresql.drop_all(engine)
@@ -175,8 +176,8 @@ def _take_out(url: str) -> None:
 
 
 @contextmanager
-def _in_words(name: str, url: str) -> Iterator[None]:
-    """What hinders it, for the operator; nothing of the address but its place."""
+def database_in_words(name: str, url: str) -> Iterator[None]:
+    """What hinders it, for the operator, as FoundingRefused; nothing of the address but its place."""
     try:
         yield
     except (DBAPIError, Unavailable) as error:

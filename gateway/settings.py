@@ -17,6 +17,7 @@ from cronsim import CronSim, CronSimError
 
 DEFAULT_HOME = Path("fhir-anchor-home")
 DEFAULT_PORT = 8080
+DATABASE_URLS = ("database_url", "ledger_url")
 DEFAULT_BASE_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
@@ -172,7 +173,7 @@ def load_settings(home: Path, environ: Mapping[str, str] = os.environ, **flags: 
 def databases_from(environ: Mapping[str, str]) -> dict[str, str]:
     """The addresses of databases that the environment has. Raises BadSetting."""
     found = {}
-    for name in ("database_url", "ledger_url"):
+    for name in DATABASE_URLS:
         variable, check = _CHECKS[name]
         if environ.get(variable):
             found[name] = str(check(variable, environ[variable]))

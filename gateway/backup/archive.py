@@ -30,6 +30,10 @@ class ArchiveWriter:
             self._write(name, path.stat().st_size, reading)
         self.parts.append(Part(name, reading.size, reading.hash.hexdigest()))
 
+    def put(self, name: str, body: bytes) -> None:
+        self._write(name, len(body), BytesIO(body))
+        self.parts.append(Part(name, len(body), sha256(body).hexdigest()))
+
     def finish(self, manifest: Manifest) -> None:
         body = manifest.to_bytes()
         self._write(NAME, len(body), BytesIO(body))

@@ -6,17 +6,22 @@ Watermarks are not in it: a delegate that came back with an older one could sign
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+import msgspec
 
 from chain.block import Header
 from chain.genesis import Genesis
 from gateway.backup.archive import NOT_KEYS, ArchiveWriter, new_file
 from gateway.backup.bucket import Compared, compare
 from gateway.backup.manifest import DATABASE, FORMAT, GENESIS, KEK, LEDGER, SETTINGS, BackupRefused, Manifest, is_part
-from gateway.backup.snapshot import Progress, copy, files_of, one_moment, size_of
-from gateway.settings import Settings
+from gateway.backup.moment import one_moment
+from gateway.backup.snapshot import Progress, Snapshot
+from gateway.settings import DATABASE_URLS, Settings
 from gateway.storage.opening import open_object_store
 
 _SLACK = 16 << 20  # bytes: for keys, headers of the archive and what the file system takes
@@ -41,16 +46,31 @@ def create(settings: Settings, out: Path, *, with_keys: bool, now: int, progress
     if out.exists() or not out.parent.is_dir():
         raise BackupRefused(f"{out} is there already, or its folder is not; a backup is never written over")
     store = open_object_store(settings.effective_bucket_url)
-    with one_moment(*files_of(settings)) as (database, ledger):
-        _check_room(out.parent, size_of(database), size_of(ledger))
+    with one_moment(settings) as (database, ledger):
+        _check_room(out.parent, database.size(), ledger.size())
         with new_file(out) as file:
             writer = ArchiveWriter(file, now)
             _add_small(writer, settings, with_keys=with_keys)
-            for name, reader in ((LEDGER, ledger), (DATABASE, database)):
-                _add_database(writer, name, reader, out.parent, progress)
-            progress("looking through the bucket", 0, 1)
-            bucket = compare(store, database, lambda _: None)
-            manifest = _manifest(settings, genesis, writer, (database, ledger), bucket, now=now, with_keys=with_keys)
+            with _added(writer, LEDGER, ledger, out.parent, progress) as copied:
+                head = _head(copied)
+            with _added(writer, DATABASE, database, out.parent, progress) as copied:
+                counts = {name: copied.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - names of ours
+                progress("looking through the bucket", 0, 1)
+                bucket = compare(store, copied, lambda _: None)
+            manifest = Manifest(
+                format=FORMAT,
+                software=version("fhir-anchor"),
+                made_at=now,
+                chain_id=genesis.chain_id.hex(),
+                height=head.height if head else 0,
+                head=(head.hash() if head else genesis.chain_id).hex(),
+                log_size=head.log_size if head else 0,
+                counts=counts,
+                bucket_url=settings.effective_bucket_url,
+                missing_objects=bucket.missing_count,
+                with_keys=with_keys,
+                parts=tuple(writer.parts),
+            )
             writer.finish(manifest)
     return Created(out, out.stat().st_size, manifest, bucket)
 
@@ -64,7 +84,7 @@ def _check_room(folder: Path, *sizes: int) -> None:
 
 def _add_small(writer: ArchiveWriter, settings: Settings, *, with_keys: bool) -> None:
     writer.add(GENESIS, settings.genesis_path)
-    writer.add(SETTINGS, settings.home / SETTINGS)
+    writer.put(SETTINGS, _settings(settings))
     if with_keys:
         writer.add(KEK, settings.kek_path)
         for path in sorted(settings.keys_path.iterdir()):
@@ -73,37 +93,23 @@ def _add_small(writer: ArchiveWriter, settings: Settings, *, with_keys: bool) ->
                 writer.add(name, path)
 
 
-def _add_database(writer: ArchiveWriter, name: str, reader: sqlite3.Connection, folder: Path, progress: Progress) -> None:
+def _settings(settings: Settings) -> bytes:
+    """What the operator chose, but for the addresses of databases: they may hold passwords, and a restore is told its own."""
+    saved: dict[str, object] = msgspec.json.decode((settings.home / SETTINGS).read_bytes())
+    return msgspec.json.encode({name: value for name, value in saved.items() if name not in DATABASE_URLS})
+
+
+@contextmanager
+def _added(writer: ArchiveWriter, name: str, snapshot: Snapshot, folder: Path, progress: Progress) -> Iterator[sqlite3.Connection]:
+    """The copy that was put into the archive, as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix=".fhir-anchor-", dir=folder) as beside:
         copied = Path(beside) / name
-        copy(reader, copied, f"copying {name}", progress)
+        snapshot.copy(copied, f"copying {name}", progress)
         writer.add(name, copied)
+        with closing(sqlite3.connect(copied)) as connection:
+            yield connection
 
 
-def _manifest(
-    settings: Settings,
-    genesis: Genesis,
-    writer: ArchiveWriter,
-    readers: tuple[sqlite3.Connection, sqlite3.Connection],
-    bucket: Compared,
-    *,
-    now: int,
-    with_keys: bool,
-) -> Manifest:
-    database, ledger = readers
+def _head(ledger: sqlite3.Connection) -> Header | None:
     row = ledger.execute("SELECT header FROM block ORDER BY height DESC LIMIT 1").fetchone()
-    head = Header.from_bytes(row[0]) if row else None
-    return Manifest(
-        format=FORMAT,
-        software=version("fhir-anchor"),
-        made_at=now,
-        chain_id=genesis.chain_id.hex(),
-        height=head.height if head else 0,
-        head=(head.hash() if head else genesis.chain_id).hex(),
-        log_size=head.log_size if head else 0,
-        counts={name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED},  # noqa: S608 - names of ours
-        bucket_url=settings.effective_bucket_url,
-        missing_objects=bucket.missing_count,
-        with_keys=with_keys,
-        parts=tuple(writer.parts),
-    )
+    return Header.from_bytes(row[0]) if row else None

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from chain.ledger import Ledger
 from chain.store import LedgerStore
 from chain.transactions import Body, Role, parse_transaction
 from chain.watermark import Duty, Mark, create_watermark
-from gateway.backup import archive
+from gateway.backup import archive, placing
 from gateway.backup.after_backup import go_on_after
 from gateway.backup.bucket import Compared, compare
 from gateway.backup.contents import check_contents, kms_uri_of
 from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupRefused, Manifest
 from gateway.backup.signing_again import Evidence, first_marks
-from gateway.backup.snapshot import Progress, copy_file
+from gateway.backup.snapshot import Progress
 from gateway.bootstrap import keyring_of, open_services
 from gateway.erasure import destroy, forget_traces, marked
 from gateway.errors import CouldNotCheck
@@ -38,7 +38,7 @@ from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.receipt_format import NoReceipt, from_json
 from gateway.recorded import ReceiptInvalid, verify_final
-from gateway.settings import Settings, load_settings, save_settings
+from gateway.settings import DATABASE_URLS, Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import StoredObject
 from gateway.upgrading import upgrade
@@ -53,8 +53,10 @@ class Request:
     file: Path
     home: Path
     bucket_url: str | None
+    databases: Mapping[str, str]  # addresses in PostgreSQL, by setting; what is not there lies below the home
+    unsaved: Mapping[str, str]  # the same, but settings.json is not to know them
     keys: Path | None
-    ledger: Path | None
+    ledger: str | None  # the address of the one that was in use last
     receipts: Sequence[Path]
     known_height: int | None
     regardless: bool
@@ -73,41 +75,47 @@ class Restored:
 
 
 def restore(request: Request, progress: Progress) -> Restored:
-    """Raises BackupDamaged, BackupRefused, Unavailable, ValueError, OSError; then there is nothing at `request.home`."""
+    """Raises BackupDamaged, BackupRefused, FoundingRefused, Unavailable, ValueError, OSError; then there is nothing at `request.home`."""
     home = request.home
     if home.exists() and any(home.iterdir()):
         raise BackupRefused(f"{home} is not empty; a gateway is restored into a new or empty folder")
     home.parent.mkdir(parents=True, exist_ok=True)
+    urls = {**request.unsaved, **request.databases}
+    placing.check(urls)
     building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
-        restored = _build(request, building, progress)
-        sync_folder(building)
-        building.rename(home)
+        with ExitStack() as undo:
+            restored, marks = _build(request, building, progress)
+            placing.move_in(building, urls, marks, undo, progress)
+            save_settings(building, {**_saved(building), **request.databases})
+            sync_folder(building)
+            building.rename(home)
+            undo.pop_all()
     finally:
         shutil.rmtree(building, ignore_errors=True)
     sync_folder(home.parent, files=False)
     return restored
 
 
-def _build(request: Request, building: Path, progress: Progress) -> Restored:
+def _build(request: Request, building: Path, progress: Progress) -> tuple[Restored, dict[bytes, Mapping[Duty, Mark]]]:
+    """Its databases are files. With the marks that each delegate's key begins with."""
     manifest = archive.take_out(request.file, building, progress)
     _put_keys(request, building, manifest)
     if request.ledger is not None:
-        (building / LEDGER).unlink()
-        copy_file(request.ledger, building / LEDGER, "copying the newer ledger.db", progress)
+        placing.take_ledger(request.ledger, building / LEDGER, progress)
     check_contents(building, manifest, building / KEK, progress)
     _save_settings(request, building, manifest)
     settings = load_settings(building, {})
     genesis = Genesis.parse((building / GENESIS).read_bytes())
     with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
         evidence = _evidence(request, store, genesis, (building / GENESIS).read_bytes())
-        _write_watermarks(building / "keys", genesis, first_marks(evidence))
+        marks = _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)
         upgrade(settings)
         ledger = Ledger(store, genesis)
         waiting = [parse_transaction(one.raw).body for one in store.candidates(ledger.pending())] if request.ledger else []
         in_force = _go_on(settings, ledger, waiting, manifest, request.now)
-    return Restored(manifest, evidence.height, bucket, in_force, _erase_again(settings))
+    return Restored(manifest, evidence.height, bucket, in_force, _erase_again(settings)), marks
 
 
 def _put_keys(request: Request, building: Path, manifest: Manifest) -> None:
@@ -147,13 +155,15 @@ def _height_of(path: Path, genesis_bytes: bytes) -> int:
         raise BackupRefused(f"{path} is no receipt of this chain: {error}") from error
 
 
-def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) -> None:
+def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) -> dict[bytes, Mapping[Duty, Mark]]:
     try:
-        for path in delegate_key_paths(keys):
-            create_watermark(path.with_suffix(".watermark"), genesis.chain_id, read_key(path).public, marks)
+        delegates = {read_key(path).public: path for path in delegate_key_paths(keys)}
+        for public, path in delegates.items():
+            create_watermark(path.with_suffix(".watermark"), genesis.chain_id, public, marks)
         read_key(keys / "gateway.json")
     except KeyFileUnusable as error:
         raise BackupRefused(str(error)) from error
+    return dict.fromkeys(delegates, marks)
 
 
 def _look_through(request: Request, building: Path, manifest: Manifest, progress: Progress) -> Compared:
@@ -193,6 +203,10 @@ def _erase_again(settings: Settings) -> int:
 
 def _save_settings(request: Request, building: Path, manifest: Manifest) -> None:
     """What the operator had set, but for addresses of the place that was lost."""
-    saved: dict[str, object] = msgspec.json.decode((building / SETTINGS).read_bytes())
-    kept = {name: value for name, value in saved.items() if name not in ("database_url", "ledger_url")}
+    kept = {name: value for name, value in _saved(building).items() if name not in DATABASE_URLS}
     save_settings(building, {**kept, "kek_uri": kms_uri_of(building), "bucket_url": request.bucket_url or manifest.bucket_url})
+
+
+def _saved(building: Path) -> dict[str, object]:
+    saved: dict[str, object] = msgspec.json.decode((building / SETTINGS).read_bytes())
+    return saved

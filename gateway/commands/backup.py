@@ -1,5 +1,6 @@
 """`fhir-anchor backup`: keep a copy of what a gateway cannot be without, and come back from it."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.commands.context import FINDINGS, CouldNot, bar, home_of, instant, json_option, leave, services_of, settings_of, tell
+from gateway.settings import check_settings, databases_from, load_settings
 
 if TYPE_CHECKING:
     from gateway.backup.creation import Created
@@ -21,7 +23,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 @click.group()
 def backup() -> None:
-    """One file with databases, chain, settings and keys; the bucket is kept apart. docs/backup.md goes through it step by step."""
+    """One file with databases, chain, settings and keys, of files or of PostgreSQL; the bucket is kept apart. See docs/backup.md."""
 
 
 @backup.command(epilog="Example: fhir-anchor --home ./gw backup create --out /mnt/backups")
@@ -63,11 +65,20 @@ def verify(file: Path, keys: Path | None, as_json: bool) -> None:
     tell(told, as_json=as_json, text=lambda: f"{file} is whole: {_summary(manifest)}.{unchecked}")
 
 
-@backup.command(epilog="Example: fhir-anchor --home ./new backup restore backup.tar --ledger /mnt/old-disk/gw/ledger.db")
+@backup.command(
+    epilog="Examples: fhir-anchor --home ./new backup restore backup.tar --ledger /mnt/old-disk/gw/ledger.db   "
+    "fhir-anchor --home ./new backup restore backup.tar --known-height 814 --database-url postgresql+psycopg://... --ledger-url ..."
+)
 @click.argument("file", type=_FILE)
 @click.option("--bucket", "bucket_url", help="Where the bucket is now [where it was].")
 @click.option("--keys", type=_FOLDER, help="The folder with the gateway's keys, for a backup without them.")
-@click.option("--ledger", type=_FILE, help="The ledger.db that was in use last, if it is left; a delegate elsewhere has one, too.")
+@click.option("--database-url", help="Put the index into this empty database, postgresql+psycopg://... [a file in --home].")
+@click.option("--ledger-url", help="Put the chain into this empty database, postgresql+psycopg://... [a file in --home].")
+@click.option(
+    "--ledger",
+    metavar="FILE|URL",
+    help="The ledger that was in use last, if it is left: its ledger.db, or its PostgreSQL address; a delegate elsewhere has one, too.",
+)
 @click.option(
     "--receipt", "receipts", type=_FILE, multiple=True, help="A receipt from after the backup: the chain was that high. Repeatable."
 )
@@ -85,13 +96,18 @@ def restore(
     file: Path,
     bucket_url: str | None,
     keys: Path | None,
-    ledger: Path | None,
+    database_url: str | None,
+    ledger_url: str | None,
+    ledger: str | None,
     receipts: tuple[Path, ...],
     known_height: int | None,
     regardless: bool,
     as_json: bool,
 ) -> None:
     """Put the gateway of FILE into --home, a new folder. The gateway that was lost must not run any more, anywhere.
+
+    Whatever its databases were, they go into files in --home, or into PostgreSQL where --database-url and --ledger-url (or
+    FHIR_ANCHOR_DATABASE_URL and FHIR_ANCHOR_LEDGER_URL, which are not written down) say so: a way from one to the other, too.
 
     Everything acknowledged before the backup is there. What came later is listed and stays in the bucket until `backup accept-loss`.
     Exit codes: 0 restored, 1 refused or damaged, 2 it could not be done.
@@ -100,10 +116,25 @@ def restore(
     from gateway.backup.restoring import restore as restore_backup
 
     home = home_of(context)
-    request = Request(file, home, bucket_url, keys, ledger, receipts, known_height, regardless, int(time.time()))
+    databases = {name: url for name, url in (("database_url", database_url), ("ledger_url", ledger_url)) if url}
     with _in_words(), bar() as progress:
+        check_settings(databases)
+        newest = None if ledger is None else _ledger_url(ledger)
+        unsaved = {name: url for name, url in databases_from(os.environ).items() if name not in databases}
+        request = Request(file, home, bucket_url, databases, unsaved, keys, newest, receipts, known_height, regardless, int(time.time()))
         restored = restore_backup(request, progress)
     tell(_restored_told(home, restored), as_json=as_json, text=lambda: _restored_text(home, restored))
+
+
+def _ledger_url(text: str) -> str:
+    from chain.postgresql import is_postgresql
+
+    if is_postgresql(text):
+        check_settings({"ledger_url": text})
+        return text
+    if not Path(text).is_file():
+        raise click.BadParameter(f"there is no file {text}", param_hint="--ledger")
+    return f"sqlite:///{Path(text).resolve()}"
 
 
 @backup.command("accept-loss", epilog="Example: fhir-anchor --home ./gw backup accept-loss")
@@ -134,6 +165,7 @@ def _in_words() -> Iterator[None]:
     """What hinders a backup, as a sentence: exit code 1 where it is refused or damaged, 2 where something else failed."""
     from gateway.backup.manifest import BackupDamaged, BackupRefused
     from gateway.errors import GatewayError
+    from gateway.founding import FoundingRefused
     from gateway.settings import BadSetting
 
     try:
@@ -142,7 +174,7 @@ def _in_words() -> Iterator[None]:
         what = "the backup is damaged: " if isinstance(error, BackupDamaged) else ""
         click.echo(f"fhir-anchor: {what}{error}", err=True)
         leave(FINDINGS)
-    except (BadSetting, GatewayError, ValueError, OSError) as error:
+    except (BadSetting, FoundingRefused, GatewayError, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
 
 
@@ -177,6 +209,7 @@ def _restored_told(home: Path, restored: "Restored") -> dict[str, object]:
 
     return {
         "home": str(home),
+        "databases": _places(home),
         **_told(restored.manifest),
         "goes_on_after_height": restored.height,
         "containers": restored.bucket.containers,
@@ -186,6 +219,15 @@ def _restored_told(home: Path, restored: "Restored") -> dict[str, object]:
         "grants_in_force": restored.grants_in_force,
         "erased_again": restored.erased_again,
     }
+
+
+def _places(home: Path) -> dict[str, str]:
+    """Where its databases are now; nothing of an address but its place."""
+    from chain.postgresql import is_postgresql, place
+
+    settings = load_settings(home, os.environ)
+    urls = {"index": settings.effective_database_url, "chain": settings.effective_ledger_url}
+    return {what: place(url) if is_postgresql(url) else url.removeprefix("sqlite:///") for what, url in urls.items()}
 
 
 def _restored_text(home: Path, restored: "Restored") -> str:
@@ -204,4 +246,5 @@ def _restored_text(home: Path, restored: "Restored") -> str:
         )
     if restored.erased_again:
         lines.append(f"The keys of {restored.erased_again} archives that were erased after the backup are destroyed again.")
+    lines += [f"{what}: {place}" for what, place in _places(home).items()]
     return "\n".join([*lines, f"Start it:  fhir-anchor --home {home} serve"])

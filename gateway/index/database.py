@@ -126,12 +126,12 @@ def _postgresql(url: str, busy_seconds: float) -> Engine:
     return engine
 
 
-def create_index(url: str) -> None:
-    """Create the database at `url`, or bring it to this version's schema."""
+def create_index(url: str, revision: str = "head") -> None:
+    """Create the database at `url`, or bring it to this version's schema, or to an earlier `revision` (gateway.index.migrate)."""
     index = open_index(url, create=True)
     try:
         with index.atomic() as connection:
-            migrate.upgrade(connection)
+            migrate.upgrade(connection, revision)
     finally:
         index.close()
 

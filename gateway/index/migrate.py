@@ -8,12 +8,26 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from gateway.errors import GatewayError
 
-def upgrade(connection: Connection) -> None:
-    """Create or upgrade the schema in the unit of `connection`; nothing to do is no error."""
+
+class SchemaUnknown(GatewayError):
+    """The database is no gateway's, or a newer version's."""
+
+
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Create or upgrade the schema in the unit of `connection`, up to the revision `to`; nothing to do is no error."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
+
+
+def revision(connection: Connection) -> str:
+    """Which revision the schema is. SchemaUnknown for one that this version does not know."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found not in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        raise SchemaUnknown("the database was made by a newer version of this software, or is no gateway's")
+    return str(found)
 
 
 def is_current(connection: Connection) -> bool:

@@ -4,7 +4,7 @@ SQLAlchemy builds each statement from the tables, once; after that keys and rows
 handling every parameter by itself does.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,7 +25,7 @@ def _insert_text(table: Table, dialect: Dialect) -> str:
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert `rows`, each with every column of `table` in its order."""
     if len(rows) >= _COPY_FROM and connection.dialect.name == "postgresql":
-        _copy_rows(connection, table, rows)
+        copy_rows(connection, table, rows)
     elif rows:
         connection.exec_driver_sql(_insert_text(table, connection.dialect), list(rows))
 
@@ -43,8 +43,8 @@ def driver_rows(connection: Connection, text: str, parameters: tuple[Any, ...]) 
     return rows
 
 
-def _copy_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Raises what SQLAlchemy makes of the driver's errors, as the statements beside it do."""
+def copy_rows(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+    """The same by one COPY of PostgreSQL, of however many rows. Raises what SQLAlchemy makes of the driver's errors, as statements do."""
     preparer = connection.dialect.identifier_preparer
     columns = ", ".join(map(preparer.format_column, table.columns))
     statement = f"COPY {preparer.format_table(table)} ({columns}) FROM STDIN"

@@ -1,4 +1,7 @@
-"""The drill: a gateway is backed up while hospitals push, lost, and restored into a blank folder (docs/backup.md)."""
+"""The drill: a gateway is backed up while hospitals push, lost, and restored into a blank folder (docs/backup.md).
+
+In campaigns once more where its databases are PostgreSQL's, into new ones.
+"""
 
 import json
 import threading
@@ -6,6 +9,7 @@ import time
 from contextlib import closing, contextmanager
 from importlib import resources
 
+import databases
 import pytest
 from consent_case import optin
 from gateway_process import GatewayProcess, served
@@ -53,10 +57,25 @@ def signed_in(gateway):
         return {height: queries.block_at(connection, height).hash for height in range(1, queries.height_of(connection) + 1)}
 
 
+def flags(urls):
+    return [part for name, url in urls.items() for part in (f"--{name.replace('_', '-')}", url)]
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.campaign)])
+def places(request):
+    """Makes new places for the databases of a gateway, as options."""
+    if request.param == "sqlite":
+        yield list
+        return
+    databases.use(request.getfixturevalue("postgresql_server"))
+    yield lambda: flags(databases.chosen())
+    databases.use(None)
+
+
 @pytest.fixture(scope="module")
-def lost(tmp_path_factory):
+def lost(tmp_path_factory, places):
     """A gateway that was backed up while a hospital pushed, read from afterwards, and killed."""
-    with served(tmp_path_factory.mktemp("lost")) as gateway:
+    with served(tmp_path_factory.mktemp("lost"), *places()) as gateway:
         gateway.insurer = gateway.party("agency", "Insurer", "--purpose", "HPAYMT")
         gateway.hospital = gateway.party()
         (gateway.folder / "bundle.json").write_bytes(DEMO)
@@ -113,11 +132,18 @@ def check_acknowledged(gateway, lost):
     return names
 
 
-def test_a_lost_gateway_goes_on_from_its_backup_and_its_ledger(lost, tmp_path):
+def last_ledger(lost):
+    url = load_settings(lost.home, {}).effective_ledger_url
+    return url.removeprefix("sqlite:///")
+
+
+def test_a_lost_gateway_goes_on_from_its_backup_and_its_ledger(lost, tmp_path, places):
     before = signed_in(lost)
     assert len(lost.pusher.acknowledged) > len(lost.before) > 0
     assert lost.told["missing_objects"] == 0
-    gateway = restored(lost, tmp_path, "--ledger", lost.home / "ledger.db")
+    new = places()
+    gateway = restored(lost, tmp_path, "--ledger", last_ledger(lost), *new)
+    assert bool(new) != (gateway.home / "ledger.db").exists()
     later = (gateway.home / "written-after-backup.txt").read_text().split()
     assert len(later) == gateway.told["written_later"] > 0
     gateway.start()

@@ -1,124 +1,30 @@
 """Backups and restores without a running gateway: what is refused, what is said, what is left alone."""
 
 import json
-import os
 import shutil
 import sqlite3
 import stat
 import tarfile
-import time
 from contextlib import closing
-from importlib import resources
 
 import pytest
-from click.testing import CliRunner
+from backup_case import Home, cli, made, restored
 
-from chain.engine import EmbeddedEngine
-from chain.ledger import Ledger
-from chain.store import LedgerStore
 from chain.watermark import read_marks
 from gateway import erasure
 from gateway.bootstrap import open_services, read_genesis
-from gateway.cli import main
-from gateway.founding import found
 from gateway.index import archives, containers, restores
 from gateway.index.row_numbers import take
-from gateway.intake import receive
-from gateway.key_files import delegate_key_paths, read_key
-from gateway.registration import register_party
 from gateway.settings import load_settings
-from gateway.submission import Submission
 from gateway.vault.erasure_mark import mark_body, mark_name
 from gateway.vault.errors import RowAltered
-from jobs.audit import LEVELS, Audit, run_audit
-from jobs.submit_transactions import submit_transactions
-from jobs.sweep_orphans import sweep_orphans
 
-DEMO = resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes()
 PERSONS = "https://ids.example.org/person"
-LATER = 24 * 3600
-
-
-def cli(*args, expect=0):
-    """One command in this process; its JSON, or what it said."""
-    done = CliRunner().invoke(main, [str(arg) for arg in args], env={"FHIR_ANCHOR_HOME": None})
-    assert done.exit_code == expect, done.output
-    return done
-
-
-class Home:
-    """A gateway's flows and its chain, in this process."""
-
-    def __init__(self, home):
-        self.home = home
-
-    def push(self, number, *, final=True):
-        """Another patient's bundle; recorded on the chain if `final`."""
-        services = open_services(load_settings(self.home, {}))
-        with services.index.reading() as connection:
-            row = connection.exec_driver_sql("SELECT client_id FROM party WHERE name = 'Hospital'").scalar_one()
-        body = DEMO.replace(b"DEMO-4471", f"DEMO-{number}".encode()).replace(b"5b1f0c9e", f"{number:08x}".encode())
-        sender = services.parties.by_client_id(row)
-        given = {"media_type": "application/fhir+json", "received_at": time.time(), "request_id": f"request-{number}"}
-        answer = receive(services, sender, Submission(body=body, **given))
-        services.index.close()
-        if final:
-            self.produce()
-        return [entry.reference for entry in answer.results]
-
-    def produce(self, *, blocks=True):
-        """Hand the outbox over and make blocks until nothing waits; without `blocks` it all waits in the ledger's pool."""
-        settings = load_settings(self.home, {})
-        genesis = read_genesis(settings)
-        services = open_services(settings)
-        with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
-            keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
-            engine, ledger = EmbeddedEngine.open(store, genesis, keys), Ledger(store, genesis)
-            gateway = read_key(settings.keys_path / "gateway.json")
-            submit_transactions(services.index, engine, gateway, genesis.chain_id, ledger.height())
-            while blocks and ledger.pending():
-                head = ledger.head()
-                engine.produce(max(time.time(), genesis.slot_time((head.slot if head else 0) + 1)))
-            engine.close()
-        services.index.close()
-
-    def audit(self, *levels):
-        return run_audit(Audit(load_settings(self.home, {}), int(time.time()) + LATER), levels or tuple(LEVELS))
-
-    def sweep(self):
-        settings = load_settings(self.home, {})
-        services = open_services(settings)
-        swept = sweep_orphans(services.ledger, services.index, services.store, now=int(time.time()) + LATER)
-        services.index.close()
-        return swept
 
 
 @pytest.fixture
 def gateway(tmp_path):
-    """A gateway with one patient's records on the chain; the backup `gateway.file` was made then."""
-    home = tmp_path / "gw"
-    found(home, delegates=1, slot_seconds=1, chosen={}, now=int(time.time()) - 1000, random=os.urandom)
-    services = open_services(load_settings(home, {}))
-    out = tmp_path / "hospital.json"
-    given = {"now": int(time.time()), "random": os.urandom}
-    register_party(services, "institution", "Hospital", (), "gateway", "http://127.0.0.1:8080", out, **given)
-    services.index.close()
-    gateway = Home(home)
-    gateway.names = gateway.push(1)
-    gateway.file = tmp_path / "backup.tar"
-    gateway.told = json.loads(cli("--home", home, "backup", "create", "--out", gateway.file, "--json").stdout)
-    return gateway
-
-
-def restored(gateway, *args, name="new", expect=0):
-    home = gateway.home.parent / name
-    done = cli("--home", home, "backup", "restore", gateway.file, "--json", *args, expect=expect)
-    if expect:
-        assert not home.exists()
-        return done.output
-    again = Home(home)
-    again.told = json.loads(done.stdout)
-    return again
+    return made(tmp_path / "gw")
 
 
 def test_a_backup_says_what_is_in_it_and_is_whole(gateway):
