@@ -11,8 +11,9 @@ from sqlalchemy import Connection, insert
 from benchmarks.chain_home import ChainHome, chain_home, random_anchors
 from benchmarks.served import DidNotRun
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS, FinalBlock, Header, Vote, block_hash, sign_header, sign_vote
+from chain.block import FinalBlock, Header, Vote, block_hash, sign_header, sign_vote
 from chain.committed import Committed
+from chain.format import MOST
 from chain.genesis import Genesis
 from chain.keys import SigningKey
 from chain.log import TILE_WIDTH, Tiles, extended_tiles, inclusion_path
@@ -37,7 +38,7 @@ def measure(folder: Path, *, blocks: int, log_size: int) -> dict[str, float]:
     return {
         "chain_blocks": blocks,
         "chain_blocks_verified_per_s": round(blocks / seconds, 1),
-        "largest_block_transactions": MAX_BLOCK_TRANSACTIONS,
+        "largest_block_transactions": MOST.transactions,
         "largest_block_applied_ms": round(applied * 1000, 1),
         "log_size": log_size,
         "log_proof_ms": round(proof_ms, 3),
@@ -84,7 +85,7 @@ def _applied(home: ChainHome) -> float:
     seconds = []
     for _ in range(3):
         home.slot += 1
-        transactions = home.signed(random_anchors(MAX_BLOCK_TRANSACTIONS))
+        transactions = home.signed(random_anchors(MOST.transactions))
         started = time.perf_counter()
         _finalise(home, committed, keys, transactions)
         seconds.append(time.perf_counter() - started)

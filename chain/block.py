@@ -12,12 +12,10 @@ from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode, encode
 from chain.errors import LedgerError
 from chain.findings import Code
+from chain.format import FORMATS, LATEST
 from chain.keys import BLOCK, HEADER, PUBLIC_KEY_SIZE, VOTE, ChainId, SignatureInvalid, SigningKey, labelled_hash, verify
 from chain.kinds import MAX_HEIGHT
 
-VERSION = 1
-MAX_BLOCK_TRANSACTIONS = 1000
-MAX_BLOCK_BYTES = 1 << 20  # of transactions
 _SIZES = {"chain_id": 32, "previous": 32, "log_root": 32, "state_root": 33, "delegates_hash": 32, "next_delegates_hash": 32}
 _COUNTS = ("height", "slot", "time", "log_size")
 
@@ -28,6 +26,15 @@ class BlockInvalid(LedgerError):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class FormatUnknown(BlockInvalid):
+    """The block may hold; it has a version that came after this program."""
+
+    def __init__(self, version: int, height: object) -> None:
+        where = f"from height {height} on " if type(height) is int else ""
+        known = f"this program knows versions 1 to {LATEST}"
+        super().__init__(Code.BLOCK_INVALID, f"{where}the chain has version {version} of its format and {known}: install a newer one")
 
 
 class Vote(NamedTuple):
@@ -57,11 +64,13 @@ class Header(Struct, frozen=True):
 
     @classmethod
     def from_bytes(cls, header: bytes) -> "Header":
-        """Reads strictly. Raises `BlockInvalid`."""
+        """Reads strictly. Raises `BlockInvalid`, for a version that is not known `FormatUnknown`."""
         try:
             fields = decode(header)
         except EncodingError:
             raise BlockInvalid(Code.BLOCK_INVALID, "the header does not decode") from None
+        if type(fields) is dict and type(fields.get(0)) is int and fields[0] > LATEST:
+            raise FormatUnknown(fields[0], fields.get(2))
         if type(fields) is not dict or list(fields) != list(range(len(cls.__struct_fields__))):
             raise BlockInvalid(Code.BLOCK_INVALID, "the header does not have exactly its fields")
         values = dict(zip(cls.__struct_fields__, fields.values(), strict=True))
@@ -96,7 +105,7 @@ class FinalBlock(Struct, frozen=True):
 
 
 def _check_types(values: dict[str, Any]) -> None:
-    if type(values["version"]) is not int or values["version"] != VERSION:
+    if type(values["version"]) is not int or values["version"] not in FORMATS:
         raise BlockInvalid(Code.BLOCK_INVALID, "the header has an unknown version")
     if not all(type(values[name]) is int and 0 <= values[name] <= MAX_HEIGHT for name in _COUNTS):
         raise BlockInvalid(Code.BLOCK_INVALID, "the header has an impossible number")

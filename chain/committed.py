@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from chain import queries
-from chain.block import FinalBlock, Header, Vote, bitmap, block_hash
+from chain.block import FinalBlock, FormatUnknown, Header, Vote, bitmap, block_hash
 from chain.delegate_set import DelegateSet
 from chain.election import ATTENDANCE_BLOCKS, Attended, read_set
 from chain.encoding import decode
@@ -27,7 +27,9 @@ class Committed:
 
     @classmethod
     def load(cls, machine: StateMachine, store: LedgerStore) -> "Committed":
-        """Reads tip and state; all entries are hashed once. Raises `LedgerDamaged` if log or state do not give the last header's roots."""
+        """Reads tip and state; all entries are hashed once. Raises `LedgerDamaged` if log or state do not give the last header's
+        roots, `FormatUnknown` if that has a version of later programs.
+        """
         with store.engine.connect() as connection:
             state = State(store.read_buckets, _entries(connection))
             height = queries.height_of(connection)
@@ -36,7 +38,7 @@ class Committed:
                 if state.root() != expected:
                     raise LedgerDamaged(f"the stored state is not the one of height {height}")
                 tip = _tip(connection, machine, state, height) if height else machine.start()
-            except LedgerDamaged:
+            except (LedgerDamaged, FormatUnknown):
                 raise
             except LedgerError as error:
                 raise LedgerDamaged(f"the end of the ledger cannot be read: {error}") from error
@@ -75,7 +77,8 @@ def _tip(connection: Connection, machine: StateMachine, state: State, height: in
     if is_last_of_epoch(height, genesis.epoch_blocks):
         acting, following = following, sets.elected()
     attendance = tuple(_attendance(connection, sets, height)) if genesis.seats else ()
-    return Tip(height, block_hash(genesis.chain_id, header_bytes), header.slot, log, voters, seed, acting, following, attendance)
+    hash_ = block_hash(genesis.chain_id, header_bytes)
+    return Tip(height, hash_, header.slot, log, voters, seed, acting, following, attendance, header.version)
 
 
 class _Sets:

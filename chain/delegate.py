@@ -23,10 +23,10 @@ class LocalDelegate:
         """The public key."""
         return self._key.public
 
-    def build(self, slot: int, candidates: Sequence[Candidate]) -> Built:
+    def build(self, slot: int, candidates: Sequence[Candidate], version: int) -> Built:
         """A block of its own for `slot`, not yet signed."""
         committed = self._committed
-        built = committed.machine.build(committed.tip, committed.state, slot, candidates)
+        built = committed.machine.build(committed.tip, committed.state, slot, candidates, version)
         if built.proposal is not None:
             self._executed = (self._hash(built.proposal), built.execution)
         return built

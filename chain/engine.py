@@ -22,7 +22,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chain.block import (
-    MAX_BLOCK_TRANSACTIONS,
     FinalBlock,
     Header,
     Proposal,
@@ -36,6 +35,7 @@ from chain.database import LedgerUnreachable
 from chain.delegate import LocalDelegate
 from chain.errors import LedgerError
 from chain.execution import Execution
+from chain.format import FORMATS, Switch, version_at
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid, SigningKey
 from chain.lease import Lease, LeaseLost
@@ -54,10 +54,17 @@ class EmbeddedEngine:
     """See `chain.ports.Engine`. The only writer of its ledger."""
 
     def __init__(
-        self, store: LedgerStore, committed: Committed, delegates: Sequence[LocalDelegate], mailbox: Mailbox | None = None
+        self,
+        store: LedgerStore,
+        committed: Committed,
+        delegates: Sequence[LocalDelegate],
+        mailbox: Mailbox | None = None,
+        switch: Switch | None = None,
     ) -> None:
-        """Without a mailbox there are no delegates elsewhere: one whose key is not here is absent."""
-        self._store, self._committed, self._mailbox = store, committed, mailbox
+        """Without a mailbox there are no delegates elsewhere: one whose key is not here is absent. Without a switch the chain keeps the
+        version of its last block.
+        """
+        self._store, self._committed, self._mailbox, self._switch = store, committed, mailbox, switch
         self._genesis = committed.machine.genesis
         self._delegates = {delegate.key: delegate for delegate in delegates}
         self._is_behind = False  # whether a block may have become final without this object knowing
@@ -66,12 +73,17 @@ class EmbeddedEngine:
 
     @classmethod
     def open(
-        cls, store: LedgerStore, genesis: Genesis, keys: Iterable[tuple[SigningKey, Path]], mailbox: Mailbox | None = None
+        cls,
+        store: LedgerStore,
+        genesis: Genesis,
+        keys: Iterable[tuple[SigningKey, Path]],
+        mailbox: Mailbox | None = None,
+        switch: Switch | None = None,
     ) -> "EmbeddedEngine":
         """The engine over what is stored; `keys` are the delegates' with the paths of their watermarks.
 
         In a database that several hosts may share, they have their marks in common, and a host begins its own files by itself.
-        Raises `LedgerDamaged` and `WatermarkUnusable`.
+        Raises `LedgerDamaged`, `FormatUnknown` and `WatermarkUnusable`.
         """
         committed = Committed.load(StateMachine(genesis), store)
         if store.is_shared:
@@ -87,7 +99,7 @@ class EmbeddedEngine:
             for delegate in delegates:
                 delegate.close()
             raise
-        return cls(store, committed, delegates, mailbox)
+        return cls(store, committed, delegates, mailbox, switch)
 
     def submit(self, transaction: bytes, source: int) -> None:
         """See `chain.ports.Engine.submit`."""
@@ -143,10 +155,14 @@ class EmbeddedEngine:
         producer = self._delegates.get(tip.acting.keys[machine.producer(tip, slot)])
         if producer is None and self._mailbox is None:
             return None
-        candidates = self._store.candidates(MAX_BLOCK_TRANSACTIONS)
+        version = version_at(tip.height + 1, tip.version, self._switch)
+        candidates = self._store.candidates(FORMATS[version].transactions)
         if not candidates and not machine.is_heartbeat_due(tip, slot):
             return None
-        built = producer.build(slot, candidates) if producer else machine.build(tip, self._committed.state, slot, candidates)
+        if producer:
+            built = producer.build(slot, candidates, version)
+        else:
+            built = machine.build(tip, self._committed.state, slot, candidates, version)
         self._store.put_proposal(tip.height + 1, built.proposal, built.rejections)
         return built.proposal
 

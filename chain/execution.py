@@ -5,10 +5,10 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from chain.block import MAX_BLOCK_TRANSACTIONS
 from chain.delegate_set import DelegateSet
 from chain.encoding import decode
 from chain.entries import party_key, signing_key_key
+from chain.format import MOST
 from chain.keys import ChainId, SignatureInvalid
 from chain.log import LogHead
 from chain.merkle import leaf_hash
@@ -17,7 +17,7 @@ from chain.rules import apply_body, check_body, party_at, touched_keys
 from chain.state import Overlay, State
 from chain.transactions import PartyBody, Role, StakeBody, Transaction, TransactionInvalid, parse_transaction
 
-_REMEMBERED = 2 * MAX_BLOCK_TRANSACTIONS  # the largest block, and as many candidates that were refused
+_REMEMBERED = 2 * MOST.transactions  # the largest block, and as many candidates that were refused
 
 
 class Recorded(Struct, frozen=True, gc=False):

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap, block_hash, verify_header_signature, verify_quorum
+from chain.block import BlockInvalid, Header, Vote, bitmap, block_hash, verify_header_signature, verify_quorum
 from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode
 from chain.execution import Execution
 from chain.findings import Code, Finding
+from chain.format import MOST
 from chain.keys import ChainId, SignatureInvalid
 from chain.log import TILE_WIDTH, LogHead, Tiles, extended_tiles
 from chain.merkle import HASH_SIZE
@@ -76,9 +77,9 @@ class Replay:
         self._are_votes_doubtful = not votes
         self._is_hash_doubtful = audit.has(Code.BLOCK_INVALID)
         voters = bitmap(votes, len(self.tip.acting.keys))
-        slot = self.tip.slot if self._is_hash_doubtful else header.slot
+        slot, version = (self.tip.slot, self.tip.version) if self._is_hash_doubtful else (header.slot, header.version)
         log = self.tip.log.extended(leaf_hashes)
-        self.tip = replace(self.machine.advance(self.tip, header, log, voters, execution.elected), slot=slot)
+        self.tip = replace(self.machine.advance(self.tip, header, log, voters, execution.elected), slot=slot, version=version)
         self._is_seed_doubtful = self._is_seed_doubtful and self.tip.seed != self.tip.hash
         return audit.found
 
@@ -128,7 +129,7 @@ class Replay:
         end: int = row.log_size if audit.has(Code.BLOCK_INVALID) else header.log_size
         start, absent = self.tip.log.size, self._absent
         self._absent = 0
-        if 0 <= end - start <= MAX_BLOCK_TRANSACTIONS * (absent + 1):
+        if 0 <= end - start <= MOST.transactions * (absent + 1):
             return end
         audit.find(Code.LOG_MISMATCH, "the log does not go on where the block before left it")
         return start

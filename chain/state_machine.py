@@ -9,12 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, VERSION, BlockInvalid, Header, Proposal, bitmap
+from chain.block import BlockInvalid, Header, Proposal, bitmap
 from chain.delegate_set import DelegateSet
 from chain.election import ATTENDANCE_BLOCKS, Attended, end_epoch, found_stake
 from chain.entries import PartyEntry
 from chain.execution import Execution
 from chain.findings import Code
+from chain.format import FORMATS, LATEST, Format
 from chain.genesis import Genesis
 from chain.log import LogHead
 from chain.refusal import Reason, TransactionRefused
@@ -35,6 +36,7 @@ class Tip(Struct, frozen=True):
     acting: DelegateSet  # who produces and votes on the next block
     following: DelegateSet  # who acts in the epoch after the next block's
     attendance: tuple[Attended, ...] = ()  # of the last 100 blocks, where delegates are elected
+    version: int = 0  # of the last header; before the first any may follow
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -87,10 +89,10 @@ class StateMachine:
         """Whether an empty block may be made: only after a long silence, so that an idle chain stays small."""
         return slot - tip.slot >= self.genesis.heartbeat_slots
 
-    def build(self, tip: Tip, state: State, slot: int, candidates: Sequence[Candidate]) -> Built:
-        """The block of `slot` with as many of `candidates` as it holds, in their order."""
+    def build(self, tip: Tip, state: State, slot: int, candidates: Sequence[Candidate], version: int = LATEST) -> Built:
+        """The block of `slot` with as many of `candidates` as one of `version` holds, in their order."""
         execution = self.execution(tip, state)
-        fitting = _fitting(candidates)
+        fitting = _fitting(candidates, FORMATS[version])
         transactions, rejections = [], []
         for candidate, parsed in zip(fitting, execution.read([candidate.raw for candidate in fitting]), strict=True):
             try:
@@ -103,7 +105,8 @@ class StateMachine:
             return Built(None, execution, tuple(rejections))
         self.end_block(tip, execution)
         log = execution.log()
-        header = Header(**self._due(tip, slot), log_size=log.size, log_root=log.root(), state_root=execution.overlay.root())
+        due = self._due(tip, slot)
+        header = Header(version=version, **due, log_size=log.size, log_root=log.root(), state_root=execution.overlay.root())
         return Built(Proposal(header.to_bytes(), tuple(transactions)), execution, tuple(rejections))
 
     def execute(self, tip: Tip, state: State, header: Header, transactions: Sequence[bytes]) -> Execution:
@@ -144,7 +147,9 @@ class StateMachine:
                 yield BlockInvalid(Code.BLOCK_INVALID, f"the header has the wrong {name}")
         if header.slot <= tip.slot:
             yield BlockInvalid(Code.BLOCK_INVALID, "the slot is not later than the previous block's")
-        if len(transactions) > MAX_BLOCK_TRANSACTIONS or sum(map(len, transactions)) > MAX_BLOCK_BYTES:
+        if header.version < tip.version:
+            yield BlockInvalid(Code.BLOCK_INVALID, f"the header has version {header.version}, and the chain has had {tip.version}")
+        if len(transactions) > FORMATS[header.version].transactions or sum(map(len, transactions)) > FORMATS[header.version].size:
             yield BlockInvalid(Code.BLOCK_INVALID, "the block is larger than blocks may be")
         if not transactions and not self.is_heartbeat_due(tip, header.slot):
             yield BlockInvalid(Code.BLOCK_INVALID, "the block is empty and no heartbeat was due")
@@ -158,13 +163,13 @@ class StateMachine:
         hash_ = header.hash()
         attendance = (*tip.attendance, Attended(tip.acting, voters))[-ATTENDANCE_BLOCKS:] if self.genesis.seats else ()
         if not is_last_of_epoch(header.height, self.genesis.epoch_blocks):
-            return Tip(header.height, hash_, header.slot, log, voters, tip.seed, tip.acting, tip.following, attendance)
-        return Tip(header.height, hash_, header.slot, log, voters, hash_, tip.following, elected or tip.following, attendance)
+            return Tip(header.height, hash_, header.slot, log, voters, tip.seed, tip.acting, tip.following, attendance, header.version)
+        acting, following = tip.following, elected or tip.following
+        return Tip(header.height, hash_, header.slot, log, voters, hash_, acting, following, attendance, header.version)
 
     def _due(self, tip: Tip, slot: int) -> dict[str, Any]:
         genesis = self.genesis
         return {
-            "version": VERSION,
             "chain_id": genesis.chain_id,
             "height": tip.height + 1,
             "slot": slot,
@@ -177,11 +182,11 @@ class StateMachine:
         }
 
 
-def _fitting(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+def _fitting(candidates: Sequence[Candidate], limits: Format) -> Sequence[Candidate]:
     """The first candidates that one block can hold, were none of them refused."""
     size = 0
     for place, candidate in enumerate(candidates):
         size += len(candidate.raw)
-        if size > MAX_BLOCK_BYTES or place == MAX_BLOCK_TRANSACTIONS:
+        if size > limits.size or place == limits.transactions:
             return candidates[:place]
     return candidates

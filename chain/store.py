@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS, FinalBlock, Proposal
+from chain.block import FinalBlock, Proposal
 from chain.database import LedgerMissing, connect
 from chain.encoding import encode
 from chain.errors import LedgerError
 from chain.execution import Execution
+from chain.format import MOST
 from chain.genesis import Genesis
 from chain.lease import Lease
 from chain.log import Tiles, extended_tiles
@@ -219,5 +220,5 @@ def _index_and_forget(connection: Connection, first: int, execution: Execution) 
 
 def _pooled_sources(connection: Connection) -> dict[bytes, int]:
     """Transaction ids and sources at the head of the pool: the block was built from there, and what was refused has left."""
-    query = select(pool.c.tx_id, pool.c.source).order_by(pool.c.number).limit(MAX_BLOCK_TRANSACTIONS)
+    query = select(pool.c.tx_id, pool.c.source).order_by(pool.c.number).limit(MOST.transactions)
     return {row.tx_id: row.source for row in reversed(connection.execute(query).all())}

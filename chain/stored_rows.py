@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from chain import queries
-from chain.block import MAX_BLOCK_TRANSACTIONS
 from chain.delegate_set import DelegateSet
 from chain.execution import transaction_id
+from chain.format import MOST
 from chain.keys import ChainId
 from chain.signatures import RecordedBlock, Signed, signed
 from chain.tables import block, log_entry
@@ -94,7 +94,7 @@ class _Stretch:
                 break
             read.blocks[row.height] = row
             last = row.log_size
-        read.log = range(start, min(last, start + STRETCH_TRANSACTIONS + MAX_BLOCK_TRANSACTIONS))
+        read.log = range(start, min(last, start + STRETCH_TRANSACTIONS + MOST.transactions))
         read.entries = _entries(connection, read.log)
         return read
 

@@ -173,7 +173,7 @@ function readGenesis(bytes) {
 // Steps 4 and 5: a header that is final by the set that acts after a height, and a handover to the next set.
 const setHash = (set, chainId) => sha256(labelled("delegates", chainId, cborList(set.map(cborBytes))));
 const HEADER = row(
-  whole(1n, 1n), hash32, count, natural, natural, hash32, natural, hash32, bytesOf(33), hash32, hash32, hash32,
+  whole(1n, 2n), hash32, count, natural, natural, hash32, natural, hash32, bytesOf(33), hash32, hash32, hash32,
   check(Buffer.isBuffer, "is not bytes"),
 );
 function verifyFinal(bytes, votes, { genesis, set, after }, name) {

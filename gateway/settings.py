@@ -38,6 +38,7 @@ class Settings:
     workers: int = 2
     timezone: str = "UTC"
     audit_cron: str = "15 2 * * *"  # when the nightly audit begins, in `timezone`
+    ledger_switch: tuple[int, int] | None = None  # a planned version of the chain's format, and the height from which it is
     metrics_address: tuple[str, int] | None = None  # host and port of /metrics; none: not served
     shared_systems: tuple[str, ...] = ()
 
@@ -119,6 +120,17 @@ def _workers(name: str, text: str) -> int:
     return int(text)
 
 
+def _switch(name: str, text: str) -> tuple[int, int]:
+    from chain.format import FORMATS
+
+    version, _, height = text.partition(" from ")
+    if not (version.isdecimal() and height.isdecimal()):
+        raise BadSetting(f"{name} is {text!r}; it must be a version and a height, such as '2 from 12001'")
+    if int(version) not in FORMATS:
+        raise BadSetting(f"{name} is {text!r}; this program knows versions 1 to {max(FORMATS)} of the chain's format")
+    return int(version), int(height)
+
+
 def _timezone(name: str, text: str) -> str:
     try:
         ZoneInfo(text)
@@ -145,6 +157,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "workers": ("FHIR_ANCHOR_WORKERS", _workers),
     "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
     "audit_cron": ("FHIR_ANCHOR_AUDIT_CRON", _cron),
+    "ledger_switch": ("FHIR_ANCHOR_LEDGER_SWITCH", _switch),
     "metrics_address": ("FHIR_ANCHOR_METRICS_ADDRESS", _address),
 }
 

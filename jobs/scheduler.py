@@ -18,6 +18,7 @@ from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from chain.engine import EmbeddedEngine
+from chain.format import Switch
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
@@ -44,7 +45,7 @@ def run(settings: Settings) -> None:
     store = LedgerStore.open(settings.effective_ledger_url, genesis)
     index = open_index(settings.effective_database_url)
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
-    engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds))
+    engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds), switch_of(settings))
     try:
         production = BlockProduction(index, engine, Ledger(store, genesis), read_key(settings.keys_path / "gateway.json"))
         JobsProcess(settings, genesis, index, production).run_until_told()
@@ -52,6 +53,11 @@ def run(settings: Settings) -> None:
         engine.close()
         store.close()
         index.close()
+
+
+def switch_of(settings: Settings) -> Switch | None:
+    """What the operator planned for the chain's format."""
+    return None if settings.ledger_switch is None else Switch(*settings.ledger_switch)
 
 
 class JobsProcess:

@@ -131,8 +131,8 @@ class MemoryChain:
 class SmallChain:
     """`produce` makes the block of the next slot; `reopen` forgets all that is not on disk, as a crash does."""
 
-    def __init__(self, folder, genesis=GENESIS, keys=DELEGATES, store=LedgerStore):
-        self.folder, self.genesis, self.keys = folder, genesis, keys
+    def __init__(self, folder, genesis=GENESIS, keys=DELEGATES, store=LedgerStore, switch=None):
+        self.folder, self.genesis, self.keys, self.switch = folder, genesis, keys, switch
         self.url = databases.new_ledger(folder, genesis)
         self.slot = 0
         self.engine = None
@@ -150,7 +150,8 @@ class SmallChain:
 
     def open(self, store=LedgerStore):
         self.store = store.open(self.url, self.genesis)
-        self.engine = EmbeddedEngine.open(self.store, self.genesis, [(member, self.watermark(member)) for member in self.keys])
+        keys = [(member, self.watermark(member)) for member in self.keys]
+        self.engine = EmbeddedEngine.open(self.store, self.genesis, keys, switch=self.switch)
 
     def close(self):
         if self.engine:

@@ -92,7 +92,7 @@ class Round:
         chain = self.chain
         chain.store = LedgerStore.open(chain.url, GENESIS)
         keys = [(member, chain.watermark(member)) for member in chain.keys]
-        chain.engine = EmbeddedEngine.open(chain.store, GENESIS, keys, self)
+        chain.engine = EmbeddedEngine.open(chain.store, GENESIS, keys, self, chain.switch)
 
     def collect(self, duty, height, block_hash_, delegates, needed):
         for other in self.others:

@@ -138,7 +138,7 @@ def forged():
         "odd leaf doubled": odd_leaf_doubled(),
         "log of no transactions": of_header(log_size=0),
         "header of another chain": of_header(chain_id=bytes(32)),
-        "header of another version": of_header(version=2),
+        "header of another version": of_header(version=3),
         "header at height 0": of_header(height=0),
         "header with another time": of_header(time=1),
         "header with a producer that does not act": of_header(producer=key("stranger").public),

@@ -64,6 +64,7 @@ def valid():
         ),
         "a statement with text that is not ASCII": files(make_case(genesis=FIXED, statement={"media_type": 'text/"ä"\t\u2028'})),
         "state root of another version": files(make_case(genesis=FIXED, header={"state_root": b"\x02" + bytes(32)})),
+        "block of version 2": files(make_case(genesis=FIXED, header={"version": 2})),
         "voters of another size": files(make_case(genesis=FIXED, header={"voters": b""})),
         "fixed delegates and another next hash": files(make_case(genesis=FIXED, header={"next_delegates_hash": bytes(32)})),
         "height 1 after another block": files(make_case(genesis=FIXED, header={"height": 1})),

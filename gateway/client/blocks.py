@@ -14,10 +14,11 @@ from msgspec import Meta, Struct
 from urllib3.exceptions import HTTPError
 
 from chain.ballot import Ballot
-from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, FinalBlock, Header, Proposal, Vote, block_hash
+from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
+from chain.format import MOST
 from chain.kinds import MAX_HEIGHT
 
-MAX_ANSWER = 2 * MAX_BLOCK_BYTES  # a full block in base64 and JSON has 1.5
+MAX_ANSWER = 2 * MOST.size  # a full block in base64 and JSON has 1.5 times its size
 MAX_VOTES = 1000
 ANSWER_SECONDS = 60.0
 TIMEOUT_SECONDS = (10, 30)  # to connect; between bytes, longer than a gateway makes wait
@@ -26,7 +27,7 @@ _CHUNK = 1 << 16
 _Told = TypeVar("_Told", bound=Struct)
 _Text = Annotated[str, Meta(max_length=MAX_ANSWER)]
 _Height = Annotated[int, Meta(ge=0, le=MAX_HEIGHT)]
-_Transactions = Annotated[list[_Text], Meta(max_length=MAX_BLOCK_TRANSACTIONS)]
+_Transactions = Annotated[list[_Text], Meta(max_length=MOST.transactions)]
 
 
 class ChainUnreachable(Exception):

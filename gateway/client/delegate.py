@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from chain.ballot import Ballot
-from chain.block import BlockInvalid, FinalBlock, Header, Proposal
+from chain.block import BlockInvalid, FinalBlock, FormatUnknown, Header, Proposal
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
@@ -61,7 +61,7 @@ class Delegation:
         self._patrolled = 0
 
     def run(self) -> None:
-        """Until it is interrupted. Raises ChainContradicted once the proof is kept."""
+        """Until it is interrupted. Raises ChainContradicted once the proof is kept, FormatUnknown where only a later program can go on."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -78,7 +78,7 @@ class Delegation:
                 self._sleep(LEAST_TURN)
 
     def turn(self) -> None:
-        """Asks once what is new, and deals with it. Raises ChainUnreachable, ChainContradicted."""
+        """Asks once what is new, and deals with it. Raises ChainUnreachable, ChainContradicted, FormatUnknown."""
         progress = self._chain.progress(self._after)
         if progress is not None:
             self._sent = None
@@ -114,6 +114,8 @@ class Delegation:
             self._replica.append(block)
         except (BlockInvalid, SignatureInvalid) as error:
             self._locate(height - 1)  # an earlier block may be the reason
+            if isinstance(error, FormatUnknown):
+                raise
             code = error.code if isinstance(error, BlockInvalid) else Code.BLOCK_INVALID
             raise ChainContradicted(Finding(code, f"height {height}", str(error)), block) from error
         self._say("followed", height=height, hash=block.hash.hex(), transactions=len(block.transactions), votes=len(block.votes))
@@ -128,6 +130,8 @@ class Delegation:
             if 0 < early <= EARLY:
                 self._sleep(early)
             ballot = self._replica.sign(proposal, self._clock())
+        except FormatUnknown:
+            raise
         except (BlockInvalid, SignatureInvalid, DoubleSign) as error:
             code = error.code if isinstance(error, BlockInvalid) else Code.BLOCK_INVALID
             self._refuse(Finding(code, f"height {self._replica.height + 1}, proposed", str(error)), _shown(proposal))

@@ -33,12 +33,14 @@ def delegate(
     """Follow the chain of a gateway elsewhere, check every block of it, and vote, until Ctrl-C or SIGTERM.
 
     It connects outwards only. What does not hold is refused and kept in HOME/refused. Exit code 1, at once, if the gateway shows another
-    chain than the one that was final here; 2 if the key, its watermark or the own copy cannot be used.
+    chain than the one that was final here; 2 if the key, its watermark or the own copy cannot be used, or if the chain has gone on to a
+    version of its format that this program does not know.
     """
     if context.invoked_subcommand is not None:
         return
     if key_path is None or gateway is None:
         raise click.UsageError("--key and --gateway are needed; `fhir-anchor delegate key --out KEY.json` makes a key")
+    from chain.block import FormatUnknown
     from gateway.client.blocks import RemoteChain
     from gateway.client.delegate import ChainContradicted, Delegation
     from gateway.client.delegate_home import found_home, replica_of
@@ -58,6 +60,9 @@ def delegate(
         except ChainContradicted as error:
             say("stopped", reason=f"the gateway's chain is not the one that was final here: {error}")
             leave(FINDINGS)
+        except FormatUnknown as error:
+            say("stopped", reason=str(error))
+            raise
         except KeyboardInterrupt:
             say("stopped", reason="asked to")
         finally:

@@ -12,7 +12,7 @@ from gateway.commands.context import CouldNot, bar, json_option, leave, opened_l
 from gateway.commands.delegates import delegates, schedule, stake
 from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.errors import GatewayError
-from gateway.settings import Settings
+from gateway.settings import Settings, change_setting
 
 
 @click.group()
@@ -52,6 +52,7 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
     return {
         "chain_id": genesis.chain_id.hex(),
         "height": head.height if head else 0,
+        "format": head.version if head else None,
         "head": head.hash().hex() if head else genesis.chain_id.hex(),
         "last_block_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(head.time)) if head else None,
         "slot": genesis.slot_at(now),
@@ -67,6 +68,39 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
 
 def _shown(value: object) -> str:
     return str(len(value)) if isinstance(value, list) else "-" if value is None else str(value)
+
+
+@ledger.command(epilog="Example: fhir-anchor --home ./gw ledger switch --to 2 --from 12001")
+@click.option("--to", "version", type=int, required=True, help="The version of the chain's format to go on to.")
+@click.option("--from", "height", type=int, required=True, help="The height of the first block that has it.")
+@json_option
+@click.pass_context
+def switch(context: click.Context, version: int, height: int, *, as_json: bool) -> None:
+    """Plan when the chain goes on to a later version of its format. Takes effect when `serve` starts again; nothing goes back.
+
+    A block of the new version needs a quorum like every other, so first see that delegates elsewhere run a program that knows it: one that
+    does not stops at that height, and goes on from there once it is replaced.
+    """
+    from chain.format import LATEST
+    from chain.ledger import Ledger
+
+    settings = settings_of(context)
+    with opened_ledger(settings) as (store, genesis):
+        try:
+            head = Ledger(store, genesis).head()
+        except LedgerError as error:
+            raise CouldNot(str(error)) from error
+    present, last = (head.version, head.height) if head else (LATEST, 0)
+    if not present < version <= LATEST:
+        raise CouldNot(f"the chain has version {present} of its format, and this program knows versions 1 to {LATEST}")
+    if height <= last:
+        raise CouldNot(f"the chain has {last} blocks; the switch must come after them")
+    change_setting(settings.home, "ledger_switch", f"{version} from {height}")
+    told = {"version": version, "from_height": height, "present_version": present, "present_height": last}
+    words = (
+        f"Blocks have version {version} from height {height} on (now: version {present}, height {last}), once `serve` has started again."
+    )
+    tell(told, as_json=as_json, text=lambda: words)
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger verify")

@@ -66,7 +66,7 @@ def _read(raw: bytes, genesis: Genesis, acting: Acting) -> Header:
     if any(len(_bytes(found[number])) != size for number, size in _SIZES.items()):
         raise Invalid("header has a hash or key of another size")
     version, height, slot, time, log_size = (_int(found[number]) for number in (0, 2, 3, 4, 6))
-    if version != 1 or found[1] != genesis.chain_id:
+    if version not in (1, 2) or found[1] != genesis.chain_id:
         raise Invalid("header is of another version or chain")
     if not (1 <= height <= _MAX and 0 <= slot <= _MAX and 0 <= log_size <= _MAX):
         raise Invalid("header has an impossible height, slot or log size")

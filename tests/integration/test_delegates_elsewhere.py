@@ -10,11 +10,13 @@ from chain_case import DELEGATES, GENESIS, SmallChain, anchor, key
 from delegate_case import Round
 from msgspec.structs import replace
 
+from chain import block as block_module
 from chain.ballot import Ballot, BallotInvalid
-from chain.block import Vote, block_hash, sign_header, sign_vote
-from chain.encoding import encode
+from chain.block import FormatUnknown, Vote, block_hash, sign_header, sign_vote
+from chain.encoding import decode, encode
 from chain.engine import NoQuorum
 from chain.entries import anchor_key
+from chain.format import Switch
 from chain.keys import SignatureInvalid
 from chain.state_machine import Candidate
 from chain.store import LedgerDamaged
@@ -209,6 +211,48 @@ def test_an_own_copy_that_was_edited_is_not_opened(round_):
         other.open()
     other.store.close()
     other.close = lambda: None
+
+
+def test_all_go_on_to_the_planned_version_and_who_does_not_know_it_stops_there(round_, monkeypatch):
+    round_.chain.switch = Switch(1, 1)
+    round_.reopen()
+    old = round_.others[0]
+    versions = [round_.record().header.version for _ in range(2)]
+    round_.settle()
+    old.is_up = False
+    round_.chain.switch = Switch(2, 3)
+    round_.reopen()
+    versions += [block.header.version for block in (_recorded(round_) for _ in range(6)) if block]
+    assert versions[:3] == [1, 1, 2]
+    assert set(versions[3:]) == {2}
+    progress = round_.shown.progress()
+    monkeypatch.setattr(round_.shown, "progress", lambda _: progress)
+    monkeypatch.setattr(block_module, "LATEST", 1)
+    with pytest.raises(FormatUnknown, match="from height 3 on the chain has version 2"):
+        old.delegation.run()
+    assert (old.replica.height, old.events("refused")) == (2, [])
+    monkeypatch.undo()  # a program that knows it
+    old.is_up = True
+    round_.settle()
+    assert old.replica.height == round_.others[1].replica.height == len(versions)
+    assert list(verify_chain(old.store, GENESIS)) == []
+
+
+def test_an_old_block_shown_in_a_version_that_nobody_knows_is_another_history(round_):
+    round_.record()
+    round_.settle()
+
+    class Invents(type(round_.shown)):
+        def progress(self, _):
+            """Nothing new."""
+
+        def block(self, height):
+            header = super().block(height).header
+            return type(header).from_bytes(encode({**decode(header.to_bytes()), 0: 9}))
+
+    round_.shown.__class__ = Invents
+    with pytest.raises(ChainContradicted):
+        round_.others[0].delegation.run()
 
 
 def test_a_producer_signs_no_block_of_a_slot_to_come(round_):

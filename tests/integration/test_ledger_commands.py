@@ -19,10 +19,11 @@ from gateway.bootstrap import open_services
 from gateway.cli import main
 from gateway.index import outbox
 from gateway.key_files import delegate_key_paths, read_key, write_key
-from gateway.settings import load_settings
+from gateway.settings import BadSetting, load_settings
 from gateway.web.app import create_app
 from jobs.audit_ledger import verify_ledger
 from jobs.produce_blocks import BlockProduction
+from jobs.scheduler import switch_of
 
 
 class Home:
@@ -48,7 +49,7 @@ class Home:
         """Opens the engine anew, as a start of `serve` does."""
         store = LedgerStore.open(self.settings.effective_ledger_url, self.genesis)
         keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(self.settings.keys_path)]
-        engine = EmbeddedEngine.open(store, self.genesis, keys)
+        engine = EmbeddedEngine.open(store, self.genesis, keys, switch=switch_of(load_settings(self.path)))
         production = BlockProduction(
             self.services.index, engine, Ledger(store, self.genesis), read_key(self.path / "keys" / "gateway.json")
         )
@@ -97,6 +98,30 @@ def test_a_delegate_is_registered_elected_and_acts(home):
     report = verify_ledger(store, home.genesis, home.settings.keys_path)
     store.close()
     assert (report.findings, report.could_not_check) == ((), ())
+
+
+def test_a_switch_is_planned_by_what_the_chain_has_and_the_program_knows(home):
+    home.produce(1)
+    assert home.told("status")["format"] == 2
+    assert "has version 2 of its format" in home.run("switch", "--to", 2, "--from", 9, code=2).stderr
+    assert "knows versions 1 to 2" in home.run("switch", "--to", 3, "--from", 9, code=2).stderr
+    assert home.settings.ledger_switch is None
+
+
+def test_a_planned_switch_takes_effect_at_its_height(tmp_path, monkeypatch):
+    monkeypatch.setenv("FHIR_ANCHOR_LEDGER_SWITCH", "1 from 1")
+    home = Home(tmp_path)
+    home.produce(1)
+    assert home.told("status")["format"] == 1
+    monkeypatch.delenv("FHIR_ANCHOR_LEDGER_SWITCH")
+    assert "come after them" in home.run("switch", "--to", 2, "--from", 1, code=2).stderr
+    assert home.told("switch", "--to", 2, "--from", 3)["from_height"] == 3
+    home.produce(2)
+    assert [home.ledger.block(height).header.version for height in (1, 2, 3)] == [1, 1, 2]
+    with pytest.raises(BadSetting, match="knows versions 1 to 2"):
+        load_settings(home.path, {"FHIR_ANCHOR_LEDGER_SWITCH": "3 from 9"})
+    home.ledger.close()
+    home.services.index.close()
 
 
 def test_the_audit_knows_the_marks_of_later_delegates(home):

@@ -46,7 +46,7 @@ def test_an_answer_in_its_form_is_read(server, chain):
         (200, {}, {**GOOD, "height": 1 << 63}),
         (200, {}, {**GOOD, "hash": "zz"}),
         (200, {}, {**GOOD, "after": "m" * 1000}),
-        (200, {}, {**GOOD, "proposal": {"header": "", "transactions": ["AA"] * 1001, "signature": None}}),
+        (200, {}, {**GOOD, "proposal": {"header": "", "transactions": ["AA"] * 5001, "signature": None}}),
         (200, {}, {**GOOD, "proposal": {"header": "*", "transactions": [], "signature": None}}),
         (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"),
         (302, {"Location": "http://127.0.0.1:1/"}, b""),

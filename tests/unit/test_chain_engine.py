@@ -17,10 +17,12 @@ from chain_case import (
 )
 from msgspec.structs import replace
 
-from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, BlockInvalid
+from chain import block as block_module
+from chain.block import BlockInvalid, FormatUnknown
 from chain.database import LedgerMissing
 from chain.delegate import LocalDelegate
 from chain.engine import NoQuorum
+from chain.format import FORMATS, Switch
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
@@ -142,19 +144,48 @@ def test_bytes_that_no_state_admits_are_refused_at_once_and_all_with_them(chain)
     assert chain.ledger().pending() == 0
 
 
-def test_blocks_are_capped_in_transactions_and_bytes():
-    small = [Candidate(number, b"x" * 10) for number in range(MAX_BLOCK_TRANSACTIONS + 5)]
-    assert len(_fitting(small)) == MAX_BLOCK_TRANSACTIONS
-    large = [Candidate(number, b"x" * (MAX_BLOCK_BYTES // 10)) for number in range(20)]
-    assert len(_fitting(large)) == 10
-    assert _fitting(large[:3]) == large[:3]
+@pytest.mark.parametrize("limits", FORMATS.values(), ids=FORMATS)
+def test_blocks_are_capped_in_transactions_and_bytes(limits):
+    small = [Candidate(number, b"x" * 10) for number in range(limits.transactions + 5)]
+    assert len(_fitting(small, limits)) == limits.transactions
+    large = [Candidate(number, b"x" * (limits.size // 10)) for number in range(20)]
+    assert len(_fitting(large, limits)) == 10
+    assert _fitting(large[:3], limits) == large[:3]
 
 
-def test_more_than_a_block_holds_goes_into_the_next(chain):
-    chain.submit(*(anchor(number) for number in range(MAX_BLOCK_TRANSACTIONS + 3)))
-    assert [len(chain.produce().transactions) for _ in range(2)] == [MAX_BLOCK_TRANSACTIONS, 3]
-    assert chain.ledger().anchor_of(anchor(MAX_BLOCK_TRANSACTIONS + 2).digest) == MAX_BLOCK_TRANSACTIONS + 2
-    assert chain.findings() == []
+def test_what_a_block_holds_follows_the_version_and_the_version_follows_the_plan(tmp_path):
+    """A chain of version 1 goes on to version 2 at a height, through a restart without the plan, and verifies as one."""
+    chain = SmallChain(tmp_path, switch=Switch(1, 1))
+    many = FORMATS[1].transactions + 3
+    chain.submit(*(anchor(number) for number in range(many)))
+    first, second = chain.produce(), chain.produce()
+    chain.switch = Switch(2, 4)
+    chain.reopen()
+    third = chain.record(anchor(many))
+    chain.submit(*(anchor(number) for number in range(many + 1, 2 * many)))
+    fourth = chain.produce()
+    chain.switch = None
+    chain.reopen()
+    blocks = (first, second, third, fourth, chain.record(anchor(2 * many)))
+    assert [block.header.version for block in blocks] == [1, 1, 1, 2, 2]
+    assert [len(block.transactions) for block in blocks] == [many - 3, 3, 1, many - 1, 1]
+    assert chain.ledger().anchor_of(anchor(2 * many - 1).digest) == 2 * many - 1
+    assert (chain.ledger().pending(), chain.findings()) == (0, [])
+    chain.close()
+
+
+def test_a_program_that_does_not_know_the_version_says_so_and_changes_nothing(chain, monkeypatch):
+    chain.record(anchor(1))
+    monkeypatch.setattr(block_module, "LATEST", 1)
+    with pytest.raises(
+        FormatUnknown, match="from height 1 on the chain has version 2 of its format and this program knows versions 1 to 1"
+    ):
+        chain.reopen()
+    monkeypatch.undo()
+    chain.engine = None
+    chain.reopen()
+    assert chain.record(anchor(2)).header.height == 2
+    assert chain.findings(chain.known()) == []
 
 
 def test_parties_are_found_with_their_present_keys(chain):

@@ -4,9 +4,10 @@ import pytest
 from chain_case import DELEGATES, GATEWAY, GENESIS, anchor, genesis_state
 from msgspec.structs import replace
 
-from chain.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, BlockInvalid, Header, Vote, bitmap
+from chain.block import BlockInvalid, FormatUnknown, Header, Vote, bitmap
 from chain.encoding import decode, encode
 from chain.findings import Code
+from chain.format import FORMATS, LATEST, Switch, version_at
 from chain.log import LogHead
 from chain.state_machine import Candidate, StateMachine, Tip
 from chain.transactions import sign_transaction
@@ -80,10 +81,51 @@ def test_other_transactions_do_not_fit_the_header(honest, change):
     assert code(header, change(transactions)) in {Code.LOG_MISMATCH, Code.TRANSACTION_INVALID}
 
 
-def test_a_block_too_large_is_invalid(honest):
+TOO_LARGE = "the block is larger than blocks may be"
+
+
+@pytest.mark.parametrize("version", FORMATS)
+def test_a_block_too_large_for_its_version_is_invalid(honest, version):
+    header, transactions = replace(honest[0], version=version), honest[1]
+
+    def faults(transactions):
+        return [str(fault) for fault in MACHINE.header_faults(TIP, header, transactions)]
+
+    limits = FORMATS[version]
+    assert faults(transactions[:1] * limits.transactions) == []
+    assert faults(transactions[:1] * (limits.transactions + 1)) == [TOO_LARGE]
+    assert faults([bytes(limits.size)]) == []
+    assert faults([bytes(limits.size), b"\x00"]) == [TOO_LARGE]
+
+
+def test_no_block_goes_back_to_an_earlier_version(honest):
     header, transactions = honest
-    assert code(header, transactions[:1] * (MAX_BLOCK_TRANSACTIONS + 1)) is Code.BLOCK_INVALID
-    assert code(header, [bytes(MAX_BLOCK_BYTES), b"\x00"]) is Code.BLOCK_INVALID
+    earlier = replace(header, version=1)
+    assert list(MACHINE.header_faults(replace(TIP, version=1), earlier, transactions)) == []
+    assert list(MACHINE.header_faults(replace(TIP, version=1), header, transactions)) == []
+    assert code(earlier, transactions, replace(TIP, version=2)) is Code.BLOCK_INVALID
+    assert MACHINE.advance(replace(TIP, version=1), header, LogHead(), b"").version == header.version == 2
+
+
+@pytest.mark.parametrize(
+    ("height", "before", "switch", "version"),
+    [
+        (1, 0, None, LATEST),
+        (9, 1, None, 1),
+        (9, 1, Switch(2, 10), 1),
+        (10, 1, Switch(2, 10), 2),
+        (99, 1, Switch(2, 10), 2),
+        (99, 2, Switch(1, 10), 2),
+    ],
+)
+def test_the_next_block_has_the_version_of_the_last_or_the_planned_one(height, before, switch, version):
+    assert version_at(height, before, switch) == version
+
+
+def test_a_version_of_later_programs_is_told_from_nonsense(honest):
+    later = {**decode(honest[0].to_bytes()), 0: LATEST + 1, 13: b"what it may have besides"}
+    with pytest.raises(FormatUnknown, match=r"from height 7 on the chain has version 3 of its format.*install a newer one"):
+        Header.from_bytes(encode(later))
 
 
 def test_an_empty_block_needs_a_silence():
@@ -111,7 +153,7 @@ def test_headers_go_there_and_back(honest):
 
 
 FIELDS = {
-    "version": 2,
+    "version": 0,
     "height": -1,
     "slot": 1 << 63,
     "time": "0",

@@ -146,7 +146,7 @@ def test_a_file_that_is_no_receipt_is_invalid(verifier, body):
         {"time": NOW + 201},
         {"delegates_hash": bytes(32)},
         {"chain_id": bytes(32)},
-        {"version": 2},
+        {"version": 3},
         {"state_root": bytes(32)},
         {"log_root": bytes(32)},
         {"log_size": 7},

@@ -49,6 +49,7 @@ HEADER = bytes.fromhex(
     "f6ff45aefccf7472dd0e1b4c060a0d1baa237b6bc4d70746bc305d72fa6a300b5820837103c68be7f11bfa4cfeb5952b51070b3fd1d93261db096ca5741e927886"
     "4c0c4100"
 )
+HEADER_2 = HEADER.replace(bytes.fromhex("ad0001"), bytes.fromhex("ad0002"), 1)  # of version 2: the same but for the number
 BLOCK_HASH = bytes.fromhex("cd00eeed0befc41b6023a54a7b1c1b4b8f4351188cc4d8a098a570e6eee2691a")
 TX_ID = bytes.fromhex("453e54914b727505410d7614098c2e79e0b4dd844ff2261135c5134efaec4b0c")
 CONSENT_STATE_ROOT = bytes.fromhex("012f434da9ffef3d76fb2d02cba733b0db331709320d3814919ec21b1b03da1ad7")
@@ -78,7 +79,10 @@ def test_we_still_write_these_bytes():
     assert sign_transaction(revoke(1, 5), 100, GATEWAY, GENESIS.chain_id).raw == REVOKE
     machine = StateMachine(GENESIS)
     assert genesis_state().root() == STATE_ROOT
-    assert machine.build(machine.start(), genesis_state(), 1, [Candidate(1, ANCHOR), Candidate(2, PARTY)]).proposal.header == HEADER
+    assert machine.start().version == 0
+    for version, header in ((1, HEADER), (2, HEADER_2)):
+        candidates = [Candidate(1, ANCHOR), Candidate(2, PARTY)]
+        assert machine.build(machine.start(), genesis_state(), 1, candidates, version).proposal.header == header
     header = Header.from_bytes(HEADER)
     assert header.hash() == BLOCK_HASH
     producer = next(key for key in DELEGATES if key.public == header.producer)
