@@ -6,6 +6,7 @@ from chain.block import BlockInvalid, Header, Proposal, block_hash, sign_header,
 from chain.committed import Committed
 from chain.execution import Execution
 from chain.findings import Code
+from chain.format import LATEST
 from chain.keys import SigningKey
 from chain.state_machine import Built, Candidate
 from chain.watermark import Duty, Watermark
@@ -23,7 +24,7 @@ class LocalDelegate:
         """The public key."""
         return self._key.public
 
-    def build(self, slot: int, candidates: Sequence[Candidate], version: int) -> Built:
+    def build(self, slot: int, candidates: Sequence[Candidate], version: int = LATEST) -> Built:
         """A block of its own for `slot`, not yet signed."""
         committed = self._committed
         built = committed.machine.build(committed.tip, committed.state, slot, candidates, version)
