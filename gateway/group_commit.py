@@ -9,6 +9,9 @@ processes make groups of their own.
 
 One that finds its race lost (what it was decided on has changed), or cannot be written, is left out, and the others go on without it:
 their container is made anew, since one with a bundle that nothing refers to must not be anchored.
+
+A bucket that hangs holds the thread of who commits, and no other for long: who waits gives up, and who comes then is refused at once, so
+that there are threads left to read with. What took so long that the sweeper may have taken its container for an orphan is not committed.
 """
 
 from collections import defaultdict, deque
@@ -16,11 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
+from time import monotonic
 
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from chain import postgresql
 from chain.transactions import AnchorBody
 from gateway.errors import Unavailable
 from gateway.index import archives, containers, outbox
@@ -34,6 +39,8 @@ from gateway.vault.seal import SealedBundle
 
 MAX_BYTES = 8 << 20  # sealed, of a group; a larger submission goes alone
 ATTEMPTS = 30
+PATIENCE = 30.0  # seconds for a commit, before who waits for it gives up; an outage is known sooner
+LONGEST = 900  # seconds from a put to its commit, by the clock that the sweeper looks at, whose grace is far longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +75,70 @@ class Pending:
 class GroupCommit:
     """One in each process."""
 
-    def __init__(self, index: Index, store: ObjectStore, metrics: Metrics, max_bytes: int = MAX_BYTES) -> None:
-        self._index, self._store, self._metrics, self._max_bytes = index, store, metrics, max_bytes
+    def __init__(
+        self,
+        index: Index,
+        store: ObjectStore,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        max_bytes: int = MAX_BYTES,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`clock` in seconds since the epoch."""
+        self._index, self._store, self._metrics, self._clock = index, store, metrics, clock
+        self._max_bytes, self._patience = max_bytes, patience
         self._waiting: deque[Pending] = deque()
+        self._line = Lock()  # of those who wait; held for a moment
         self._turn = Lock()  # held by whoever commits, for itself and others
+        self._began_at: float | None = None  # when the present commit began, by `monotonic`
 
     def commit(self, pending: Pending) -> None:
-        """Durable when it returns. LostRace if another submission came first, Unavailable if storage or database cannot be reached."""
+        """Durable when it returns. LostRace if another submission came first, Unavailable if storage or database cannot be reached, or
+        take too long; then it may be stored all the same, as where the answer to a commit is lost.
+        """
         pending.sealed()  # here, where others seal theirs meanwhile; again only if the number goes to another
-        self._waiting.append(pending)
-        with self._turn:
+        began_at = self._began_at
+        if began_at is not None and monotonic() - began_at > self._patience:
+            raise Unavailable("storage or database take too long; nothing was written")
+        with self._line:
+            self._waiting.append(pending)
+        self._take_turn(pending)
+        try:
             while not pending.is_settled:
-                group = self._next_group()
-                try:
-                    self._store_group(group)
-                except Exception as error:  # whatever it is, all of them hear of it, each in its own request
-                    for member in group:
-                        member.settle(error)
+                self._commit_next()
+        finally:
+            self._turn.release()
         if pending.failure is not None:
             raise pending.failure
 
+    def _take_turn(self, pending: Pending) -> None:
+        """Raises Unavailable for who waited in vain: at once where it is still in line, a while later where others are storing it."""
+        if self._turn.acquire(timeout=self._patience):
+            return
+        with self._line:
+            is_in_line = pending in self._waiting
+            if is_in_line:
+                self._waiting.remove(pending)
+        if is_in_line or not self._turn.acquire(timeout=self._patience):
+            raise Unavailable("storage or database take too long; " + ("nothing was written" if is_in_line else "try again"))
+
+    def _commit_next(self) -> None:
+        group = self._next_group()
+        self._began_at = monotonic()
+        try:
+            self._store_group(group)
+        except Exception as error:  # whatever it is, all of them hear of it, each in its own request
+            for member in group:
+                member.settle(error)
+        finally:
+            self._began_at = None
+
     def _next_group(self) -> list[Pending]:
-        group = [self._waiting.popleft()]
-        size = _size(group[0])
-        while self._waiting and (size := size + _size(self._waiting[0])) <= self._max_bytes:
-            group.append(self._waiting.popleft())
+        with self._line:
+            group = [self._waiting.popleft()]
+            size = _size(group[0])
+            while self._waiting and (size := size + _size(self._waiting[0])) <= self._max_bytes:
+                group.append(self._waiting.popleft())
         return group
 
     def _store_group(self, group: Sequence[Pending]) -> None:
@@ -131,6 +177,7 @@ class GroupCommit:
                 archive.next_number = number
 
     def _put_and_commit(self, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
+        put_at = self._clock()
         # It can be there only by a try of the store's own whose answer was lost: a name is the digest of the bytes.
         with self._metrics.timed("put"), suppress(ObjectExists):
             self._store.put_if_absent(container.name, container.body)
@@ -138,10 +185,15 @@ class GroupCommit:
         try:
             with self._metrics.timed("commit"), self._index.atomic() as connection:
                 is_begun = True
+                if not 0 <= self._clock() - put_at < LONGEST:
+                    raise _TooLate
                 _write(connection, container, group, sealed)
         except (LostRace, _LeftOut):
             self._discard(container.name)
             raise
+        except _TooLate:
+            self._discard(container.name)
+            raise Unavailable("storage or database took too long, or the clock was put; nothing was written") from None
         except Unavailable:
             if not is_begun:  # a busy database: nothing can have been committed, and each retry of a client would leave one more orphan
                 self._discard(container.name)
@@ -163,6 +215,10 @@ class _LeftOut(Exception):
         self.failures = failures
 
 
+class _TooLate(Exception):
+    """The container may have been swept by now."""
+
+
 def _write(connection: Connection, container: Container, group: Sequence[Pending], sealed: Sequence[Sealed]) -> None:
     """The rows of all, and the ANCHOR in the outbox. _LeftOut with everyone who cannot be written; NumberTaken; LostRace."""
     row, first_bundle = containers.next_rows(connection)
@@ -180,8 +236,10 @@ def _write(connection: Connection, container: Container, group: Sequence[Pending
         except NumberTaken:
             if not failures:  # of one who lost: the numbers behind its are gaps now, and come right without it
                 raise
-        except DBAPIError:  # the database's own fault is everybody's
-            raise
+        except DBAPIError as failure:
+            if postgresql.is_passing(failure):  # the database's own fault is everybody's
+                raise
+            failures[member] = failure
         except Exception as failure:  # a lost race, or a fault of its own, such as an altered row: the others need not suffer for it
             failures[member] = failure
         bundle += len(its.bundles)

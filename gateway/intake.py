@@ -14,8 +14,8 @@ Another submission may win between 4 and 7. Then this one starts again at 4. Sub
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from threading import Lock
 
 from sqlalchemy import Connection
@@ -46,6 +46,7 @@ from gateway.vault.segments import EntryRow
 from gateway.versions import Version, decide_version, index_rows
 
 ATTEMPTS = 30
+PATIENCE = 60.0  # seconds; who has the turn may wait for a bucket that hangs
 _contended = Lock()  # of this process: who lost once goes on one at a time, so that many who change one record all get their turn
 
 
@@ -68,7 +69,7 @@ def receive(services: Services, sender: Party, submission: Submission) -> Accept
 def _receive(services: Services, sender: Party, submission: Submission) -> Accepted:
     read: tuple[Reading, Attested] | None = None
     for attempt in range(ATTEMPTS):
-        with _contended if attempt else nullcontext(), suppress(LostRace):
+        with _turn_of_a_loser() if attempt else nullcontext(), suppress(LostRace):
             past = look_back(services, sender, submission)  # sent before?
             answer = replayed(services, sender, submission, past)
             if answer is not None:
@@ -76,6 +77,16 @@ def _receive(services: Services, sender: Party, submission: Submission) -> Accep
             read = read or _read(services, sender, submission)  # 2, 3
             return _Attempt(services, sender, submission, read[1], past).run(read[0])
     raise Unavailable("too many submissions change the same records at once")
+
+
+@contextmanager
+def _turn_of_a_loser() -> Iterator[None]:
+    if not _contended.acquire(timeout=PATIENCE):
+        raise Unavailable("too many submissions change the same records at once")
+    try:
+        yield
+    finally:
+        _contended.release()
 
 
 def _read(services: Services, sender: Party, submission: Submission) -> tuple[Reading, Attested]:

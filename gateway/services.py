@@ -46,4 +46,4 @@ class Services:
         object.__setattr__(self, "tokens", BlindTokens(self.index_key))
         object.__setattr__(self, "row_numbers", RowNumbers(self.index))
         object.__setattr__(self, "anchored", AnchoredBundles(self.index, self.store, self.keyring, self.ids, self.ledger))
-        object.__setattr__(self, "group_commit", GroupCommit(self.index, self.store, self.metrics))
+        object.__setattr__(self, "group_commit", GroupCommit(self.index, self.store, self.metrics, self.clock))

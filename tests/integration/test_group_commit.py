@@ -8,6 +8,7 @@ import pytest
 from intake_case import add_party, open_services, post, transaction
 from simulator import SimulatedObjectStore
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from chain.encoding import decode
 from fhir_adapters import InvalidInput
@@ -142,12 +143,18 @@ def test_a_store_out_of_reach_is_said_to_each_of_the_group(services, store, hosp
     check(services, store)
 
 
-def test_a_fault_of_one_is_not_the_others(services, store, hospital):
-    def broken(*_):
-        raise SealBroken("a row", "it was altered")
+def altered_row(_connection, *_):
+    raise SealBroken("a row", "it was altered")
 
+
+def impossible_row(connection, *_):
+    connection.exec_driver_sql("INSERT INTO person (resource, version) VALUES (1, NULL)")
+
+
+@pytest.mark.parametrize(("broken", "fault"), [(altered_row, SealBroken), (impossible_row, IntegrityError)])
+def test_a_fault_of_one_is_not_the_others(services, store, hospital, broken, fault):
     def commit_it():
-        with pytest.raises(SealBroken):
+        with pytest.raises(fault):
             services.group_commit.commit(Pending(lambda: Sealed([], [], {}), broken, (), 0))
 
     works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
@@ -158,10 +165,46 @@ def test_a_fault_of_one_is_not_the_others(services, store, hospital):
     check(services, store)
 
 
+def test_a_bucket_that_hangs_holds_no_thread_but_one(services, store, hospital):
+    """And what waited in vain is not written when the bucket answers after all."""
+    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, Metrics(), services.clock, patience=0.1))
+    store.is_closed = True
+    with ThreadPoolExecutor(8) as pool:
+        leader = pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient")
+        assert store.entered.wait(30)
+        for _ in range(2):  # those in line, and those who come later and are not let in
+            others = [pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(5)]
+            assert all(isinstance(other.exception(5), Unavailable) for other in others)
+        store.opens.set()
+        assert leader.result(30).results[0].status == "created"
+    assert post(services, hospital, {"resourceType": "Patient"}, "Patient").results[0].status == "created"
+    assert [bundles for bundles, _ in stored(services)] == [1, 1]
+    check(services, store)
+
+
+@pytest.mark.parametrize("jump", [7200, -7200])
+def test_what_the_sweeper_may_have_taken_away_is_not_committed(tmp_path, store, jump):
+    """The host slept, the clock was put, or the bucket hung, between the put and the commit: the container looks hours old."""
+    services = open_services(tmp_path, store)
+    hospital, clock = add_party(services), [services.clock()]
+    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, Metrics(), lambda: clock[0]))
+    store.is_closed = True
+    with ThreadPoolExecutor(1) as pool:
+        asleep = pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient")
+        assert store.entered.wait(30)
+        clock[0] += jump
+        store.opens.set()
+        assert isinstance(asleep.exception(30), Unavailable)
+    assert stored(services) == []
+    check(services, store)
+    assert post(services, hospital, {"resourceType": "Patient"}, "Patient").results[0].status == "created"
+    services.index.close()
+
+
 def test_a_group_is_bounded_but_a_large_submission_goes_all_the_same(services, store, hospital):
     post(services, hospital, {"resourceType": "Patient"}, "Patient")
     [single] = [item.size for item in store.list()]
-    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, Metrics(), max_bytes=2 * single))
+    object.__setattr__(services, "group_commit", GroupCommit(services.index, store, Metrics(), services.clock, max_bytes=2 * single))
     large = transaction(*((None, {"resourceType": "Patient", "multipleBirthInteger": n}) for n in range(20)))
     works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
     together(services, store, [*works, lambda: post(services, hospital, large)])
