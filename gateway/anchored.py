@@ -6,6 +6,7 @@ same as the database. Until the ANCHOR is final, the root in the database stands
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 from threading import Lock
 
 from chain.ledger import Ledger
@@ -126,3 +127,13 @@ class AnchoredBundles:
             raise SealBroken(part, "it is another record than the database says")
         if (record.id.hex(), record.version) != (self._ids.encode([location.row])[0], location.version):
             raise SealBroken(part, "it has another id or version than its index row")
+        if sealed.also_of is not None and location.also_of != self._rows_of(sealed.also_of):
+            raise SealBroken(part, "it is about other patients than the database says")
+
+    def _rows_of(self, key_ids: Collection[bytes]) -> set[int | None]:
+        """The archives of these key ids, None for what is none. RowAltered for one that is not as this gateway wrote it."""
+        if not key_ids:
+            return set()
+        with self._index.reading() as connection:
+            found = archives.by_key_ids(connection, key_ids)
+        return {found.get(key_id) for key_id in key_ids}

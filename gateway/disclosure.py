@@ -12,7 +12,7 @@ whoever asks for what does not exist, gets one and the same answer. In the order
     6 handed over                          the caller's
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,7 +24,7 @@ from gateway.consent.facts import OpenedFacts
 from gateway.consent_check import verify_grants
 from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
-from gateway.index import archives, consents, directory_links, records, search
+from gateway.index import archives, consents, directory_links, records
 from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
@@ -75,9 +75,9 @@ def read(
     Raises as `locate` and `committed` do, Deleted for a deleted version.
     """
     location = locate(services, reader, resource_type, id_, version, purpose=purpose)
+    record = committed(services, location)
     if location.deleted:
         raise Deleted(location)
-    record = committed(services, location)
     released = release_page(services, reader, purpose, [Disclosed(location, id_, record.body)])
     return replace(record, accesses=released.accesses)
 
@@ -131,7 +131,8 @@ def history(
     with services.index.reading() as connection:
         found = records.versions(connection, current, before, limit)
         allowed = [at for at, _ in candidates(connection, reader, purpose, found, services.clock())]
-    page = [Disclosed(at, id_, b"" if at.deleted else committed(services, at).body) for at in allowed]
+    opened = [(at, committed(services, at).body) for at in allowed]
+    page = [Disclosed(at, id_, b"" if at.deleted else body) for at, body in opened]
     following = found[-1].version if found and found[-1].version > 1 else None
     return release_page(services, reader, purpose, page), following
 
@@ -169,14 +170,11 @@ def _judged(
     preliminary: bool = False,
 ) -> list[Decision]:
     """What is `opened` is judged by its content, too; with `preliminary` the rest is asked again. A deletion has no content, ever."""
-    also = search.also_archives(connection, {at.row for at in found})
-    concerned = {at.archive for at in found}.union(*also.values())
+    concerned = {at.archive for at in found}.union(*(at.also_of for at in found))
     groups = archives.groups_of(connection, concerned if reader.archive is None else {*concerned, reader.archive})
     grants = consents.grants_for(connection, reader.row, {member for row in concerned for member in groups[row]}) if purpose else []
     roots = {member: members[0] for members in groups.values() for member in members}
-    requests = [
-        replace(_asked(reader, purpose, at, also.get((at.row, at.version), ())), preliminary=preliminary and not at.deleted) for at in found
-    ]
+    requests = [replace(_asked(reader, purpose, at), preliminary=preliminary and not at.deleted) for at in found]
     judged = [decide(_with_facts(one, grants, at, opened), grants, now, roots) for one, at in zip(requests, found, strict=True)]
     denied = {at.row for at, decision in zip(found, judged, strict=True) if not decision.permitted}
     links = directory_links.linked(connection, reader.row, denied) if denied else {}
@@ -289,7 +287,7 @@ def _ways(decision: Decision) -> set[int]:
     return {grant.row for grant in decision.grants} or ({directory_links.OWN} if decision.basis == OWN else set())
 
 
-def _asked(reader: Party, purpose: str | None, at: RecordLocation, also: Collection[int]) -> AccessRequest:
+def _asked(reader: Party, purpose: str | None, at: RecordLocation) -> AccessRequest:
     return AccessRequest(
         client_id=reader.client_id,
         role=cast(Role, reader.role.name.lower()),
@@ -298,6 +296,6 @@ def _asked(reader: Party, purpose: str | None, at: RecordLocation, also: Collect
         action="read",
         resource_type=at.type,
         archive=at.archive,
-        also_archives=also,
+        also_archives=at.also_of,
         issuer_is_requester=at.issuer == reader.row,
     )

@@ -170,7 +170,7 @@ class _Attempt:
             groups[compartments.of[version.placed.row]].append(version)
         secrets = {archive: self._services.keyring.archive_secret(archive.keys) for archive in groups}
         codes = {archive: CodeTokens(secret.token_key) for archive, secret in secrets.items()}
-        known = index_rows(new, self._sender.row, compartments.of, codes, self._services.tokens)
+        known = index_rows(new, self._sender.row, compartments.of, compartments.also_of, codes, self._services.tokens)
         source = f"urn:fhir-anchor:{self._sender.client_id}#{self._submission.request_id}"
         salts = self._attested.tree.salts
         records = {archive: [_record(v, ids[v.placed.row], known, source, salts) for v in members] for archive, members in groups.items()}

@@ -1,6 +1,6 @@
 """What a submission makes of each resource: nothing where its content is what is stored, else the next version. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.identity.resolution import NOWHERE, Placed
@@ -51,13 +51,20 @@ def decide_version(placed: Placed, rewrites: Mapping[str, str], tokens: BlindTok
 
 
 def index_rows(
-    versions: Iterable[Version], issuer: int, archive_of: Mapping[int, Archive], codes_of: Mapping[Archive, CodeTokens], tokens: BlindTokens
+    versions: Iterable[Version],
+    issuer: int,
+    archive_of: Mapping[int, Archive],
+    also_of: Mapping[int, Sequence[Archive]],
+    codes_of: Mapping[Archive, CodeTokens],
+    tokens: BlindTokens,
 ) -> dict[int, IndexRow]:
     """What the index will say of each new version, by row."""
-    return {v.placed.row: _index_row(v, issuer, codes_of[archive_of[v.placed.row]], tokens) for v in versions}
+    return {
+        v.placed.row: _index_row(v, issuer, also_of.get(v.placed.row, ()), codes_of[archive_of[v.placed.row]], tokens) for v in versions
+    }
 
 
-def _index_row(version: Version, issuer: int, codes: CodeTokens, tokens: BlindTokens) -> IndexRow:
+def _index_row(version: Version, issuer: int, also_of: Sequence[Archive], codes: CodeTokens, tokens: BlindTokens) -> IndexRow:
     placed = version.placed
     resource = placed.draft.resource
     fields = resource.index
@@ -66,4 +73,5 @@ def _index_row(version: Version, issuer: int, codes: CodeTokens, tokens: BlindTo
         identifiers = tuple(sorted({tokens.identifier(resource.type, system, value) for system, value in fields.identifiers if value}))
     coded = codes.of(fields.categories, fields.codes)
     place = (FORMAT, placed.row, placed.type, version.version, int(placed.draft.deletes), issuer, version.updated_ms)
-    return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers)
+    further = tuple(sorted(archive.keys.key_id for archive in also_of))
+    return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers, further)

@@ -12,7 +12,7 @@ import cbor2
 from sqlalchemy import Connection
 
 from gateway.index.database import Index
-from gateway.index.index_row import IndexRow, NotAnIndexRow, parse_index_row
+from gateway.index.index_row import FIRST, FORMAT, IndexRow, NotAnIndexRow, parse_index_row
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
 from gateway.submission import instant
 from gateway.vault.opened_class import RecordBatch
@@ -21,6 +21,7 @@ from jobs.audit_notes import Notes
 from jobs.audit_stored_rows import Stored, StoredRows, StoredVersion, stored_versions, tokens_of
 
 _NONE: list[Any] = []
+_FORMAT_OF = {len(IndexRow._fields) - 1: FIRST, len(IndexRow._fields): FORMAT}  # by the number of values
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class BundleRows:
         self._unmatched = dict(stored.versions.get(place.bundle, {}))
         self._doubled = stored.doubled.get(place.bundle, [])
         self._suspects: list[Suspect] = []
+        self._old_rows = 0
 
     def compare(self, batch: RecordBatch) -> list[int] | None:
         """The row numbers of the batch's records if all is as it should be; else None, and it is taken note of."""
@@ -67,6 +69,7 @@ class BundleRows:
         if sealed is not None and self._is_same(batch, sealed, rows):
             for leaf in leaves:
                 del self._unmatched[leaf]
+            self._old_rows += len(sealed) if sealed[0][0] == FIRST else 0
             return [own[1] for own in sealed]
         type_ = _type_of(batch)
         columns = zip(leaves, batch.ids, batch.versions, batch.bodies, batch.index_rows, strict=True)
@@ -75,6 +78,8 @@ class BundleRows:
 
     def finish(self, index: Index, notes: Notes) -> None:
         """Judge what was taken note of, and what points to the bundle without a record there. One snapshot, if any is needed."""
+        if self._old_rows:
+            notes.count("records whose further patients no sealed row names", self._old_rows)
         if not (self._suspects or self._unmatched or self._doubled):
             return
         with index.reading() as connection:
@@ -86,13 +91,17 @@ class BundleRows:
 
     def _is_same(self, batch: RecordBatch, sealed: list[list[Any]], rows: Sequence[Stored | None]) -> bool:
         """Whether database, sealed rows, ids, versions and the records' own bytes agree, each with all the others."""
-        codes, identifiers = self._stored.codes, self._stored.identifiers
+        codes, identifiers, also_of = self._stored.codes, self._stored.identifiers, self._stored.also_of
+        first = sealed[0][0]  # the format: what was sealed together was sealed by one version of the gateway
         expected = []
         for stored, own in zip(rows, sealed, strict=True):
             if stored is None or stored[2] != self.place.archive:
                 return False
-            row = stored[5]
-            expected.append([*stored[4:], *([codes.get(row, _NONE), identifiers.get(row, _NONE)] if stored[3] else own[10:])])
+            row = stored[4]
+            told = [first, *stored[4:], *([codes.get(row, _NONE), identifiers.get(row, _NONE)] if stored[3] else own[10:12])]
+            if first != FIRST:
+                told.append(also_of.get((row, stored[6]), _NONE) if also_of else _NONE)
+            expected.append(told)
         if expected != sealed:
             return False
         _, named, types, versions, _, issuers, updated_ms, *_ = zip(*sealed, strict=True)
@@ -123,7 +132,7 @@ class BundleRows:
         suspect: Suspect,
         sealed: IndexRow | None,
         versions: Mapping[tuple[int, int], StoredVersion],
-        tokens: tuple[Mapping[int, list[int]], Mapping[int, list[bytes]]],
+        tokens: StoredRows,
     ) -> tuple[str, str] | None:
         if sealed is None:
             return "record-mismatch", "its sealed index row is none"
@@ -133,7 +142,7 @@ class BundleRows:
         if stored is None:
             is_known = any(row == sealed.row for row, _ in versions)
             return "index-row-missing", "the database has other versions of it only" if is_known else "the database does not have it"
-        differing = _differing(sealed, stored, *tokens)
+        differing = _differing(sealed, stored, tokens)
         place = (self.place.bundle, suspect.leaf, self.place.archive)
         differing += [name for name, value, own in zip(stored._fields, stored, place, strict=False) if value != own]
         return ("index-row-altered", f"differs from what was sealed in: {', '.join(differing)}") if differing else None
@@ -152,7 +161,9 @@ def _decoded(index_rows: Sequence[bytes]) -> list[list[Any]] | None:
         rows = cbor2.loads(b"\x9a" + len(index_rows).to_bytes(4, "big") + b"".join(index_rows))
     except (cbor2.CBORDecodeError, ValueError):
         return None
-    return rows if {*map(type, rows)} == {list} and {*map(len, rows)} == {len(IndexRow._fields)} else None
+    if {*map(type, rows)} != {list} or len(widths := {*map(len, rows)}) != 1:
+        return None
+    return rows if rows[0][0] == _FORMAT_OF.get(widths.pop()) else None
 
 
 def _say_who_they_are(batch: RecordBatch, updated_ms: Sequence[int], issuer: str) -> bool:
@@ -186,14 +197,14 @@ def _parsed(index_row: bytes) -> IndexRow | None:
     return row if all(type(value) is int for value in row[:7]) else None
 
 
-def _differing(
-    sealed: IndexRow, stored: StoredVersion, codes: Mapping[int, list[int]], identifiers: Mapping[int, list[bytes]]
-) -> list[str]:
+def _differing(sealed: IndexRow, stored: StoredVersion, tokens: StoredRows) -> list[str]:
     """The columns in which the database's row is another than the sealed one; an earlier version has no tokens any more."""
-    differing = [name for name, own, value in zip(sealed._fields, sealed, stored[4:], strict=False) if own != value]
+    differing = [name for name, own, value in zip(sealed._fields[1:], sealed[1:], stored[4:], strict=False) if own != value]
     if stored.current:
-        differing += ["codes"] * (tuple(codes.get(sealed.row, _NONE)) != sealed.codes)
-        differing += ["identifiers"] * (tuple(identifiers.get(sealed.row, _NONE)) != sealed.identifiers)
+        differing += ["codes"] * (tuple(tokens.codes.get(sealed.row, _NONE)) != sealed.codes)
+        differing += ["identifiers"] * (tuple(tokens.identifiers.get(sealed.row, _NONE)) != sealed.identifiers)
+    if sealed.also_of is not None:
+        differing += ["also_of"] * (tuple(tokens.also_of.get((sealed.row, sealed.version), _NONE)) != sealed.also_of)
     return differing
 
 

@@ -97,6 +97,9 @@ def _of_resource(column: ColumnElement[Any], table: Any, wrong: ColumnElement[bo
 
 _PLACED = t.resource.outerjoin(t.bundle, t.bundle.c.row == t.resource.c.bundle)
 _HELD = t.history.outerjoin(t.bundle, t.bundle.c.row == t.history.c.bundle).outerjoin(t.resource, t.resource.c.row == t.history.c.row)
+_SHARED = t.co_archive.outerjoin(t.resource, t.resource.c.row == t.co_archive.c.resource).outerjoin(
+    t.history, and_(t.history.c.row == t.co_archive.c.resource, t.history.c.version == t.co_archive.c.version)
+)
 
 # what is wrong -> the versions of which it is true
 _UNFOUNDED: tuple[tuple[str, Select[Any]], ...] = (
@@ -123,6 +126,12 @@ _UNFOUNDED: tuple[tuple[str, Select[Any]], ...] = (
         _of_resource(t.code.c.resource, t.code, or_(t.resource.c.version == 0, t.resource.c.archive.is_distinct_from(t.code.c.archive))),
     ),
     ("it has identifiers and is not there", _of_resource(t.identifier.c.resource, t.identifier, t.resource.c.version == 0)),
+    (
+        "another patient's permission is asked for a version that is not there (co_archive)",
+        select(t.co_archive.c.resource.label("row"), t.resource.c.type, t.co_archive.c.version)
+        .select_from(_SHARED)
+        .where(t.history.c.row.is_(None), t.resource.c.version.is_distinct_from(t.co_archive.c.version)),
+    ),
     (
         "a sender's name leads to it that is of another type, or it is not there (source_map)",
         _of_resource(t.source_map.c.resource, t.source_map, and_(t.resource.c.type != t.source_map.c.type)),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.index import accesses, archives, consents, directory_links, persons, search
+from gateway.index import accesses, archives, consents, directory_links, persons, records
 from gateway.index import schema as t
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
@@ -162,7 +162,7 @@ def _places(connection: Connection, versions: Collection[Version]) -> dict[Versi
     found = {(row.row, row.version): row for row in _CURRENT.among(connection, {row for row, _ in versions})}
     missing = {row for row, version in versions if (row, version) not in found}
     found |= {(row.row, row.version): row for row in _EARLIER.among(connection, missing)}
-    also = search.also_archives(connection, {row for row, _ in versions})
+    also = records.also_archives(connection, {row for row, _ in versions})
     wanted = ((version, found[version]) for version in versions if version in found)
     links = _links(connection, {row: place.archive for (row, _), place in found.items()})
     return {

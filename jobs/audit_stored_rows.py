@@ -4,7 +4,7 @@ Rows are asked for by the bundle that they point to, so that those come up, too,
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -13,21 +13,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Column, Connection, Dialect, Select, Table, bindparam, literal_column, select
 
 from gateway.index import schema as t
-from gateway.index.index_row import FORMAT, IndexRow
+from gateway.index.index_row import SHARED, IndexRow
 from gateway.index.rows import KeyedQuery, driver_rows
 
-_VERSIONED = IndexRow._fields[3:-2]  # what `resource` and `history` both have of an index row
+_VERSIONED = IndexRow._fields[3:-3]  # what `resource` and `history` both have of an index row
 _DENSE = 10  # neighbours from which on a range is read at once, instead of row by row
 
 
 class StoredVersion(NamedTuple):
-    """One version as the tables hold it. From `format` to `content` it is an index row without its tokens."""
+    """One version as the tables hold it. From `row` to `content` it is an index row without its format and tokens."""
 
     bundle: int
     leaf: int | None
     archive: int | None
     current: int  # 1 in `resource`, 0 in `history`
-    format: int
     row: int
     type: int | None  # None: the history of what is not there
     version: int
@@ -55,6 +54,7 @@ class StoredRows:
     doubled: dict[int, list[Stored]] = field(default_factory=lambda: defaultdict(list))
     codes: dict[int, list[int]] = field(default_factory=dict)  # of current versions, by row
     identifiers: dict[int, list[bytes]] = field(default_factory=dict)
+    also_of: dict[tuple[int, int], list[bytes]] = field(default_factory=dict)  # of any, by row and version: key ids
 
     def add(self, rows: Iterable[Stored]) -> None:
         """Take those that point to one of the bundles in `versions`."""
@@ -71,7 +71,7 @@ def stored_rows(connection: Connection, bundles: Iterable[int]) -> StoredRows:
         span = (min(found.versions), max(found.versions))
         for query in (_CURRENT, _EARLIER):
             found.add(_fetched(connection, query, span))
-    _read_tokens(connection, (row for leaves in found.versions.values() for row in leaves.values()), found)
+    _read_tokens(connection, [row for leaves in found.versions.values() for row in leaves.values()], found)
     return found
 
 
@@ -82,24 +82,24 @@ def stored_versions(connection: Connection, rows: Iterable[int]) -> dict[tuple[i
     return {version.name: version for version in found}
 
 
-def tokens_of(connection: Connection, versions: Iterable[StoredVersion]) -> tuple[dict[int, list[int]], dict[int, list[bytes]]]:
-    """The codes and identifiers of those versions that are current, by row."""
+def tokens_of(connection: Connection, versions: Collection[StoredVersion]) -> StoredRows:
+    """The codes and identifiers of those versions that are current, and of all of them the further patients."""
     found = StoredRows()
     _read_tokens(connection, versions, found)
-    return found.codes, found.identifiers
+    return found
 
 
-def _read_tokens(connection: Connection, versions: Iterable[Stored], found: StoredRows) -> None:
+def _read_tokens(connection: Connection, versions: Collection[Stored], found: StoredRows) -> None:
     """Whatever else than a row may stand for an archive, it has no tokens."""
-    current = {row: archive for _, _, archive, is_current, _, row, *_ in versions if is_current and type(archive) is int}
+    current = {row: archive for _, _, archive, is_current, row, *_ in versions if is_current and type(archive) is int}
     _read_codes(connection, current, found)
     _read_identifiers(connection, sorted(current), found)
+    _read_further_patients(connection, sorted({stored[4] for stored in versions}), found)
 
 
 def _columns(table: Table, *, current: int) -> list[Any]:
     place = [table.c.bundle, table.c.leaf, table.c.archive]
-    numbers: list[Any] = [literal_column(str(current)).label("current"), literal_column(str(FORMAT)).label("format")]
-    return [*place, *numbers, table.c.row, t.resource.c.type, *(table.c[name] for name in _VERSIONED)]
+    return [*place, literal_column(str(current)).label("current"), table.c.row, t.resource.c.type, *(table.c[name] for name in _VERSIONED)]
 
 
 _CURRENT_QUERY = select(*_columns(t.resource, current=1)).where(t.resource.c.version > literal_column("0"))
@@ -120,6 +120,9 @@ _CODES_WITHIN = _within(_CODED, t.code.c.archive)
 _IDENTIFIED = select(t.identifier.c.token, t.identifier.c.resource).order_by(t.identifier.c.resource, t.identifier.c.token)
 _IDENTIFIERS = KeyedQuery(_IDENTIFIED, t.identifier.c.resource)
 _IDENTIFIERS_WITHIN = _within(_IDENTIFIED, t.identifier.c.resource)
+_FURTHER = SHARED.order_by(t.co_archive.c.resource, t.archive.c.key_id)
+_FURTHER_PATIENTS = KeyedQuery(_FURTHER, t.co_archive.c.resource)
+_FURTHER_PATIENTS_WITHIN = _within(_FURTHER, t.co_archive.c.resource)
 
 
 @cache
@@ -146,6 +149,11 @@ def _read_identifiers(connection: Connection, rows: Sequence[int], found: Stored
     for row in _among(connection, _IDENTIFIERS_WITHIN, _IDENTIFIERS, rows):
         identifiers[row[1]].append(row[0])
     found.identifiers = dict(identifiers)
+
+
+def _read_further_patients(connection: Connection, rows: Sequence[int], found: StoredRows) -> None:
+    for row, version, key_id in _among(connection, _FURTHER_PATIENTS_WITHIN, _FURTHER_PATIENTS, rows):
+        found.also_of.setdefault((row, version), []).append(key_id)
 
 
 def _among(connection: Connection, within: Select[Any], keyed: KeyedQuery, keys: Sequence[int]) -> Iterator[Sequence[Any]]:

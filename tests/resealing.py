@@ -49,6 +49,7 @@ class Resealing:
     parts: list[Parts] = field(default_factory=list)
     anchor: dict = field(default_factory=dict)  # changes to what is anchored
     index: int = 0  # of the ANCHOR in the log
+    checked: dict = field(default_factory=dict)  # what the last audit counted
 
     def __post_init__(self):
         self.settings = load_settings(self.home, {})
@@ -89,7 +90,8 @@ class Resealing:
         self.services.store.put_if_absent(made.name, made.body)
         database = sqlite3.connect(self.home / "gateway.db")
         with database:
-            database.execute("UPDATE container SET digest = ? WHERE row = ?", (made.digest, self.row.row))
+            kept = (made.digest, len(made.body), made.root, self.row.row)
+            database.execute("UPDATE container SET digest = ?, size = ?, root = ? WHERE row = ?", kept)
             for slot, bundle in zip(made.slots, self.bundles, strict=True):
                 database.execute("UPDATE bundle SET offset = ?, length = ? WHERE row = ?", (slot.offset, slot.length, bundle.row))
         database.close()
@@ -97,4 +99,5 @@ class Resealing:
         anchored = Anchored(AnchorBody(**fields | self.anchor), self.index)
         report = verifier(self.home)(Shard((anchored,), 1))
         assert report.could_not_check == ()
+        self.checked = report.checked
         return report.findings

@@ -62,7 +62,13 @@ class _Assigner:
         return self._put(record, archives)
 
     def by_references(self, record: Placed) -> None:
-        """Put `record` with the patient of a record that it refers to, else where it was, else in the directory."""
+        """Put `record` with the patient of a record that it refers to, else where it was, else in the directory.
+
+        A tombstone names nobody; whose permission the version before it needed is asked for it, too.
+        """
+        if record.draft.deletes and record.state is not None:
+            before = self._lookups.also_of.get((record.row, record.state.version), ())
+            self.result.also_of[record.row] = [self._lookups.archives[row] for row in sorted(before)]
         if record.type not in _GO_ALONG and self._put(record, self._archives(record.draft.resource.references, only_patients=False)):
             return
         was = record.state.archive if record.state else None

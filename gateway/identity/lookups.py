@@ -1,6 +1,6 @@
 """All that the index knows of the names in one submission, read in one go, so that deciding needs no database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -38,7 +38,8 @@ class Lookups:
     identifier_tokens: dict[Condition, bytes]
     identifier_rows: dict[bytes, set[int]]  # by token: rows of anyone's resources
     states: dict[int, ResourceState]  # of all those rows, but of others' that were found by an identifier alone
-    archives: dict[int, Archive]  # of all those states
+    archives: dict[int, Archive]  # of all those states and in `also_of`
+    also_of: Mapping[tuple[int, int], Collection[int]]  # where something is to be deleted, by (row, version): rows of further archives
     directory: Archive | None  # the sender's, once it has one
     addressed: dict[str, int]  # rows of the gateway ids that PUT and DELETE name, whoever's they are, if anyone's
     earlier_rows: Mapping[int, int]  # by draft's index, where the same submission put it before
@@ -87,7 +88,8 @@ def look_up(
     # Others' that merely have an identifier cost no more than none, and row 0 is asked for none: the time would tell who is known.
     states = records.states(connection, rows.union({0}, *identifier_rows.values()))
     states = {row: state for row, state in states.items() if state.issuer == party or row in rows}
-    known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None})
+    shared = records.also_archives(connection, states) if any(draft.deletes for draft in drafts) else {}
+    known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None}.union(*shared.values()))
     directory = archives.directory_of(connection, party)
     if directory is not None and directory.row is not None:
         directory = known.setdefault(directory.row, directory)  # one object an archive: it gets one bundle
@@ -100,6 +102,7 @@ def look_up(
         identifier_rows,
         states,
         known,
+        shared,
         directory,
         addressed,
         earlier_rows,

@@ -34,11 +34,17 @@ _KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t
 _QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, t.archive.c.joined_to, t.archive.c.tag, *_KEY_COLUMNS)
 _BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
 _BY_ROOT = KeyedQuery(_QUERY, t.archive.c.joined_to)
+_BY_KEY_ID = KeyedQuery(_QUERY, t.archive.c.key_id)
 
 
 def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
     """The archives of these row numbers, by row number. RowAltered if one is not as this gateway wrote it."""
     return {row.row: _checked(connection, row) for row in _BY_ROW.among(connection, rows)}
+
+
+def by_key_ids(connection: Connection, key_ids: Collection[bytes]) -> dict[bytes, int | None]:
+    """The row numbers of the archives of these key ids, likewise."""
+    return {row.key_id: _checked(connection, row).row for row in _BY_KEY_ID.among(connection, key_ids)}
 
 
 def as_stored(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:

@@ -109,23 +109,11 @@ def _supersede(connection: Connection, changed: Sequence[tuple[NewVersion, tuple
             raise LostRace("another submission wrote a version of the same resource")
 
 
-# A tombstone names nobody; whose permission the version before it needed is asked for it, too.
-_STILL_ALSO_OF = insert(t.co_archive).from_select(
-    ["archive", "resource", "version"],
-    select(t.co_archive.c.archive, t.co_archive.c.resource, bindparam("the_version", type_=t.co_archive.c.version.type)).where(
-        t.co_archive.c.resource == bindparam("the_row"), t.co_archive.c.version == bindparam("was")
-    ),
-)
-
-
 def _replace_tokens(connection: Connection, versions: Sequence[NewVersion]) -> None:
     _forget_tokens(connection, [v for v in versions if v.was])
     insert_rows(connection, t.code, sorted((v.archive.row or 0, token, v.known.row) for v in versions for token in v.known.codes))
     insert_rows(connection, t.identifier, [(token, v.known.row) for v in versions for token in v.known.identifiers])
     insert_rows(connection, t.co_archive, [(a.row, v.known.row, v.known.version) for v in versions for a in v.also_of])
-    tombstones = [{"the_row": v.known.row, "the_version": v.known.version, "was": v.was} for v in versions if v.known.deleted]
-    if tombstones:
-        connection.execute(_STILL_ALSO_OF, tombstones)
 
 
 def _forget_tokens(connection: Connection, changed: Sequence[NewVersion]) -> None:

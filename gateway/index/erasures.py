@@ -44,6 +44,10 @@ def destroy(connection: Connection, archive: int) -> int:
         (t.history, t.history.c.row),
     ):
         connection.execute(delete(table).where(column.in_(mine)))
+    was_mine = select(t.history.c.row).where(
+        t.history.c.archive == archive, t.history.c.row == t.co_archive.c.resource, t.history.c.version == t.co_archive.c.version
+    )
+    connection.execute(delete(t.co_archive).where(was_mine.exists()))
     connection.execute(delete(t.history).where(t.history.c.archive == archive))
     connection.execute(delete(t.code).where(t.code.c.archive == archive))
     connection.execute(delete(t.review).where(or_(t.review.c.archive == archive, t.review.c.other == archive)))

@@ -1,10 +1,10 @@
 """Resources and their versions: in what state each is, and where each lies."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, Table, join, select
+from sqlalchemy import Connection, FromClause, Row, Select, Table, join, select
 
 from gateway.index import schema as t
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
@@ -30,6 +30,7 @@ class RecordLocation:
     bundle_offset: int
     bundle_length: int
     leaf: int
+    also_of: frozenset[int] = frozenset()  # rows of the archives of further patients whom it is about
 
 
 class ResourceState(NamedTuple):
@@ -59,12 +60,12 @@ def find(connection: Connection, resource_type: str, row: int, version: int | No
     found = connection.execute(_current().where(*is_it)).one_or_none()
     if found is not None and version not in (None, found.version):
         found = connection.execute(_earlier().where(*is_it, t.history.c.version == version)).one_or_none()
-    return None if found is None else _location(found)
+    return None if found is None else _located(connection, [found])[0]
 
 
 def current(connection: Connection, rows: Collection[int]) -> list[RecordLocation]:
     """The current versions of `rows`, those only reserved left out; ascending by row."""
-    return sorted((_location(found) for found in _CURRENT.among(connection, rows)), key=lambda location: location.row)
+    return sorted(_located(connection, list(_CURRENT.among(connection, rows))), key=lambda location: location.row)
 
 
 def versions(connection: Connection, current: RecordLocation, before: int | None, limit: int) -> list[RecordLocation]:
@@ -72,7 +73,15 @@ def versions(connection: Connection, current: RecordLocation, before: int | None
     found = [current] if before is None else []
     below = min(before or current.version, current.version)
     older = _earlier().where(t.history.c.row == current.row, t.history.c.version < below).order_by(t.history.c.version.desc())
-    return found + [_location(row) for row in connection.execute(older.limit(limit - len(found)))]
+    return found + _located(connection, connection.execute(older.limit(limit - len(found))).all())
+
+
+def also_archives(connection: Connection, rows: Collection[int]) -> dict[tuple[int, int], set[int]]:
+    """By (row, version): the archives of further patients whom that version is about."""
+    found: dict[tuple[int, int], set[int]] = {}
+    for shared in _SHARED.among(connection, rows):
+        found.setdefault((shared.resource, shared.version), set()).add(shared.archive)
+    return found
 
 
 def updated_ms(connection: Connection, row: int, version: int) -> int | None:
@@ -96,9 +105,15 @@ def _placed(version: Table, origin: FromClause) -> Select[Any]:
 
 
 _CURRENT = KeyedQuery(_current(), t.resource.c.row)
+_SHARED = KeyedQuery(select(t.co_archive.c.resource, t.co_archive.c.version, t.co_archive.c.archive), t.co_archive.c.resource)
 
 
-def _location(found: Any) -> RecordLocation:
+def _located(connection: Connection, found: Sequence[Row[Any]]) -> list[RecordLocation]:
+    also = also_archives(connection, {row.row for row in found})
+    return [_location(row, also.get((row.row, row.version), ())) for row in found]
+
+
+def _location(found: Any, also_of: Iterable[int]) -> RecordLocation:
     return RecordLocation(
         row=found.row,
         type=NAME_OF[found.type],
@@ -114,4 +129,5 @@ def _location(found: Any) -> RecordLocation:
         bundle_offset=found.offset,
         bundle_length=found.length,
         leaf=found.leaf,
+        also_of=frozenset(also_of),
     )

@@ -3,7 +3,7 @@
 A row number never changes, so a walk that goes on above the last one it saw meets every resource once, whatever is written meanwhile.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
-from gateway.index.rows import KeyedQuery
 
 MAX_LOOKED_AT = 10_000  # rows of one's own for a page
 MAX_ROWS = 10_000  # by which a search may be narrowed; each is a parameter of the statement
@@ -58,14 +57,6 @@ def rows_after(connection: Connection, reaches: Sequence[Reach], filters: Filter
         found.update(connection.scalars(query))
     rows = sorted(found)[:limit]
     return rows, rows[-1] if len(rows) == limit else horizon
-
-
-def also_archives(connection: Connection, rows: Collection[int]) -> dict[tuple[int, int], set[int]]:
-    """By (row, version): the archives of further patients whom that version is about."""
-    found: dict[tuple[int, int], set[int]] = {}
-    for shared in _SHARED.among(connection, rows):
-        found.setdefault((shared.resource, shared.version), set()).add(shared.archive)
-    return found
 
 
 def archives_granted_to(connection: Connection, grantee: int, limit: int) -> list[int]:
@@ -146,6 +137,3 @@ def _coded(group: Sequence[tuple[int, int]]) -> Any:
         by_archive.setdefault(archive, []).append(token)
     either = [and_(t.code.c.archive == archive, t.code.c.token.in_(tokens)) for archive, tokens in by_archive.items()]
     return select(t.code.c.resource).where(or_(*either))
-
-
-_SHARED = KeyedQuery(select(t.co_archive.c.resource, t.co_archive.c.version, t.co_archive.c.archive), t.co_archive.c.resource)

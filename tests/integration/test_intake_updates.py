@@ -104,6 +104,10 @@ def test_the_patients_who_shared_a_record_share_its_tombstone(services, hospital
     delete(services, hospital, reference)
     with services.index.reading() as connection:
         assert connection.execute(select(t.co_archive)).all() == [*shared, (shared[0].archive, shared[0].resource, 2)]
+        further = archives.by_rows(connection, [shared[0].archive])[shared[0].archive].keys.key_id
+    kind, _, id_ = reference.partition("/")
+    sealed = parse_index_row(opened(services, disclosure.locate(services, hospital, kind, id_))[0].index_row)
+    assert (sealed.deleted, sealed.also_of) == (1, (further,))
 
 
 def test_one_container_holds_what_a_transaction_deletes_and_writes(services, hospital):

@@ -190,11 +190,12 @@ def test_codes_leave_the_system_out_and_differ_by_archive():
     assert set(tokens.of(["lab", "x"], [])) == {*tokens.of(["lab"], []), *tokens.of(["x"], [])}
 
 
-ROW = IndexRow(FORMAT, 7, 3, 1, 0, 2, 1_700_000_000_123, -5, None, b"12345678", (-3, 9), (bytes(16),))
+ROW = IndexRow(FORMAT, 7, 3, 1, 0, 2, 1_700_000_000_123, -5, None, b"12345678", (-3, 9), (bytes(16),), (b"k" * 16,))
 
 
 def test_an_index_row_is_read_back():
-    assert parse_index_row(index_row(ROW)) == ROW
+    first = ROW._replace(format=1, also_of=None)
+    assert (parse_index_row(index_row(ROW)), parse_index_row(index_row(first))) == (ROW, first)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,9 @@ def test_an_index_row_is_read_back():
         b"\x80",
         index_row(ROW)[:-1],
         index_row(ROW) + b"\x00",
-        index_row(ROW._replace(format=2)),
+        index_row(ROW._replace(format=1)),
+        index_row(ROW._replace(also_of=None)),
+        index_row(ROW._replace(format=3)),
         b"\x8c" + b"\x18\x01" + index_row(ROW)[2:],
         b"\x01",
     ],
