@@ -17,8 +17,11 @@ def beat(home: Path) -> None:
 
 
 def is_beating(home: Path, now: float) -> bool:
-    """Whether there was a beat in the last FRESH_FOR seconds before `now` (seconds since the epoch)."""
+    """Whether there was a beat in the last FRESH_FOR seconds before `now` (seconds since the epoch).
+
+    One from later than now is from before the clock was put back, and says nothing.
+    """
     try:
-        return now - (home / _FILE).stat().st_mtime <= FRESH_FOR
+        return abs(now - (home / _FILE).stat().st_mtime) <= FRESH_FOR
     except FileNotFoundError:
         return False

@@ -2,14 +2,17 @@
 
 Five parts, each really tried: the write lock of the database is taken, bytes are stored in the bucket and removed again, the ledger is
 read, its head moves while there is work for it, the jobs process beats. A look costs a few milliseconds and an fsync, so one that found
-all in order is believed for a while, however many ask.
+all in order is believed for a while, however many ask; but not while the next one waits for a part that gives no answer.
 """
 
+import shutil
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 
 import structlog
+from sqlalchemy import make_url
 
 from chain.errors import LedgerError
 from chain.genesis import Genesis
@@ -23,6 +26,8 @@ from gateway.storage.port import ObjectStore
 
 BELIEVED_FOR = 2.0  # seconds
 BELIEVED_MISSING_FOR = 0.25  # seconds: who waits for a start or a recovery asks often
+ANSWER_WITHIN = 10.0  # seconds for a part, before it counts as one that cannot be used
+LEAST_ROOM = 4 << 20  # bytes on the disk of a database that is a file: below, its next transaction may fail
 LOCK_WITHIN = 5.0  # seconds until a database that others write to counts as one that cannot be written
 STALLED_SLOTS, STALLED_SECONDS = 10, 15  # how long the chain may leave work lie, whichever is longer
 
@@ -61,6 +66,7 @@ class Readiness:
         self._settings, self._store, self._ledger, self._clock = settings, store, ledger, clock
         self._looking = Lock()
         self._found: tuple[float, Missing] | None = None  # when, by the clock
+        self._asked: tuple[str, float] = "", 0.0  # the part that is being looked at, and since when, by the clock
 
     @cached_property
     def _watch(self) -> ChainWatch:
@@ -72,13 +78,16 @@ class Readiness:
         return open_index(self._settings.effective_database_url, cache_mib=1, busy_seconds=LOCK_WITHIN)
 
     def missing(self) -> Missing:
-        """The parts that cannot be used, none of them if this gateway is ready. While one thread looks, others get what was found last."""
+        """The parts that cannot be used, none of them if this gateway is ready. While one thread looks, others get what was found last,
+        as long as the part that it looks at may still answer.
+        """
         found = self._found
         if found is not None and self._is_believed(found):
             return found[1]
-        if not self._looking.acquire(blocking=found is None):
-            assert found is not None
-            return found[1]
+        if not self._looking.acquire(timeout=ANSWER_WITHIN if found is None else 0):
+            part, since = self._asked
+            is_late = not 0 <= self._clock() - since < ANSWER_WITHIN
+            return {part: "it gives no answer"} if found is None or is_late else found[1]
         try:
             self._found = self._clock(), self._look()
             return self._found[1]
@@ -93,17 +102,26 @@ class Readiness:
 
     def _look(self) -> Missing:
         checks: dict[str, Callable[[], str | None]] = {
-            "database": lambda: _written(self._probe),
+            "database": self._write_database,
             "bucket": self._store.check_writable,
             "ledger": self._read_ledger,
             "chain": self._chain,
             "jobs": self._jobs,
         }
-        found = {part: _fault(part, check) for part, check in checks.items()}
-        return {part: fault for part, fault in found.items() if fault is not None}
+        found: Missing = {}
+        for part, check in checks.items():
+            self._asked = part, self._clock()
+            if (fault := _fault(part, check)) is not None:
+                found[part] = fault
+        return found
 
-    def _read_ledger(self) -> None:
+    def _write_database(self) -> str | None:
+        with self._probe.atomic():
+            return _room(self._settings.effective_database_url)  # the write lock was there to be had
+
+    def _read_ledger(self) -> str | None:
         self._ledger.height()
+        return _room(self._settings.effective_ledger_url)
 
     def _chain(self) -> str | None:
         """None where database or ledger cannot be read: they are named themselves."""
@@ -120,9 +138,11 @@ class Readiness:
         return None if is_beating(self._settings.home, self._clock()) else "the jobs process gives no sign of life"
 
 
-def _written(index: Index) -> None:
-    with index.atomic():
-        pass  # the write lock was there to be had
+def _room(url: str) -> str | None:
+    """A transaction that writes nothing succeeds on a full disk, too."""
+    if not url.startswith("sqlite:"):
+        return None
+    return None if shutil.disk_usage(Path(make_url(url).database or "").parent).free >= LEAST_ROOM else "the disk is full"
 
 
 def _fault(part: str, check: Callable[[], str | None]) -> str | None:

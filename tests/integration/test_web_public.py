@@ -2,11 +2,16 @@
 
 import json
 import os
+import shutil
+import subprocess
+import threading
 import time
+from dataclasses import replace
 
 import pytest
 import web_gateway
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
+from simulator import SimulatedObjectStore
 from web_gateway import new_key
 
 from chain.block import Header
@@ -14,7 +19,7 @@ from chain.engine import EmbeddedEngine
 from chain.store import LedgerStore
 from gateway import heartbeat
 from gateway.key_files import delegate_key_paths, read_key
-from gateway.readiness import BELIEVED_FOR, BELIEVED_MISSING_FOR, STALLED_SECONDS, Readiness
+from gateway.readiness import ANSWER_WITHIN, BELIEVED_FOR, BELIEVED_MISSING_FOR, LEAST_ROOM, STALLED_SECONDS, Readiness
 from gateway.vault.submission import from_base64url
 from jobs.produce_blocks import BlockProduction
 
@@ -61,15 +66,15 @@ def test_ready_means_every_part(gateway):
     assert list(gateway.services.store.list()) == []
 
 
-@pytest.mark.parametrize("part", ["jobs-missing", "jobs-late", "bucket"])
+@pytest.mark.parametrize("part", ["jobs-missing", "jobs-late", "jobs-ahead", "bucket"])
 def test_a_missing_part_is_named(gateway, part):
     home = gateway.services.settings.home
     heartbeat.beat(home)
     look_again(gateway)
     if part == "jobs-missing":
         heartbeat.clear(home)
-    elif part == "jobs-late":
-        os.utime(home / "jobs.heartbeat", (time.time() - 60,) * 2)
+    elif part.startswith("jobs"):  # the last beat, or the clock was put back since
+        os.utime(home / "jobs.heartbeat", (time.time() + (60 if part == "jobs-ahead" else -60),) * 2)
     else:
         (home / "bucket").rename(home / "elsewhere")
     try:
@@ -107,6 +112,58 @@ def test_what_was_found_is_believed_for_a_while(gateway):
     now[0] += BELIEVED_MISSING_FOR
     assert readiness.missing() == {}
     readiness.close()
+
+
+class SilentStore(SimulatedObjectStore):
+    """Says whether it takes anything once `answers` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def check_writable(self):
+        self.asked.set()
+        assert self.answers.wait(30)
+
+
+def test_a_bucket_that_gives_no_answer_is_not_ready_because_it_was(gateway):
+    heartbeat.beat(gateway.services.settings.home)
+    now, store = [time.time()], SilentStore()
+    readiness = Readiness(gateway.services.settings, store, gateway.ledger, lambda: now[0])
+    store.answers.set()
+    assert readiness.missing() == {}
+    store.answers.clear()
+    store.asked.clear()
+    now[0] += BELIEVED_FOR
+    looking = threading.Thread(target=readiness.missing)
+    looking.start()
+    assert store.asked.wait(30)
+    assert readiness.missing() == {}
+    now[0] += ANSWER_WITHIN
+    assert readiness.missing() == {"bucket": "it gives no answer"}
+    store.answers.set()
+    looking.join()
+    readiness.close()
+
+
+def test_a_disk_without_room_for_the_database_is_not_ready(gateway, tmp_path):
+    """The bucket is elsewhere, and to take the write lock needs no room."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={LEAST_ROOM + (8 << 20)}", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small file system here")
+    try:
+        heartbeat.beat(gateway.services.settings.home)
+        shutil.copy(gateway.services.settings.home / "gateway.db", tmp_path)
+        settings = replace(gateway.services.settings, database_url=f"sqlite:///{tmp_path / 'gateway.db'}")
+        now = [time.time()]
+        readiness = Readiness(settings, gateway.services.store, gateway.ledger, lambda: now[0])
+        assert "database" not in readiness.missing()
+        (tmp_path / "ballast").write_bytes(bytes(8 << 20))
+        now[0] += BELIEVED_FOR
+        assert readiness.missing()["database"] == "the disk is full"
+        readiness.close()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_the_capability_statement_is_valid_and_names_only_what_exists(gateway):
