@@ -72,3 +72,11 @@ def test_what_code_names_is_there():
 
 def test_there_are_documents():
     assert len(DOCUMENTS) > 10
+
+
+def test_every_decision_has_a_number_of_its_own_which_its_heading_says():
+    names = sorted(path.name for path in (ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [name[:4] for name in names]
+    assert numbers == sorted(set(numbers))
+    headings = [(ROOT / "docs" / "adr" / name).read_text().partition(".")[0] for name in names]
+    assert headings == [f"# {int(number)}" for number in numbers]
