@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from chain import queries
 from chain.block import FinalBlock, FormatUnknown, Header, Vote, bitmap, block_hash
+from chain.database import LedgerDamaged
 from chain.delegate_set import DelegateSet
 from chain.election import ATTENDANCE_BLOCKS, Attended, read_set
 from chain.encoding import decode
@@ -16,7 +17,7 @@ from chain.schedule import epoch_seed_height, is_last_of_epoch
 from chain.stake_entries import ELECTED_KEY
 from chain.state import Overlay, State, bucket_of
 from chain.state_machine import StateMachine, Tip
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 
 
 class Committed:

@@ -5,6 +5,7 @@ the files of `migrations/`, in their order, written for SQLite; what PostgreSQL 
 run is counted by `PRAGMA user_version`, or in the table `layout`.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
 from chain import postgresql
 from chain.errors import LedgerError
+from chain.layout import altered_item
 
 _PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=10000")
 _PATIENCE = 10.0  # seconds
@@ -32,6 +34,8 @@ _IN_POSTGRESQL = (
 _MIGRATING = 0x6C61796F7574  # "layout": the advisory lock of whoever changes it
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TABLE = re.compile(r"\bFROM (\w+)")
 
 
 class LedgerUnreachable(LedgerError):
@@ -42,11 +46,16 @@ class LedgerMissing(LedgerError):
     """There is no ledger at this address, or it is another chain's."""
 
 
+class LedgerDamaged(LedgerError):
+    """What is stored contradicts itself, or its file is not whole. Nothing is built on it; `verify_chain` says where."""
+
+
 def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engine:
     """The database at `url`: `sqlite:///path` or `postgresql+psycopg://...`.
 
-    Raises `LedgerMissing` where there is no ledger, or with `create` where there is one, or anything else; `LedgerUnreachable`,
-    as whatever uses it later does while it cannot be used. A file that is gone is not made anew.
+    Raises `LedgerMissing` where there is no ledger, or with `create` where there is one, or anything else; `LedgerDamaged`, as whatever
+    uses it later does, where a file is not whole; `LedgerUnreachable`, as well, while it cannot be used. A file that is gone is not
+    made anew.
     """
     if postgresql.is_postgresql(url):
         return _connect_postgresql(url, create=create, read_only=read_only)
@@ -67,16 +76,31 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
         named["uri"] = True
 
     @event.listens_for(engine, "handle_error")
-    def unreachable(context: ExceptionContext) -> None:
-        if getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF in _PASSING:  # the low byte is the kind of the error
+    def in_words(context: ExceptionContext) -> None:
+        kind = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of the error
+        if kind in _PASSING:
             raise LedgerUnreachable("the ledger cannot be reached for now") from context.original_exception
+        if kind in _DAMAGED:
+            table = _TABLE.search(context.statement or "")
+            where = f" in table {table[1]}" if table else ""
+            raise LedgerDamaged(f"{Path(database).name} is damaged{where}: {context.original_exception}") from context.original_exception
 
     @event.listens_for(engine, "connect")
     def prepare(connection: SqliteConnection, _: object) -> None:
-        for pragma in pragmas:
-            connection.execute(pragma)
+        try:
+            for pragma in pragmas:
+                connection.execute(pragma)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+                raise
+            raise LedgerDamaged(f"{Path(database).name} is damaged: {error}") from error
+        except UnicodeDecodeError as error:  # of what SQLite would say about the layout
+            raise LedgerDamaged(f"{Path(database).name} is damaged: its layout is no text") from error
 
-    if not read_only:
+    _check_layout(engine, Path(database).name)
+    if read_only:
+        engine.dispose()  # a reader begins with no connection: whoever uses it may be another process, and the file may be gone by then
+    else:
         _migrate(engine, _migrations())
     return engine
 
@@ -123,6 +147,17 @@ def missing_migrations(url: str) -> list[str]:
     finally:
         engine.dispose()
     return [file.name.removesuffix(".sql") for file in _due(_migrations(), done)]
+
+
+def _check_layout(engine: Engine, name: str) -> None:
+    """Raises `LedgerDamaged` where the file's tables are not those of the migrations that it says have run."""
+    with engine.connect() as connection:
+        done = _layout(connection)
+        _due(_migrations(), done)
+        scripts = tuple(file.read_text() for file in _migrations()[:done])
+        item = altered_item(cast("SqliteConnection", connection.connection.driver_connection), scripts)
+    if item is not None:
+        raise LedgerDamaged(f"{name} is damaged: {item!r} in its layout is not as it was made")
 
 
 def create_like(url: str, other: Connection) -> None:

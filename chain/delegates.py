@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from chain import queries
 from chain.block import Header, block_hash
+from chain.database import LedgerDamaged
 from chain.delegate_set import DelegateSet
 from chain.election import ATTENDANCE_BLOCKS, electable, ranked, read_set
 from chain.encoding import decode
@@ -15,7 +16,7 @@ from chain.proof import Handover
 from chain.schedule import epoch_seed_height, is_last_of_epoch, producer_index
 from chain.stake_entries import ELECTED_KEY, DelegateEntry, StakeEntry, delegate_at, roll_at, stake_at
 from chain.state import Overlay, UnhashedState
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 
 
 class Delegates:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from chain import queries
 from chain.block import FinalBlock, Header, Proposal, block_hash
+from chain.database import LedgerDamaged
 from chain.delegates import Delegates
 from chain.entries import (
     AccessBatchEntry,
@@ -30,7 +31,7 @@ from chain.merkle import ProofError
 from chain.proof import LogProof
 from chain.refusal import Reason, TransactionRefused
 from chain.state import UnhashedState, bucket_of
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 from chain.tables import pool, rejected
 
 

@@ -12,9 +12,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 
 from chain import queries
 from chain.block import FinalBlock, Proposal
-from chain.database import LedgerMissing, connect
+from chain.database import LedgerDamaged, LedgerMissing, connect
 from chain.encoding import encode
-from chain.errors import LedgerError
 from chain.execution import Execution
 from chain.format import MOST
 from chain.genesis import Genesis
@@ -24,10 +23,6 @@ from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
 from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, transaction_index, watermark
 from chain.watermark import Duty, is_new_mark
-
-
-class LedgerDamaged(LedgerError):
-    """What is stored contradicts itself. Nothing is built on it; `verify_chain` says where."""
 
 
 class Submission(Candidate, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from chain import queries
 from chain.block import block_hash
 from chain.database import snapshot
 from chain.encoding import EncodingError
+from chain.file_integrity import file_faults
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.log import TILE_WIDTH
@@ -45,17 +46,31 @@ def verify_chain(
     `progress` is told heights that have been replayed, and the last one.
     """
     with snapshot(store.engine) as connection:
-        replay, rows = Replay(StateMachine(genesis)), StoredRows(connection, genesis.chain_id, executor)
-        last = queries.height_of(connection)
-        for height in range(1, last + 1):
-            yield from replay.block(rows, height)
-            if height % _TOLD == 0 or height == last:
-                progress(height, last)
-        yield from _check_known(connection, genesis, last, known)
-        yield from _check_bounds(connection)
-        yield from _check_log_end(connection, replay, last)
-        yield from _check_state_entries(connection, replay, last)
-        yield from _check_index_size(connection, replay)
+        is_whole = True
+        for fault in file_faults(connection):
+            is_whole = False
+            yield fault
+        try:
+            yield from _check_rows(connection, genesis, known, executor, progress)
+        except Exception:  # whatever comes of reading a damaged place, which has been named
+            if is_whole:
+                raise
+
+
+def _check_rows(
+    connection: Connection, genesis: Genesis, known: Iterable[tuple[int, bytes]], executor: Executor | None, progress: Progress
+) -> Iterator[Finding]:
+    replay, rows = Replay(StateMachine(genesis)), StoredRows(connection, genesis.chain_id, executor)
+    last = queries.height_of(connection)
+    for height in range(1, last + 1):
+        yield from replay.block(rows, height)
+        if height % _TOLD == 0 or height == last:
+            progress(height, last)
+    yield from _check_known(connection, genesis, last, known)
+    yield from _check_bounds(connection)
+    yield from _check_log_end(connection, replay, last)
+    yield from _check_state_entries(connection, replay, last)
+    yield from _check_index_size(connection, replay)
 
 
 def _check_known(connection: Connection, genesis: Genesis, last: int, known: Iterable[tuple[int, bytes]]) -> Iterator[Finding]:

@@ -4,6 +4,9 @@ signing two blocks at one height.
 The file lies beside the key and must never come from a backup: an older mark would let a key sign again what it has already signed
 differently. A mark is written to a temporary file, fsynced, renamed and the folder fsynced, and only then may the signature be made.
 A crash in between leaves a mark without a signature: signing the same hash again is allowed, another hash at that height never is.
+
+A disk that returns another mark than was written would let a key sign twice, so the file carries its own hash. Files of version 1 have
+none; they are read, and written as version 2.
 """
 
 import fcntl
@@ -11,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +22,7 @@ from typing import Any
 from chain.errors import LedgerError
 from chain.keys import ChainId
 
-FORMAT = "fhir-anchor watermark 1"
+FORMAT, WITHOUT_CHECK = "fhir-anchor watermark 2", "fhir-anchor watermark 1"
 Mark = tuple[int, bytes]  # height, block hash
 
 
@@ -92,10 +96,13 @@ def read_marks(path: Path, chain_id: ChainId, key: bytes) -> dict[Duty, Mark]:
     """The marks in the file, without locking it. Raises `WatermarkUnusable`."""
     try:
         fields: dict[str, Any] = json.loads(path.read_bytes())
-        is_ours = (fields["format"], fields["chain_id"], fields["key"]) == (FORMAT, chain_id.hex(), key.hex())
+        is_whole = fields["format"] == WITHOUT_CHECK or (fields["format"] == FORMAT and fields.pop("check") == _check(fields))
+        is_ours = (fields["chain_id"], fields["key"]) == (chain_id.hex(), key.hex())
         marks = {Duty(duty): (int(height), bytes.fromhex(block_hash)) for duty, (height, block_hash) in fields["marks"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise WatermarkUnusable(f"the watermark {path.name} is missing or damaged; its key must not sign") from error
+    if not is_whole:
+        raise WatermarkUnusable(f"the watermark {path.name} is not as it was written; its key must not sign")
     if not is_ours:
         raise WatermarkUnusable(f"the watermark {path.name} belongs to another key or chain")
     return marks
@@ -111,7 +118,7 @@ def _write(path: Path, chain_id: ChainId, key: bytes, marks: Mapping[Duty, Mark]
     }
     temporary = path.with_name(path.name + ".new")
     with temporary.open("w") as file:
-        file.write(json.dumps(fields, indent=1) + "\n")
+        file.write(json.dumps({**fields, "check": _check(fields)}, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -120,6 +127,11 @@ def _write(path: Path, chain_id: ChainId, key: bytes, marks: Mapping[Duty, Mark]
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _check(fields: Mapping[str, Any]) -> str:
+    """SHA-256 of all the other fields."""
+    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _lock(path: Path) -> int:

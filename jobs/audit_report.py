@@ -25,6 +25,7 @@ FINDING_CODES = {
     "log-mismatch": "The log's transactions or hashes were changed: restore ledger.db from a delegate or a backup.",
     "state-mismatch": "The ledger's state differs from what its blocks give: restore ledger.db from a delegate or a backup.",
     "index-mismatch": "The ledger's transaction index differs from its blocks: restore ledger.db from a delegate or a backup.",
+    "file-damaged": "A page, an index or a value of ledger.db is not as it was written: restore ledger.db, and look at the disk.",
     "leaf-mismatch": "A sealed record does not match its commitment: restore the container.",
     "record-mismatch": "A sealed record's bytes, leaf and index row are not of one record: what sealed it was at fault. Look at the logs.",
     "bundle-invalid": "A bundle is as it was anchored, but not what a gateway seals: find out who could anchor it.",

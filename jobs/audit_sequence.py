@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from chain.access_batch import AccessBatchBody
 from chain.block import Header
 from chain.consent import ConsentGrantBody, ConsentRevokeBody
+from chain.database import LedgerDamaged
 from chain.encoding import EncodingError
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.store import LedgerDamaged
 from chain.transactions import PartyBody, parse_transaction
 from jobs.audit_storage import Bounds
 

@@ -10,9 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import sha256
 
+from chain.database import LedgerDamaged
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 from chain.transactions import AnchorBody, Transaction, parse_transaction
 from gateway.bootstrap import keyring_of, read_genesis
 from gateway.errors import Unavailable

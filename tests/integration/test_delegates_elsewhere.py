@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from chain import block as block_module
 from chain.ballot import Ballot, BallotInvalid
 from chain.block import FormatUnknown, Vote, block_hash, sign_header, sign_vote
+from chain.database import LedgerDamaged
 from chain.encoding import decode, encode
 from chain.engine import NoQuorum
 from chain.entries import anchor_key
 from chain.format import Switch
 from chain.keys import SignatureInvalid
 from chain.state_machine import Candidate
-from chain.store import LedgerDamaged
 from chain.verify import verify_chain
 from chain.watermark import Duty, read_marks
 from gateway.client.delegate import ChainContradicted

@@ -1,10 +1,11 @@
 import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import inspect
 
 from chain import database
-from chain.database import LedgerMissing, LedgerUnreachable, connect
+from chain.database import LedgerDamaged, LedgerMissing, LedgerUnreachable, connect
 from chain.tables import metadata
 
 
@@ -86,3 +87,32 @@ def test_a_ledger_that_is_gone_or_locked_is_unreachable_for_now(tmp_path):
             connection.exec_driver_sql("DELETE FROM pool")
         other.close()
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("CREATE TRIGGER quiet AFTER INSERT ON block BEGIN DELETE FROM rejected; END", "quiet"),
+        ("CREATE VIEW blocks AS SELECT * FROM block", "blocks"),
+        ("DROP INDEX block_log_size", "block_log_size"),
+        ("ALTER TABLE pool RENAME COLUMN source TO sauce", "pool"),
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_layout_that_the_migrations_did_not_make_is_not_opened(url, tmp_path, change, name, read_only):
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute(change)
+    with pytest.raises(LedgerDamaged, match=f"'{name}' in its layout"):
+        connect(url, read_only=read_only)
+
+
+def test_what_sqlite_adds_by_itself_is_no_damage(url, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute("ANALYZE")
+    connect(url).dispose()
+
+
+def test_a_file_that_is_no_database_is_damaged(url, tmp_path):
+    (tmp_path / "ledger.db").write_bytes(b"junk" * 1000)
+    with pytest.raises(LedgerDamaged, match=r"ledger\.db is damaged: file is not a database"):
+        connect(url)

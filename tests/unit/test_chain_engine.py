@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from chain import block as block_module
 from chain.block import BlockInvalid, FormatUnknown
-from chain.database import LedgerMissing
+from chain.database import LedgerDamaged, LedgerMissing
 from chain.delegate import LocalDelegate
 from chain.engine import NoQuorum
 from chain.format import FORMATS, Switch
@@ -29,7 +29,7 @@ from chain.ledger import Ledger
 from chain.refusal import Reason
 from chain.schedule import producer_index
 from chain.state_machine import Candidate, _fitting
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 from chain.tables import log_tile, state_entry
 from chain.transactions import TransactionInvalid, parse_transaction
 from chain.watermark import WatermarkUnusable

@@ -90,6 +90,24 @@ def test_a_file_of_another_key_or_chain_stops_its_key(path, name, value):
         Watermark(path, CHAIN, KEY)
 
 
+def test_a_file_without_a_check_is_read_and_gets_one(path):
+    first = Watermark(path, CHAIN, KEY)
+    first.advance(Duty.VOTE, 5, A)
+    first.close()
+    fields = json.loads(path.read_text())
+    del fields["check"]
+    path.write_text(json.dumps({**fields, "format": "fhir-anchor watermark 1"}))
+    again = Watermark(path, CHAIN, KEY)
+    with pytest.raises(DoubleSign):
+        again.advance(Duty.VOTE, 5, B)
+    again.advance(Duty.VOTE, 6, B)
+    again.close()
+    assert json.loads(path.read_text()).keys() == {*fields, "check"}
+    path.write_text(path.read_text().replace("6,", "5,"))
+    with pytest.raises(WatermarkUnusable, match="not as it was written"):
+        Watermark(path, CHAIN, KEY)
+
+
 def test_a_refused_file_is_not_left_locked(path):
     with pytest.raises(WatermarkUnusable):
         Watermark(path, CHAIN, DELEGATES[1].public)
