@@ -48,9 +48,10 @@ def signed(connection: Connection) -> list[bytes]:
     return list(connection.scalars(select(outbox.c.body).where(waiting).order_by(outbox.c.id)))
 
 
-def pending(connection: Connection, after: int = 0, limit: int = 1000) -> list[OutboxRow]:
-    """The first `limit` rows in line whose id is above `after`, in order of id."""
-    waiting = and_(outbox.c.id > after, outbox.c.refused.is_(None))
+def pending(connection: Connection, after: int = 0, limit: int = 1000, *, from_outside: bool = False) -> list[OutboxRow]:
+    """The first `limit` rows in line whose id is above `after`, in order of id: the gateway's own, or what others signed themselves."""
+    kind = outbox.c.kind == SIGNED if from_outside else outbox.c.kind != SIGNED
+    waiting = and_(outbox.c.id > after, outbox.c.refused.is_(None), kind)
     rows = connection.execute(select(outbox.c.id, outbox.c.kind, outbox.c.body).where(waiting).order_by(outbox.c.id).limit(limit))
     return [OutboxRow(*row) for row in rows]
 

@@ -8,15 +8,17 @@ import pytest
 from click.testing import CliRunner
 from web_gateway import served
 
+from chain.encoding import decode
 from chain.engine import EmbeddedEngine
 from chain.keys import SigningKey
 from chain.ledger import Ledger
-from chain.stake import TransferBody, VoteBody
+from chain.stake import DelegateAction, DelegateBody, TransferBody, VoteBody
 from chain.store import LedgerStore
-from chain.transactions import AnchorBody, sign_transaction
+from chain.transactions import AnchorBody, parse_transaction, sign_transaction
 from gateway import founding, stake_submission
 from gateway.bootstrap import open_services
 from gateway.cli import main
+from gateway.errors import Unavailable
 from gateway.index import outbox
 from gateway.key_files import delegate_key_paths, read_key, write_key
 from gateway.settings import BadSetting, load_settings
@@ -173,6 +175,45 @@ def test_evidence_from_a_file(home, tmp_path):
 def outbox_of(home):
     with home.services.index.reading() as connection:
         return outbox.signed(connection)
+
+
+def test_who_floods_the_line_shuts_out_nobody_and_delays_no_anchor(home):
+    """A holder of little, who spread it over many keys."""
+    chain_id, holder, little = home.genesis.chain_id, read_key(home.holder), [SigningKey.from_seed(bytes([n] * 32)) for n in range(17)]
+
+    def signed(body, signer, valid_until=100):
+        return sign_transaction(body, valid_until, signer, chain_id).raw
+
+    def send(*given):
+        return stake_submission.submit_signed(home.services.index, home.ledger, signed(*given), 0)
+
+    def put(*transactions):
+        with home.services.index.atomic() as connection:
+            for raw in transactions:
+                outbox.add_signed(connection, raw, 0)
+
+    put(*(signed(TransferBody(key.public, 1), holder) for key in little))
+    home.produce(1)
+    put(*(signed(VoteBody(()), key, 100 + at) for key in little[:16] for at in range(16)))
+    with pytest.raises(Unavailable):
+        send(VoteBody(()), little[16])
+    put(*(signed(VoteBody(()), holder, 100 + at) for at in range(15)))
+    send(VoteBody(()), holder, 200)
+    with pytest.raises(Unavailable):
+        send(VoteBody(()), holder, 201)
+    resigning = read_key(home.path / "keys" / "delegate-2.json")
+    send(DelegateBody(DelegateAction.RESIGN), resigning)
+    with pytest.raises(Unavailable):
+        send(DelegateBody(DelegateAction.RESIGN), resigning, 101)
+    [anchor] = [row for row in pending(home) if row.kind == 2]
+    home.produce(1)
+    taken = [parse_transaction(raw).body for raw in home.ledger.block(2).transactions]
+    assert (taken[0].digest, len(taken), len(outbox_of(home))) == (decode(anchor.body)[0], 33, 256 + 17 - 32)
+
+
+def pending(home):
+    with home.services.index.reading() as connection:
+        return outbox.pending(connection)
 
 
 def test_over_http(home, monkeypatch):
