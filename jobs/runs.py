@@ -1,7 +1,8 @@
 """One run of a job: claim its time, do the work, record what came of it.
 
-A crash after the claim leaves a run that did not end; the jobs process says so of its own runs when it starts, and the time is claimed
-again. After the record nothing is left to do. A time is tried `job_runs.MAX_ATTEMPTS` times.
+A crash after the claim leaves a run that did not end. The jobs process says so of its own runs when it starts, and any host's of one that
+nothing was heard of for long (`job_runs.interrupt_silent`); then the time is claimed again. After the record nothing is left to do. A time
+is tried `job_runs.MAX_ATTEMPTS` times.
 """
 
 import multiprocessing
@@ -77,7 +78,7 @@ def perform(settings: Settings, job: Job, scheduled_for: int) -> None:
     index = open_index(settings.effective_database_url)
     try:
         with index.atomic() as connection:
-            job_runs.ended(connection, job.name, scheduled_for, int(time.time()), outcome, told)
+            job_runs.ended(connection, job.name, scheduled_for, int(time.time()), outcome, told, holder_of(settings))
     finally:
         index.close()
 
@@ -107,7 +108,8 @@ def _interrupted(settings: Settings, job: Job, scheduled_for: int) -> None:
         closing(open_index(settings.effective_database_url)) as index,
         index.atomic() as connection,
     ):
-        job_runs.ended(connection, job.name, scheduled_for, int(time.time()), job_runs.INTERRUPTED, "its process was stopped")
+        now, told = int(time.time()), "its process was stopped"
+        job_runs.ended(connection, job.name, scheduled_for, now, job_runs.INTERRUPTED, told, holder_of(settings))
 
 
 def end_with(parent: int) -> None:

@@ -1,8 +1,8 @@
 """The jobs process: APScheduler fires each job at its time. One process on one chain; its only scheduler, its only writer of ledger.db.
 
 Jobs whose times are claimed are looked at once a minute: what is due and unclaimed is claimed and run. So what a downtime missed, what
-failed, and what this host began and did not end before its last stop all come right by the ordinary way. What another host began and never
-ended stays unserved until that host starts again; its next time is anyone's.
+failed, and what this host began and did not end before its last stop all come right by the ordinary way; what another host began and has
+not been heard of, too.
 """
 
 import signal
@@ -68,6 +68,7 @@ class JobsProcess:
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._told = threading.Event()
+        self._at_work: dict[str, int] = {}  # the time that each running job serves, by its name
         self._log = structlog.get_logger()
 
     def run_until_told(self) -> None:
@@ -124,6 +125,7 @@ class JobsProcess:
     def _start_due(self) -> None:
         """Each in a thread of its own, so that a long one holds up no other; one that still runs is not started again."""
         try:
+            self._look_after_runs(int(time.time()))
             for job in jobs_of(self._settings):
                 if job.claimed and due_at(self._index, job, int(time.time()), self._genesis.started_at) is not None:
                     with suppress(ConflictingIdError):  # it was added a moment ago
@@ -131,15 +133,28 @@ class JobsProcess:
         except Unavailable as error:
             self._log.error("what is due cannot be seen for now", reason=str(error))
 
+    def _look_after_runs(self, now: int) -> None:
+        with self._index.reading() as connection:
+            if not job_runs.is_any_running(connection):
+                return
+        with self._index.atomic() as connection:
+            job_runs.seen(connection, self._holder, dict(self._at_work), now)
+            count = job_runs.interrupt_silent(connection, now)
+        if count:
+            self._log.warning("jobs were not heard of and are anyone's now", runs=count)
+
     def _serve(self, job: Job) -> None:
         now = int(time.time())
         try:
             scheduled_for = due_at(self._index, job, now, self._genesis.started_at)
             if scheduled_for is None or not claim(self._index, job, scheduled_for, now, self._holder):
                 return
+            self._at_work[job.name] = scheduled_for
             if job.apart:
                 perform_apart(self._settings, job, scheduled_for, self._told)
             else:
                 perform(self._settings, job, scheduled_for)
         except Unavailable as error:
             self._log.error("a job could not be claimed or recorded", job=job.name, reason=str(error))
+        finally:
+            self._at_work.pop(job.name, None)

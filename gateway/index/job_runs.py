@@ -1,5 +1,10 @@
-"""Runs of scheduled jobs: which time was claimed by whom, and what came of it. The claim is the row: (job, time) is unique."""
+"""Runs of scheduled jobs: which time was claimed by whom, and what came of it. The claim is the row: (job, time) is unique.
 
+Who holds a claim says each minute that it is still at work. A claim of which nothing was heard for long counts as interrupted, so that
+another host can have it: one that was lost for good, and one whose container came back under another name, would else keep it for ever.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
@@ -9,6 +14,7 @@ from gateway.index.schema import job_run
 RUNNING, DONE, FINDINGS, FAILED, INTERRUPTED = "running", "done", "findings", "failed", "interrupted"
 MAX_ATTEMPTS = 3  # at one time of one job; what kills its process each time must not do so for ever
 KEPT = 90 * 86_400  # seconds of history
+SILENT_FOR = 600  # seconds without a word of who runs it; clocks of hosts differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,30 @@ def is_claimed(connection: Connection, job: str, scheduled_for: int) -> bool:
     return row is not None and not _is_free(row.outcome, row.attempts)
 
 
-def ended(connection: Connection, job: str, scheduled_for: int, now: int, outcome: str, told: str) -> None:
-    """What came of a claimed run."""
-    connection.execute(update(job_run).where(_at(job, scheduled_for)).values(ended_at=now, outcome=outcome, told=told))
+def ended(connection: Connection, job: str, scheduled_for: int, now: int, outcome: str, told: str, holder: str) -> None:
+    """What came of a run that `holder` claimed; nothing is said of a run that another took over."""
+    its_own = and_(_at(job, scheduled_for), job_run.c.holder == holder)
+    connection.execute(update(job_run).where(its_own).values(ended_at=now, outcome=outcome, told=told))
+
+
+def is_any_running(connection: Connection) -> bool:
+    """Whether a claim is held; looked at without the write lock."""
+    return connection.scalar(select(job_run.c.job).where(job_run.c.outcome == RUNNING).limit(1)) is not None
+
+
+def seen(connection: Connection, holder: str, at_work: Mapping[str, int], now: int) -> None:
+    """Say of the runs of `holder`, the time of each job that it is at, that they go on."""
+    for job, scheduled_for in at_work.items():
+        its_own = and_(_at(job, scheduled_for), job_run.c.holder == holder, job_run.c.outcome == RUNNING)
+        connection.execute(update(job_run).where(its_own).values(ended_at=now))
+
+
+def interrupt_silent(connection: Connection, now: int) -> int:
+    """Say of every run of which nothing was heard for SILENT_FOR, or that was last seen so far in the future, that it was interrupted."""
+    heard_at = func.coalesce(job_run.c.ended_at, job_run.c.started_at)
+    is_silent = and_(job_run.c.outcome == RUNNING, ~heard_at.between(now - SILENT_FOR, now + SILENT_FOR))
+    told = "nothing was heard of who ran it"
+    return connection.execute(update(job_run).where(is_silent).values(outcome=INTERRUPTED, told=told)).rowcount
 
 
 def interrupt(connection: Connection, holder: str) -> int:
@@ -81,4 +108,5 @@ def _at(job: str, scheduled_for: int) -> ColumnElement[bool]:
 
 
 def _from_row(row: Row[tuple[object, ...]]) -> JobRun:
-    return JobRun(row.job, row.scheduled_for, row.started_at, row.ended_at, row.outcome, row.attempts, row.told)
+    ended_at = None if row.outcome == RUNNING else row.ended_at
+    return JobRun(row.job, row.scheduled_for, row.started_at, ended_at, row.outcome, row.attempts, row.told)

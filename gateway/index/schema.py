@@ -315,7 +315,7 @@ job_run = Table(
     Column("job", Text, primary_key=True),
     Column("scheduled_for", BigInteger, primary_key=True),
     Column("started_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger),
+    Column("ended_at", BigInteger),  # while it runs, when it was last seen at work
     Column("outcome", Text, nullable=False),  # gateway.index.job_runs
     Column("attempts", SmallInteger, nullable=False),
     Column("holder", Text, nullable=False),  # host and home of the jobs process

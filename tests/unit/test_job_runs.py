@@ -6,10 +6,10 @@ import pytest
 
 from gateway.index import job_runs
 from gateway.index.database import create_index, open_index
-from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, RUNNING
+from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, RUNNING, SILENT_FOR
 from gateway.settings import Settings
 from jobs.registry import Job, Result
-from jobs.runs import claim, due_at, perform
+from jobs.runs import claim, due_at, holder_of, perform
 from jobs.schedule import Every
 
 JOB = Job("sweep", "Sweeps.", Every(100), lambda _opened: Result())
@@ -26,7 +26,7 @@ def index(tmp_path):
 
 def end(index, outcome, scheduled_for=500):
     with index.atomic() as connection:
-        job_runs.ended(connection, JOB.name, scheduled_for, 590, outcome, "{}")
+        job_runs.ended(connection, JOB.name, scheduled_for, 590, outcome, "{}", "host")
 
 
 def test_one_of_many_gets_a_time(index):
@@ -83,10 +83,31 @@ def test_a_restart_says_what_it_interrupted_and_only_of_its_own(index):
         assert [run.scheduled_for for run in job_runs.history(connection, JOB.name)] == [600]
 
 
+def test_what_a_host_that_never_comes_back_had_claimed_is_anothers_in_time(index):
+    """And what the first says of it afterwards, should it come back, is not believed."""
+    assert claim(index, JOB, 500, 510, "lost")
+    with index.atomic() as connection:
+        assert job_runs.is_any_running(connection)
+        for at in (600, 1100):
+            job_runs.seen(connection, "lost", {JOB.name: 500}, at)
+            job_runs.seen(connection, "another", {JOB.name: 500}, at + 5000)
+        assert job_runs.interrupt_silent(connection, 1100 + SILENT_FOR) == 0
+        assert job_runs.history(connection)[0].ended_at is None
+        assert job_runs.interrupt_silent(connection, 1101 + SILENT_FOR) == 1
+    assert claim(index, JOB, 500, 1800, "other")
+    with index.atomic() as connection:
+        job_runs.ended(connection, JOB.name, 500, 1810, DONE, "{}", "lost")
+        [run] = job_runs.history(connection)
+        assert (run.outcome, run.attempts) == (RUNNING, 2)
+        assert job_runs.interrupt_silent(connection, 1799 - SILENT_FOR) == 1, "its clock was ahead, or ours was put back"
+        assert not job_runs.is_any_running(connection)
+
+
 def test_what_nobody_foresaw_leaves_no_time_claimed(index, tmp_path):
-    assert claim(index, JOB, 500, 510, "here")
-    perform(Settings(home=tmp_path), JOB, 500)  # there is no genesis.json
+    settings = Settings(home=tmp_path)
+    assert claim(index, JOB, 500, 510, holder_of(settings))
+    perform(settings, JOB, 500)  # there is no genesis.json
     with index.reading() as connection:
         [run] = job_runs.history(connection)
     assert (run.outcome, run.told.partition(";")[0]) == (FAILED, "FileNotFoundError")
-    assert claim(index, JOB, 500, 520, "here")
+    assert claim(index, JOB, 500, 520, "there")
