@@ -22,6 +22,7 @@
     |- NotAcceptable        406  no such rendering (gateway.web.media_type)
     |- SealBroken           500  what is stored is not what was sealed: gateway.vault.errors has its tree
     |- SchemaUnknown        at the start: the database is a newer version's (gateway.index.migrate)
+    |- AgeFileUnopened      of an encrypted backup: another key's, cut or altered (gateway.vault.age_file)
     |- SecretMissing        500  the database lacks a key of the gateway's own (gateway.index.secrets)
     |- KeyFileUnusable      at the start: the file of the key-encryption keys (gateway.vault.kek_file)
     `- KmsFailed            at the start: what wraps them does not answer, or refuses (gateway.vault.kms)

@@ -2,6 +2,7 @@
 
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
 from chain.store import LedgerStore
 from chain.verify import verify_chain
-from gateway.backup.archive import take_out
+from gateway.backup.archive import is_encrypted, take_out
 from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, BackupDamaged, Manifest
 from gateway.backup.snapshot import Progress
 from gateway.errors import GatewayError
@@ -21,18 +22,21 @@ from gateway.index import secrets
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.settings import Settings
+from gateway.vault.age_file import Identity
 from gateway.vault.kek_file import KekFile
 from gateway.vault.keyring import Keyring
 from gateway.vault.kms import is_kms_uri, kms_of
 
 
-def verify_backup(file: Path, keys: Path | None, progress: Progress) -> Manifest:
-    """`backup verify`: take a backup out beside itself and check all of it. Raises BackupDamaged, OSError.
+def verify_backup(file: Path, keys: Path | None, identities: Sequence[Identity], progress: Progress) -> Manifest:
+    """`backup verify`: take a backup out and check all of it, beside itself; of an encrypted one nothing is to lie there in clear, so among
+    this machine's temporary files. Raises BackupDamaged, AgeFileUnopened, OSError.
 
     `keys`: a folder with the key-encryption key, for a backup that has none; without it the keyring stays unchecked.
     """
-    with tempfile.TemporaryDirectory(prefix=".fhir-anchor-", dir=file.parent) as folder:
-        manifest = take_out(file, Path(folder), progress)
+    beside = None if is_encrypted(file) else file.parent
+    with tempfile.TemporaryDirectory(prefix=".fhir-anchor-", dir=beside) as folder:
+        manifest = take_out(file, Path(folder), identities, progress)
         kek = Path(folder) / KEK if manifest.with_keys else keys and keys / "kek.json"
         check_contents(Path(folder), manifest, kek, progress)
         if manifest.with_keys:

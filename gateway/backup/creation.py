@@ -6,7 +6,8 @@ Watermarks are not in it: a delegate that came back with an older one could sign
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from gateway.backup.moment import one_moment
 from gateway.backup.snapshot import Progress, Snapshot
 from gateway.settings import DATABASE_URLS, Settings
 from gateway.storage.opening import open_object_store
+from gateway.vault.age_file import AgeWriter, Recipient
+from gateway.vault.primitives import Random
 
 _SLACK = 16 << 20  # bytes: for keys, headers of the archive and what the file system takes
 _COUNTED = ("container", "archive", "party", "resource", "outbox")
@@ -38,22 +41,30 @@ class Created:
     bucket: Compared
 
 
-def create(settings: Settings, out: Path, *, with_keys: bool, now: int, progress: Progress) -> Created:
-    """Write a backup to `out`, a new file or a folder that is there. Raises BackupRefused, Unavailable, ValueError, OSError."""
+def create(
+    settings: Settings, out: Path, *, with_keys: bool, recipients: Sequence[Recipient] = (), now: int, random: Random, progress: Progress
+) -> Created:
+    """Write a backup to `out`, a new file or a folder that is there, encrypted if there are `recipients`.
+
+    Copies of the databases lie beside it meanwhile; of an encrypted one in the home, which holds them anyway.
+    Raises BackupRefused, Unavailable, ValueError, OSError.
+    """
     genesis = Genesis.parse(settings.genesis_path.read_bytes())
     if out.is_dir():
-        out /= f"fhir-anchor-{genesis.chain_id.hex()[:8]}-{now}.tar"
+        out /= f"fhir-anchor-{genesis.chain_id.hex()[:8]}-{now}.tar{'.age' if recipients else ''}"
     if out.exists() or not out.parent.is_dir():
         raise BackupRefused(f"{out} is there already, or its folder is not; a backup is never written over")
     store = open_object_store(settings.effective_bucket_url)
     with one_moment(settings) as (database, ledger):
-        _check_room(out.parent, database.size(), ledger.size())
+        beside = settings.home if recipients else out.parent
+        _check_room(out.parent, database.size(), ledger.size(), beside)
         with new_file(out) as file:
-            writer = ArchiveWriter(file, now)
+            sealing = AgeWriter(file, recipients, random) if recipients else None
+            writer = ArchiveWriter(sealing or file, now)
             _add_small(writer, settings, with_keys=with_keys)
-            with _added(writer, LEDGER, ledger, out.parent, progress) as copied:
+            with _added(writer, LEDGER, ledger, beside, progress) as copied:
                 head = _head(copied)
-            with _added(writer, DATABASE, database, out.parent, progress) as copied:
+            with _added(writer, DATABASE, database, beside, progress) as copied:
                 counts = {name: copied.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - names of ours
                 progress("looking through the bucket", 0, 1)
                 bucket = compare(store, copied, lambda _: None)
@@ -72,14 +83,19 @@ def create(settings: Settings, out: Path, *, with_keys: bool, now: int, progress
                 parts=tuple(writer.parts),
             )
             writer.finish(manifest)
+            if sealing is not None:
+                sealing.finish()
     return Created(out, out.stat().st_size, manifest, bucket)
 
 
-def _check_room(folder: Path, *sizes: int) -> None:
-    """The file itself, and beside it one copy at a time."""
-    wanted, free = sum(sizes) + max(sizes) + _SLACK, shutil.disk_usage(folder).free
-    if free < wanted:
-        raise BackupRefused(f"{folder} has room for {free >> 20} MB where {wanted >> 20} MB are needed; nothing was written")
+def _check_room(folder: Path, database: int, ledger: int, beside: Path) -> None:
+    """The file itself, and `beside` one copy at a time."""
+    wanted = Counter({folder.stat().st_dev: database + ledger + _SLACK})
+    wanted[beside.stat().st_dev] += max(database, ledger)
+    for place in (folder, beside):
+        needed, free = wanted[place.stat().st_dev], shutil.disk_usage(place).free
+        if free < needed:
+            raise BackupRefused(f"{place} has room for {free >> 20} MB where {needed >> 20} MB are needed; nothing was written")
 
 
 def _add_small(writer: ArchiveWriter, settings: Settings, *, with_keys: bool) -> None:

@@ -42,6 +42,7 @@ from gateway.settings import DATABASE_URLS, Settings, load_settings, save_settin
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import StoredObject
 from gateway.upgrading import upgrade
+from gateway.vault.age_file import Identity
 
 LATER = "written-after-backup.txt"  # below the home: names of what the bucket has and the backup does not know, one a line
 
@@ -51,6 +52,7 @@ class Request:
     """What the operator gave; `keys` is a folder like a home's `keys`, for a backup that has none."""
 
     file: Path
+    identities: Sequence[Identity]  # what opens it if it is encrypted
     home: Path
     bucket_url: str | None
     databases: Mapping[str, str]  # addresses in PostgreSQL, by setting; what is not there lies below the home
@@ -75,7 +77,7 @@ class Restored:
 
 
 def restore(request: Request, progress: Progress) -> Restored:
-    """Raises BackupDamaged, BackupRefused, FoundingRefused, Unavailable, ValueError, OSError; then there is nothing at `request.home`."""
+    """Raises BackupDamaged, BackupRefused, FoundingRefused, GatewayError, ValueError, OSError; then nothing is at `request.home`."""
     home = request.home
     if home.exists() and any(home.iterdir()):
         raise BackupRefused(f"{home} is not empty; a gateway is restored into a new or empty folder")
@@ -99,7 +101,7 @@ def restore(request: Request, progress: Progress) -> Restored:
 
 def _build(request: Request, building: Path, progress: Progress) -> tuple[Restored, dict[bytes, Mapping[Duty, Mark]]]:
     """Its databases are files. With the marks that each delegate's key begins with."""
-    manifest = archive.take_out(request.file, building, progress)
+    manifest = archive.take_out(request.file, building, request.identities, progress)
     _put_keys(request, building, manifest)
     if request.ledger is not None:
         placing.take_ledger(request.ledger, building / LEDGER, progress)

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.commands.backup_keys import (
+    identities_from,
+    identity_option,
+    new_key,
+    passphrase_option,
+    recipient_option,
+    recipients_from,
+)
 from gateway.commands.context import FINDINGS, CouldNot, bar, home_of, instant, json_option, leave, services_of, settings_of, tell
 from gateway.settings import check_settings, databases_from, load_settings
 
@@ -29,10 +37,16 @@ def backup() -> None:
 @backup.command(epilog="Example: fhir-anchor --home ./gw backup create --out /mnt/backups")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new file, or a folder that is there.")
 @click.option("--without-keys", is_flag=True, help="Leave all keys out; keep a copy of HOME/keys apart, restore asks for it.")
+@recipient_option
+@passphrase_option
 @json_option
 @click.pass_context
-def create(context: click.Context, out: Path, without_keys: bool, as_json: bool) -> None:
+def create(
+    context: click.Context, out: Path, without_keys: bool, recipients: tuple[str, ...], passphrase_file: Path | None, as_json: bool
+) -> None:
     """Make a backup, also while `serve` runs. It holds every key unless --without-keys: who has it and the bucket reads everything.
+
+    With --recipient or --passphrase-file it is encrypted, as by `age`, and tells nothing but its size (`backup new-key` makes a key).
 
     Exit codes: 0 made, 1 made and the bucket lacks containers, 2 not made.
     """
@@ -40,25 +54,37 @@ def create(context: click.Context, out: Path, without_keys: bool, as_json: bool)
 
     settings = settings_of(context)
     with _in_words(), bar() as progress:
-        created = create_backup(settings, out, with_keys=not without_keys, now=int(time.time()), progress=progress)
-    told = {"file": str(created.path), "size": created.size, **_told(created.manifest), "missing": list(created.bucket.missing)}
-    tell(told, as_json=as_json, text=lambda: _created_text(created))
+        keys = recipients_from(recipients, passphrase_file)
+        created = create_backup(
+            settings, out, with_keys=not without_keys, recipients=keys, now=int(time.time()), random=os.urandom, progress=progress
+        )
+    told = {
+        "file": str(created.path),
+        "size": created.size,
+        "encrypted": bool(keys),
+        **_told(created.manifest),
+        "missing": list(created.bucket.missing),
+    }
+    tell(told, as_json=as_json, text=lambda: _created_text(created, is_encrypted=bool(keys)))
     leave(FINDINGS if created.bucket.missing_count else 0)
 
 
 @backup.command(epilog="Example: fhir-anchor backup verify /mnt/backups/fhir-anchor-1f2e3d4c-1790000000.tar")
 @click.argument("file", type=_FILE)
 @click.option("--keys", type=_FOLDER, help="The folder with kek.json, for a backup without keys.")
+@identity_option
+@passphrase_option
 @json_option
-def verify(file: Path, keys: Path | None, as_json: bool) -> None:
+def verify(file: Path, keys: Path | None, identities: tuple[Path, ...], passphrase_file: Path | None, as_json: bool) -> None:
     """Check every part of FILE: hashes, both databases, every block of the chain, and that the keys open what they must.
 
-    Needs room beside FILE for what is in it. Exit codes: 0 whole, 1 damaged, 2 it could not be checked.
+    Needs room beside FILE for what is in it, for an encrypted one in $TMPDIR. Exit codes: 0 whole, 1 damaged, 2 it could not be checked: an
+    encrypted file does not open with this key or passphrase, was altered or is cut.
     """
     from gateway.backup.contents import verify_backup
 
     with _in_words(), bar() as progress:
-        manifest = verify_backup(file, keys, progress)
+        manifest = verify_backup(file, keys, identities_from(identities, passphrase_file), progress)
     checked = manifest.with_keys or keys is not None
     told = {"file": str(file), **_told(manifest), "keyring_checked": checked}
     unchecked = "" if checked else "\nThe keys were not checked: it was made without them; say with --keys where they are."
@@ -72,6 +98,8 @@ def verify(file: Path, keys: Path | None, as_json: bool) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--bucket", "bucket_url", help="Where the bucket is now [where it was].")
 @click.option("--keys", type=_FOLDER, help="The folder with the gateway's keys, for a backup without them.")
+@identity_option
+@passphrase_option
 @click.option("--database-url", help="Put the index into this empty database, postgresql+psycopg://... [a file in --home].")
 @click.option("--ledger-url", help="Put the chain into this empty database, postgresql+psycopg://... [a file in --home].")
 @click.option(
@@ -96,6 +124,8 @@ def restore(
     file: Path,
     bucket_url: str | None,
     keys: Path | None,
+    identities: tuple[Path, ...],
+    passphrase_file: Path | None,
     database_url: str | None,
     ledger_url: str | None,
     ledger: str | None,
@@ -121,7 +151,9 @@ def restore(
         check_settings(databases)
         newest = None if ledger is None else _ledger_url(ledger)
         unsaved = {name: url for name, url in databases_from(os.environ).items() if name not in databases}
-        request = Request(file, home, bucket_url, databases, unsaved, keys, newest, receipts, known_height, regardless, int(time.time()))
+        opening = identities_from(identities, passphrase_file)
+        known = (receipts, known_height, regardless, int(time.time()))
+        request = Request(file, opening, home, bucket_url, databases, unsaved, keys, newest, *known)
         restored = restore_backup(request, progress)
     tell(_restored_told(home, restored), as_json=as_json, text=lambda: _restored_text(home, restored))
 
@@ -160,6 +192,9 @@ def accept_loss(context: click.Context, yes: bool, as_json: bool) -> None:
     tell({"accepted": accepted}, as_json=as_json, text=lambda: f"{accepted} restores accepted." if accepted else "Nothing waited for this.")
 
 
+backup.add_command(new_key)
+
+
 @contextmanager
 def _in_words() -> Iterator[None]:
     """What hinders a backup, as a sentence: exit code 1 where it is refused or damaged, 2 where something else failed."""
@@ -191,11 +226,13 @@ def _summary(manifest: "Manifest") -> str:
     )
 
 
-def _created_text(created: "Created") -> str:
+def _created_text(created: "Created", *, is_encrypted: bool) -> str:
     lines = [f"{created.path}  {created.size / 1e6:.1f} MB, {_summary(created.manifest)}."]
-    if created.manifest.with_keys:
+    if is_encrypted:
+        lines.append("It is encrypted: keep what opens it apart from it, and where the loss of this gateway does not take it along.")
+    elif created.manifest.with_keys:
         lines.append("It holds every key of this gateway. Keep it where only its operator can read it, apart from the bucket.")
-    else:
+    if not created.manifest.with_keys:
         lines.append("Keep a copy of the gateway's `keys` folder apart: without it nothing in this backup or in the bucket can be opened.")
     if created.bucket.missing_count:
         lines.append(

@@ -1,5 +1,6 @@
 """`fhir-anchor upgrade`: bring a gateway's databases to this version."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,9 @@ def upgrade(context: click.Context, dry_run: bool, out: Path | None, no_backup: 
 def _backup(settings: "Settings", out: Path) -> str:
     from gateway.backup.creation import create
 
-    return str(create(settings, out, with_keys=True, now=int(time.time()), progress=lambda _what, _reached, _total: None).path)
+    return str(
+        create(settings, out, with_keys=True, now=int(time.time()), random=os.urandom, progress=lambda _what, _reached, _total: None).path
+    )
 
 
 def _text(settings: "Settings", plan: "Plan", made: str | None, *, dry_run: bool) -> str:

@@ -19,6 +19,8 @@
 - submission-nonce: from a sender's signing key and its body, on the sender's side: the salts of the entries.
 - search-cursor: what a page's cursor is sealed for, with the client; kek: what a KMS authenticates with a key-encryption key.
 - record-commitment, access-entry, recipient-key-id: hashes.
+- age-encryption.org, header, payload: the labels of the age format for backups (gateway.vault.age_file). Its ChaCha20-Poly1305 wraps a
+  random key by HPKE, or under a passphrase with a random salt, nonce zero; it seals chunks under that key, their numbers the nonce.
 
 The plain AES of record ids (`IdCipher`) is a permutation of row numbers, not an encryption of content: equal rows must give equal ids.
 HKDF is RFC 5869's expand step alone, as its section 3.3 allows where the input is a uniform key, and every input here is.
@@ -39,7 +41,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 Random = Callable[[int], bytes]  # n -> n unpredictable bytes, `secrets.token_bytes` where it counts
 
@@ -66,6 +68,8 @@ ERASURE_MARK = b"fhir-anchor/erasure-mark/v1"
 ACCESS_ENTRY = b"fhir-anchor/access-entry/v1"
 RECIPIENT_KEY_ID = b"fhir-anchor/recipient-key-id/v1"
 RECORD_COMMITMENT = b"fhir-anchor/record-commitment/v1"
+
+_AGE_HYBRID, _AGE_SCRYPT = b"age-encryption.org/mlkem768x25519", b"age-encryption.org/v1/scrypt"
 
 KEY_BYTES = 32
 SALT_BYTES = 32
@@ -204,6 +208,7 @@ _HPKE = {
     WrapSuite.MLKEM768_X25519: hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
     WrapSuite.X25519: hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
 }
+_AGE_SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 _MLKEM768_PUBLIC = 1184
 _PUBLIC_BYTES = {WrapSuite.MLKEM768_X25519: _MLKEM768_PUBLIC + 32, WrapSuite.X25519: 32}
 _HpkePublic = hpke.MLKEM768X25519PublicKey | x25519.X25519PublicKey
@@ -271,6 +276,64 @@ class WrapPrivateKey:
             return _HPKE[self.suite].decrypt(wrapped, self._hpke, info=info)
         except (InvalidTag, ValueError):
             raise Unopened from None
+
+
+# --- files of age (C2SP age, version 1)
+
+
+def _age_derive(file_key: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA-256 with both steps: the file's key has 16 bytes."""
+    return hkdf_expand(hmac.digest(salt or bytes(32), file_key, "sha256"), info)
+
+
+def age_mac(file_key: bytes, header: bytes) -> bytes:
+    """32 bytes over the header up to and with its `---`."""
+    return hmac.digest(_age_derive(file_key, b"", b"header"), header, "sha256")
+
+
+def age_payload_key(file_key: bytes, nonce: bytes) -> bytes:
+    return _age_derive(file_key, nonce, b"payload")
+
+
+def age_seal_chunk(key: bytes, number: int, chunk: bytes, *, is_last: bool) -> bytes:
+    """16 bytes longer than `chunk`."""
+    return ChaCha20Poly1305(key).encrypt(number.to_bytes(11, "big") + bytes([is_last]), chunk, None)
+
+
+def age_open_chunk(key: bytes, number: int, sealed: bytes, *, is_last: bool) -> bytes:
+    """The chunk, or `Unopened`."""
+    try:
+        return ChaCha20Poly1305(key).decrypt(number.to_bytes(11, "big") + bytes([is_last]), sealed, None)
+    except InvalidTag:
+        raise Unopened from None
+
+
+def age_wrap(public: WrapPublicKey, file_key: bytes) -> bytes:
+    """Encapsulation (1,120 bytes) || ciphertext."""
+    return _AGE_SUITE.encrypt(file_key, public._hpke, info=_AGE_HYBRID)  # noqa: SLF001 - the same module
+
+
+def age_unwrap(private: WrapPrivateKey, wrapped: bytes) -> bytes:
+    """The file's key, or `Unopened`."""
+    try:
+        return _AGE_SUITE.decrypt(wrapped, private._hpke, info=_AGE_HYBRID)  # noqa: SLF001 - the same module
+    except (InvalidTag, ValueError):
+        raise Unopened from None
+
+
+def age_passphrase_key(passphrase: str, salt: bytes, work: int) -> bytes:
+    """By scrypt (RFC 7914) with N = 2^`work`: takes 2^`work` KiB."""
+    memory = (1 << work) * 1024 + (1 << 20)
+    return hashlib.scrypt(passphrase.encode(), salt=_AGE_SCRYPT + salt, n=1 << work, r=8, p=1, maxmem=memory, dklen=32)
+
+
+def age_seal_key(key: bytes, file_key: bytes) -> bytes:
+    return ChaCha20Poly1305(key).encrypt(_ZERO_NONCE, file_key, None)
+
+
+def age_open_key(key: bytes, sealed: bytes) -> bytes:
+    """The file's key, or `Unopened`."""
+    return age_open_chunk(key, 0, sealed, is_last=False)
 
 
 # --- signatures (submissions only; the ledger's are in chain.keys)

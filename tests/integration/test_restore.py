@@ -139,6 +139,43 @@ def test_keys_kept_apart_are_asked_for(gateway):
     assert again.audit().findings == ()
 
 
+def test_an_encrypted_backup_opens_for_whom_it_is_meant_and_is_else_silent(gateway):
+    folder, height = gateway.home.parent, gateway.told["height"]
+    key, other, words = (folder / name for name in ("backup.key", "other.key", "passphrase"))
+    public = cli("backup", "new-key", "--out", key).stdout.strip()
+    (folder / "backup.pub").write_text(f"# of the vault\n{public}\n")
+    cli("backup", "new-key", "--out", other)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    gateway.file = folder / "backup.tar.age"
+    made = json.loads(
+        cli("--home", gateway.home, "backup", "create", "--out", gateway.file, "--recipient", folder / "backup.pub", "--json").stdout
+    )
+    assert made["encrypted"]
+    body = gateway.file.read_bytes()
+    assert body.startswith(b"age-encryption.org/v1\n")
+    assert not any(word in body for word in (b"SQLite", b"genesis", b"keys/", b"manifest", made["chain_id"].encode()))
+    verified = json.loads(cli("backup", "verify", gateway.file, "--identity", key, "--json").stdout)
+    assert (verified["keyring_checked"], verified["height"]) == (True, height)
+    words.write_text("not this\n")
+    for opening, said in (
+        ((), "--identity"),
+        (("--identity", other), "does not open it"),
+        (("--passphrase-file", words), "does not open it"),
+    ):
+        assert said in cli("backup", "verify", gateway.file, *opening, expect=2).output
+        assert said in restored(gateway, "--known-height", height, *opening, expect=2)
+    assert restored(gateway, "--known-height", height, "--identity", other, "--identity", key).push(2)
+    for changed, said in ((body[:-1], "its end is missing"), (body[: 1 << 16], "its end is missing"), (body + b"x", "altered")):
+        gateway.file.write_bytes(changed)
+        assert said in cli("backup", "verify", gateway.file, "--identity", key, expect=2).output
+        assert said in restored(gateway, "--known-height", height, "--identity", key, name="again", expect=2)
+    altered = bytearray(body)
+    altered[len(body) // 2] ^= 1
+    gateway.file.write_bytes(altered)
+    assert "altered" in restored(gateway, "--known-height", height, "--identity", key, name="again", expect=2)
+    assert not list(folder.glob(".*")), "nothing in clear is left behind"
+
+
 def test_a_bucket_that_is_gone_is_no_empty_bucket(gateway):
     (gateway.home / "bucket").rename(gateway.home.parent / "elsewhere")
     restored(gateway, "--known-height", gateway.told["height"], expect=2)

@@ -9,7 +9,7 @@ import pytest
 from backup_case import cli, made, restored
 from sqlalchemy import text
 
-from chain import postgresql
+from chain import postgresql, tables
 from chain.database import connect
 from chain.lease import Lease
 from chain.store import LedgerStore
@@ -113,6 +113,9 @@ def check_marks(home, url, height):
     marks = read_marks(home / "keys" / "delegate-1.watermark", genesis.chain_id, key)
     store = LedgerStore.open(url, genesis)
     try:
+        with store.engine.connect() as connection:
+            shared = {Duty(row.duty): (row.height, row.block_hash) for row in connection.execute(tables.watermark.select())}
+        assert shared == marks
         for duty in Duty:
             assert marks[duty][0] == height
             store.put_mark(key, duty, *marks[duty])  # the same again

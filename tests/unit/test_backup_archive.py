@@ -50,7 +50,7 @@ def rewritten(path, found):
 def taken_out(path, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    return take_out(path, folder, quiet), folder
+    return take_out(path, folder, (), quiet), folder
 
 
 def test_what_was_put_in_comes_out(tmp_path):
