@@ -50,7 +50,7 @@ def identities_from(files: Sequence[Path], passphrase_file: Path | None) -> "lis
     return found
 
 
-@click.command("new-key", epilog="Example: fhir-anchor backup new-key --out backup.key > backup.pub")
+@click.command("new-key", epilog="Example: fhir-anchor backup new-key --out backup.key")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new file for the key; keep it apart from the backups.")
 @json_option
 def new_key(out: Path, as_json: bool) -> None:
