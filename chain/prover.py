@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from chain import queries
 from chain.block import Header
-from chain.database import snapshot
+from chain.database import LedgerDamaged, snapshot
 from chain.delegates import Delegates
 from chain.entries import EntryKind, entry_key
 from chain.genesis import Genesis
@@ -22,7 +22,7 @@ from chain.proof import ConsistencyProof, Finality, LogProof
 from chain.state import bucket_of, entry_leaf
 from chain.state_proof import ProvenEntry, StateProof, verify_state
 from chain.state_tiles import branch_of
-from chain.store import LedgerDamaged, LedgerStore
+from chain.store import LedgerStore
 
 
 class Prover:

@@ -11,13 +11,13 @@ from sqlalchemy import event
 
 from chain import log, merkle
 from chain.block import Header
+from chain.database import LedgerDamaged
 from chain.entries import EntryKind, anchor_key, natural_key_named
 from chain.merkle import ProofError, leaf_hash
 from chain.proof import Known, verify_begins_with, verify_finality
 from chain.state import BUCKETS, State, bucket_of
 from chain.state_proof import are_neighbours, verify_state
 from chain.state_tiles import branch_of, changed_tiles, tree_root
-from chain.store import LedgerDamaged
 from gateway.proof_format import inclusion_of
 from gateway.proof_verification import verify_proof
 from gateway.receipt_format import to_json
