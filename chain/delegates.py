@@ -48,6 +48,16 @@ class Delegates:
         with self._store.engine.connect() as connection:
             return delegate_at(overlay_on(connection), key)
 
+    def vote(self, height: int, key: bytes) -> tuple[bytes, bytes] | None:
+        """The block hash and the signature with which a delegate voted for the final block of a height; none if it did not."""
+        with self._store.engine.connect() as connection:
+            stored = queries.header_and_votes(connection, height)
+            if stored is None:
+                return None
+            acting = self.named(connection, Header.from_bytes(stored[0]).delegates_hash).keys
+        hash_ = block_hash(self._genesis.chain_id, stored[0])
+        return next(((hash_, vote.signature) for vote in stored[1] if acting[vote.delegate] == key), None)
+
     def stake(self, holder: bytes) -> StakeEntry | None:
         """What a key holds."""
         with self._store.engine.connect() as connection:

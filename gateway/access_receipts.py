@@ -46,7 +46,7 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
         batch=LoggedTransaction(Raw(batch.transaction), batch.index, tuple(map(Hash, batch.path))),
         header=Raw(batch.header),
         votes=votes_of(batch.votes),
-        handovers=handovers_of(batch.handovers),
+        handovers=handovers_of(batch),
     )
 
 

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import msgspec
 
-from chain import proof
 from chain.block import Vote
-from chain.merkle import Side, sides_of
+from chain.proof import LogProof
 from gateway.vault.submission import from_base64url, to_base64url
 
 FORMAT: Final = "fhir-anchor receipt 1"
@@ -42,6 +41,7 @@ class Raw(bytes):
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
+Side = Literal["left", "right"]
 SidedPath = tuple[tuple[Side, Hash], ...]
 Votes = tuple[tuple[Number, Raw], ...]
 
@@ -138,14 +138,22 @@ def votes_of(votes: Sequence[Vote]) -> Votes:
     return tuple((vote.delegate, Raw(vote.signature)) for vote in votes)
 
 
-def handovers_of(handovers: Sequence[proof.Handover]) -> tuple[Handover, ...]:
-    """Handovers as receipts have them."""
-    return tuple(Handover(Raw(one.header), votes_of(one.votes), tuple(map(Hash, one.delegates))) for one in handovers)
+def handovers_of(proof: LogProof) -> tuple[Handover, ...]:
+    """A proof's handovers as receipts have them."""
+    return tuple(Handover(Raw(one.header), votes_of(one.votes), tuple(map(Hash, one.delegates))) for one in proof.handovers)
 
 
 def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:
     """An inclusion path (RFC 9162, 2.1.3) of leaf `index` of `size`, each hash with the side on which it stands."""
-    return tuple((side, Hash(other)) for side, other in zip(sides_of(index, size), path, strict=True))
+    sides: list[Side] = []
+    node, last = index, size - 1
+    while last:
+        if node & 1:
+            sides.append("left")
+        elif node < last:
+            sides.append("right")
+        node, last = node >> 1, last >> 1
+    return tuple((side, Hash(other)) for side, other in zip(sides, path, strict=True))
 
 
 def _spelled(value: object) -> str:

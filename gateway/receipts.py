@@ -120,7 +120,7 @@ class ReceiptAssembler:
             _logged(anchor),
             Raw(anchor.header),
             votes_of(anchor.votes),
-            handovers_of(anchor.handovers),
+            handovers_of(anchor),
             Statement(Raw(stated.body), Raw(stated.salt), sided(opened.path(0), 0, opened.leaf_count)),
             issuer,
         )

@@ -8,14 +8,12 @@ from typing import NamedTuple, Protocol
 
 from chain import proof
 from chain.block import Header, Vote
-from chain.delegate_set import DelegateSet
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import ChainId
-from chain.proof import Known, OlderThanPin
+from chain.proof import Known
 from chain.transactions import Role, Transaction, parse_transaction
 from gateway.errors import CouldNotCheck
-from gateway.pins import Pinned, pin_of
 from gateway.receipt_format import Handover, Hash, LoggedTransaction, Raw, Votes
 
 
@@ -37,27 +35,10 @@ class Evidence(Protocol):
 
 
 class Accepted(NamedTuple):
-    """A final header, and of which delegates a quorum accepted it."""
+    """A final header, and of how many delegates a quorum accepted it."""
 
     header: Header
-    acting: DelegateSet
-
-
-class Begin(NamedTuple):
-    """Where the checker begins: the bytes of the genesis file, and of a pin if it has one."""
-
-    genesis_bytes: bytes
-    pin_bytes: bytes | None = None
-
-    @property
-    def genesis(self) -> Genesis:
-        """Raises CouldNotCheck."""
-        return genesis_of(self.genesis_bytes)
-
-    @property
-    def pinned(self) -> Pinned | None:
-        """Raises CouldNotCheck."""
-        return None if self.pin_bytes is None else pin_of(self.pin_bytes, self.genesis)
+    delegates: int
 
 
 # Pure, and receipts of one batch share the inputs: those of a container have header, votes and ANCHOR in common.
@@ -72,20 +53,16 @@ def genesis_of(genesis_bytes: bytes) -> Genesis:
         raise CouldNotCheck(f"the genesis file is none: {error}") from error
 
 
-def verify_final(receipt: Evidence, begin: Begin) -> Accepted:
+def verify_final(receipt: Evidence, genesis_bytes: bytes) -> Accepted:
     """The header that a quorum of this chain's delegates accepted. Raises ReceiptInvalid and CouldNotCheck."""
-    if receipt.chain_id != bytes(begin.genesis.chain_id):
-        raise ReceiptInvalid("chain_id: it is of another chain than the genesis file")
+    if receipt.chain_id != bytes(genesis_of(genesis_bytes).chain_id):
+        raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
     try:
-        if begin.pinned is not None:
-            proof.check_age(receipt.header, begin.pinned.pin)
-        known = _handed_over(receipt.handovers, begin)
-    except OlderThanPin as error:
-        raise CouldNotCheck(f"header: {error}; ask for it with --pin, so that it is proven against a later block") from error
+        known = _handed_over(receipt.handovers, genesis_bytes)
     except LedgerError as error:
         raise ReceiptInvalid(f"handovers: {error}") from error
     try:
-        return Accepted(_final(receipt.header, receipt.votes, known, begin.genesis_bytes), known.acting)
+        return Accepted(_final(receipt.header, receipt.votes, known, genesis_bytes), len(known.acting.keys))
     except LedgerError as error:
         raise ReceiptInvalid(f"header and votes: {error}") from error
 
@@ -104,10 +81,11 @@ def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, w
 
 
 @lru_cache(maxsize=64)
-def _handed_over(handovers: tuple[Handover, ...], begin: Begin) -> Known:
+def _handed_over(handovers: tuple[Handover, ...], genesis_bytes: bytes) -> Known:
     """Raises LedgerError."""
+    genesis = genesis_of(genesis_bytes)
     told = [proof.Handover(one.header, _votes(one.votes), tuple(map(bytes, one.delegates))) for one in handovers]
-    return proof.acting_after(told, begin.genesis, None if begin.pinned is None else begin.pinned.pin)
+    return proof.verify_handovers(told, genesis, Known.at_genesis(genesis))
 
 
 @lru_cache(maxsize=1024)

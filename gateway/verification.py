@@ -15,8 +15,8 @@ from chain.genesis import Genesis
 from chain.transactions import AnchorBody, PartyAction, PartyBody
 from gateway import receipt_format
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, no_float, no_name_twice
-from gateway.recorded import Begin, ReceiptInvalid, genesis_of, verify_final, verify_logged
+from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath, no_float, no_name_twice
+from gateway.recorded import ReceiptInvalid, genesis_of, verify_final, verify_logged
 from gateway.vault import primitives, submission
 
 RECORD_NOT_CHECKED = "the record itself: none was given, so its name is only what the receipt's file says"
@@ -35,14 +35,14 @@ class Verdict(NamedTuple):
     not_checked: tuple[str, ...]
 
 
-def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None, pin_bytes: bytes | None = None) -> Verdict:
+def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Verdict:
     """Every step; `record` is the body of `GET /fhir/Type/id` exactly as served. Raises ReceiptInvalid and CouldNotCheck."""
     genesis = genesis_of(genesis_bytes)
     try:
         receipt = receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no receipt: {error}") from error
-    header, acting = verify_final(receipt, Begin(genesis_bytes, pin_bytes))
+    header, delegates = verify_final(receipt, genesis_bytes)
     anchor = verify_logged(receipt.anchor, header, genesis, "anchor").body
     if not isinstance(anchor, AnchorBody):
         raise ReceiptInvalid("anchor.transaction is of another kind")
@@ -54,7 +54,7 @@ def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | N
     not_checked = [RECORD_NOT_CHECKED] if record is None else []
     if who is None:
         not_checked.append(ISSUER_NOT_CHECKED)
-    return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), len(acting.keys), who, tuple(not_checked))
+    return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
 
 
 @lru_cache(maxsize=1024)  # receipts of one submission share it
@@ -63,11 +63,17 @@ def _signed_statement(body: bytes, key: bytes) -> None:
     submission.Statement.parse(body).verify(key)
 
 
+def _root_by_sides(leaf: bytes, path: SidedPath) -> bytes:
+    for side, other in path:
+        leaf = merkle.node_hash(other, leaf) if side == "left" else merkle.node_hash(leaf, other)
+    return leaf
+
+
 def _bundle_root(record: Record) -> bytes:
     """Step 7. The first leaf of a bundle is the statement, which is no record."""
     if all(side == "right" for side, _ in record.path):
         raise ReceiptInvalid("record.path is that of the bundle's first leaf, where no record stands")
-    return merkle.root_by_sides(merkle.leaf_hash(record.commitment), record.path)
+    return _root_by_sides(merkle.leaf_hash(record.commitment), record.path)
 
 
 def _check_container(bundle: Bundle, bundle_root: bytes, anchor: AnchorBody) -> None:
@@ -88,7 +94,7 @@ def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genes
     if sealed is msgspec.UNSET or issuer is msgspec.UNSET:
         return None
     leaf = merkle.leaf_hash(_commitment(sealed.salt, sealed.bytes, "statement.salt"))
-    if any(side == "left" for side, _ in sealed.path) or merkle.root_by_sides(leaf, sealed.path) != bundle_root:
+    if any(side == "left" for side, _ in sealed.path) or _root_by_sides(leaf, sealed.path) != bundle_root:
         raise ReceiptInvalid("statement.path does not lead from the bundle's first leaf to the root of the record's bundle")
     try:
         statement = submission.Statement.parse(sealed.bytes)

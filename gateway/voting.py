@@ -11,6 +11,7 @@ from chain.block import Header, Proposal, block_hash
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
 from chain.watermark import Duty
+from gateway.equivocation import report_equivocation
 from gateway.errors import Conflict, Forbidden, Refused
 from gateway.index import ballots
 from gateway.index.database import Index, LostRace
@@ -25,8 +26,10 @@ class BallotRefused(Refused):
     code = "business-rule"
 
 
-def take_ballot(index: Index, ledger: Ledger, raw: bytes) -> Ballot:
-    """Keep a delegate's ballot; one that is there already is not written again.
+def take_ballot(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
+    """Keep a delegate's ballot; one that is there already is not written again. `now` in seconds.
+
+    A vote that is refused, but shows that the delegate voted for two blocks of one height, is reported to the ledger.
 
     Raises BallotRefused, Forbidden for who does not act, Conflict for a block that is not proposed (any more), Unavailable.
     """
@@ -41,6 +44,7 @@ def take_ballot(index: Index, ledger: Ledger, raw: bytes) -> Ballot:
     except Refused as refusal:
         told = {"delegate": _name(ledger, ballot.delegate), "duty": ballot.duty.value, "height": ballot.height, "reason": str(refusal)}
         structlog.get_logger().warning("a delegate's ballot was refused", **told)
+        report_equivocation(index, ledger, ballot, now)
         raise
     with index.reading() as connection:
         is_there = ballots.has(connection, ballot)
@@ -49,7 +53,7 @@ def take_ballot(index: Index, ledger: Ledger, raw: bytes) -> Ballot:
             with index.atomic() as connection:
                 ballots.put(connection, ballot)
         except LostRace:
-            return take_ballot(index, ledger, raw)  # its first came twice at once; now there is a row
+            return take_ballot(index, ledger, raw, now)  # its first came twice at once; now there is a row
     return ballot
 
 

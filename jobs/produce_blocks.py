@@ -1,12 +1,16 @@
 """One slot of the chain: hand over what waits in the outbox, then let the engine do the slot's work."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from chain.block import FinalBlock
 from chain.database import LedgerUnreachable
 from chain.engine import EmbeddedEngine, NoQuorum
+from chain.errors import LedgerError
 from chain.genesis import MIN_ELECTED
 from chain.keys import SigningKey
+from chain.kinds import Kind
 from chain.lease import LeaseLost
 from chain.ledger import Ledger
 from chain.schedule import is_last_of_epoch
@@ -18,8 +22,9 @@ from jobs.submit_transactions import submit_transactions
 class BlockProduction:
     """What the slot job needs, opened once."""
 
-    def __init__(self, index: Index, engine: EmbeddedEngine, ledger: Ledger, key: SigningKey) -> None:
-        self._index, self._engine, self._ledger, self._key = index, engine, ledger, key
+    def __init__(self, index: Index, engine: EmbeddedEngine, ledger: Ledger, key: SigningKey, delegates: Sequence[SigningKey] = ()) -> None:
+        """`key` is the gateway's for the ledger; `delegates` are the keys of those in this process."""
+        self._index, self._engine, self._ledger, self._key, self._delegates = index, engine, ledger, key, delegates
         self._was_producer: bool | None = None
         self._log = structlog.get_logger()
 
@@ -61,9 +66,19 @@ class BlockProduction:
 
     def _submit(self) -> None:
         try:
-            submit_transactions(self._index, self._engine, self._key, self._ledger.genesis.chain_id, self._ledger.height())
+            submit_transactions(self._index, self._engine, self._key_for, self._ledger.genesis.chain_id, self._ledger.height())
         except Unavailable as error:
             self._log.error("the outbox cannot be read in this slot", reason=str(error))
+
+    def _key_for(self, kind: int) -> SigningKey:
+        """The gateway's, but EVIDENCE is handed in by a delegate that stands."""
+        if kind != Kind.EVIDENCE:
+            return self._key
+        standing = {key for key, _ in self._ledger.delegates.standing()}
+        try:
+            return next(key for key in self._delegates if key.public in standing)
+        except StopIteration:
+            raise LedgerError("no delegate of this process stands, so that one elsewhere has to hand it in") from None
 
     def _tell_election(self) -> None:
         """The operator hears who is to act, and of a set that stays because too few could be elected."""

@@ -47,7 +47,8 @@ def run(settings: Settings) -> None:
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
     engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds), switch_of(settings))
     try:
-        production = BlockProduction(index, engine, Ledger(store, genesis), read_key(settings.keys_path / "gateway.json"))
+        gateway_key, delegates = read_key(settings.keys_path / "gateway.json"), [key for key, _ in keys]
+        production = BlockProduction(index, engine, Ledger(store, genesis), gateway_key, delegates)
         JobsProcess(settings, genesis, index, production).run_until_told()
     finally:
         engine.close()

@@ -8,7 +8,7 @@ A row whose bytes make no transaction holds up no other: it is set aside for the
 outside hold up the gateway's own work: that goes first, and of the other only a share goes in each slot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import structlog
@@ -23,26 +23,28 @@ from gateway.index.database import Index
 
 BATCH = 1000  # rows in one transaction of either database
 VALID_FOR = 10_000  # heights from the present one
+
+KeyFor = Callable[[int], SigningKey]  # kind of transaction -> who signs it
 OUTSIDE_IN_A_SLOT = 32  # rows; a vote for 100 delegates takes four local delegates 40 ms
 
 
-def submit_transactions(index: Index, ledger: LedgerEngine, key: SigningKey, chain_id: ChainId, height: int) -> int:
+def submit_transactions(index: Index, ledger: LedgerEngine, key_for: KeyFor, chain_id: ChainId, height: int) -> int:
     """Offer the rows of the outbox, in their order, to the ledger, once in each slot; `height` is the last final one. Returns how many were
-    taken.
+    taken. `key_for` gives the key that signs rows of a kind; it raises `LedgerError` if none may.
     """
     taken = 0
     while rows := _pending(index, BATCH):
-        taken += _offer(index, ledger, rows, key, chain_id, height)
+        taken += _offer(index, ledger, rows, key_for, chain_id, height)
     rows = _pending(index, OUTSIDE_IN_A_SLOT, from_outside=True)
-    return taken + (_offer(index, ledger, rows, key, chain_id, height) if rows else 0)
+    return taken + (_offer(index, ledger, rows, key_for, chain_id, height) if rows else 0)
 
 
-def _offer(index: Index, ledger: LedgerEngine, rows: Sequence[outbox.OutboxRow], key: SigningKey, chain_id: ChainId, height: int) -> int:
+def _offer(index: Index, ledger: LedgerEngine, rows: Sequence[outbox.OutboxRow], key_for: KeyFor, chain_id: ChainId, height: int) -> int:
     signed: list[tuple[bytes, int]] = []
     damaged: dict[int, str] = {}  # why, by row
     for row in rows:
         try:
-            signed.append((_signed(row, key, chain_id, height), _source(row)))
+            signed.append((_signed(row, key_for, chain_id, height), _source(row)))
         except LedgerError as error:
             damaged[row.id] = str(error)
         except KeyError:
@@ -72,8 +74,8 @@ def _source(row: outbox.OutboxRow) -> int:
     return int.from_bytes(sha256(content).digest()[:8], "big") >> 1
 
 
-def _signed(row: outbox.OutboxRow, key: SigningKey, chain_id: ChainId, height: int) -> bytes:
+def _signed(row: outbox.OutboxRow, key_for: KeyFor, chain_id: ChainId, height: int) -> bytes:
     if row.kind == outbox.SIGNED:
         return parse_transaction(row.body).raw
     body = BODIES[row.kind].from_map(decode(row.body))
-    return sign_transaction(body, height + VALID_FOR, key, chain_id).raw
+    return sign_transaction(body, height + VALID_FOR, key_for(row.kind), chain_id).raw

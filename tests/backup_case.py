@@ -64,7 +64,7 @@ class Home:
             keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
             engine, ledger = EmbeddedEngine.open(store, genesis, keys), Ledger(store, genesis)
             gateway = read_key(settings.keys_path / "gateway.json")
-            submit_transactions(services.index, engine, gateway, genesis.chain_id, ledger.height())
+            submit_transactions(services.index, engine, lambda _: gateway, genesis.chain_id, ledger.height())
             while blocks and ledger.pending():
                 head = ledger.head()
                 engine.produce(max(time.time(), genesis.slot_time((head.slot if head else 0) + 1)))

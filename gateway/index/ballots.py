@@ -25,6 +25,13 @@ def has(connection: Connection, given: Ballot) -> bool:
     return given.signature == signatures(connection, given.duty, given.height, given.block_hash, [given.delegate]).get(given.delegate)
 
 
+def kept(connection: Connection, duty: Duty, height: int, delegate: bytes) -> tuple[bytes, bytes] | None:
+    """The block hash and the signature of a delegate's last ballot, if that was for this height."""
+    is_it = and_(ballot.c.delegate == delegate, ballot.c.duty == duty.value, ballot.c.height == height)
+    row = connection.execute(select(ballot.c.block_hash, ballot.c.signature).where(is_it)).first()
+    return None if row is None else (row.block_hash, row.signature)
+
+
 def signatures(connection: Connection, duty: Duty, height: int, block_hash: bytes, delegates: Collection[bytes]) -> dict[bytes, bytes]:
     """What these delegates signed of a block, by their public keys."""
     is_it = and_(ballot.c.duty == duty.value, ballot.c.height == height, ballot.c.block_hash == block_hash)

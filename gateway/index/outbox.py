@@ -6,10 +6,12 @@ ledger could take (its bytes are damaged) is set aside with the reason, so that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from chain.encoding import encode
+from chain.encoding import decode, encode
+from chain.kinds import Kind
 from chain.transactions import Body
 from gateway.index.schema import outbox
 
@@ -46,6 +48,12 @@ def signed(connection: Connection) -> list[bytes]:
     """The signed transactions in line, in order of id."""
     waiting = and_(outbox.c.kind == SIGNED, outbox.c.refused.is_(None))
     return list(connection.scalars(select(outbox.c.body).where(waiting).order_by(outbox.c.id)))
+
+
+def waiting(connection: Connection, kind: Kind) -> list[dict[int, Any]]:
+    """The bodies of one kind in line, in order of id."""
+    is_it = and_(outbox.c.kind == int(kind), outbox.c.refused.is_(None))
+    return [decode(body) for body in connection.scalars(select(outbox.c.body).where(is_it).order_by(outbox.c.id))]
 
 
 def pending(connection: Connection, after: int = 0, limit: int = 1000, *, from_outside: bool = False) -> list[OutboxRow]:

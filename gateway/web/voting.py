@@ -44,7 +44,7 @@ def proposal() -> Response:
 @public
 def vote() -> Response:
     """Take a delegate's ballot: its bytes are the body. 202; the jobs process counts it within the slot."""
-    take_ballot(services().index, ledger(), request_body(MAX_BYTES))
+    take_ballot(services().index, ledger(), request_body(MAX_BYTES), int(services().clock()))
     return Response(status=202)
 
 

@@ -2,79 +2,31 @@
 
 import json
 import os
-import time
 
 import pytest
-from click.testing import CliRunner
+from ledger_home import LedgerHome
 from web_gateway import served
 
 from chain.encoding import decode
-from chain.engine import EmbeddedEngine
 from chain.keys import SigningKey
-from chain.ledger import Ledger
 from chain.stake import DelegateAction, DelegateBody, TransferBody, VoteBody
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, parse_transaction, sign_transaction
 from gateway import founding, stake_submission
-from gateway.bootstrap import open_services
-from gateway.cli import main
 from gateway.errors import Unavailable
 from gateway.index import outbox
-from gateway.key_files import delegate_key_paths, read_key, write_key
+from gateway.key_files import read_key, write_key
 from gateway.settings import BadSetting, load_settings
 from gateway.web.app import create_app
 from jobs.audit_ledger import verify_ledger
-from jobs.produce_blocks import BlockProduction
-from jobs.scheduler import switch_of
-
-
-class Home:
-    """A gateway with epochs of two blocks, whose jobs process is called slot by slot."""
-
-    def __init__(self, folder):
-        self.path, self.slot = folder / "gw", 0
-        self.genesis = founding.found(self.path, delegates=4, slot_seconds=1, chosen={}, now=int(time.time()), random=os.urandom)
-        self.settings = load_settings(self.path, {})
-        self.services = open_services(self.settings)
-        self.ledger = Ledger.open(self.settings.effective_ledger_url, self.genesis)
-        self.holder = self.path / "keys" / "stake.json"
-
-    def run(self, *arguments, code=0):
-        result = CliRunner().invoke(main, ["--home", str(self.path), "ledger", *map(str, arguments)])
-        assert result.exit_code == code, (result.output, result.exception)
-        return result
-
-    def told(self, *arguments, code=0):
-        return json.loads(self.run(*arguments, "--json", code=code).stdout)
-
-    def produce(self, blocks):
-        """Opens the engine anew, as a start of `serve` does."""
-        store = LedgerStore.open(self.settings.effective_ledger_url, self.genesis)
-        keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(self.settings.keys_path)]
-        engine = EmbeddedEngine.open(store, self.genesis, keys, switch=switch_of(load_settings(self.path)))
-        production = BlockProduction(
-            self.services.index, engine, Ledger(store, self.genesis), read_key(self.path / "keys" / "gateway.json")
-        )
-        upto = self.ledger.height() + blocks
-        while self.ledger.height() < upto:
-            self.slot += 1
-            production.produce(self.genesis.slot_time(self.slot))
-            with self.services.index.atomic() as connection:
-                outbox.add(connection, AnchorBody(os.urandom(32), 1, os.urandom(32), 1, 1), 0)
-        engine.close()
-        store.close()
-
-    def names(self, state):
-        return {one["name"] for one in self.told("delegates")["delegates"] if one[state]}
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setattr(founding, "EPOCH_BLOCKS", 2)
-    home = Home(tmp_path)
+    home = LedgerHome(tmp_path)
     yield home
-    home.ledger.close()
-    home.services.index.close()
+    home.close()
 
 
 FOUR = {f"delegate-{number}" for number in range(1, 5)}
@@ -112,7 +64,7 @@ def test_a_switch_is_planned_by_what_the_chain_has_and_the_program_knows(home):
 
 def test_a_planned_switch_takes_effect_at_its_height(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIR_ANCHOR_LEDGER_SWITCH", "1 from 1")
-    home = Home(tmp_path)
+    home = LedgerHome(tmp_path)
     home.produce(1)
     assert home.told("status")["format"] == 1
     monkeypatch.delenv("FHIR_ANCHOR_LEDGER_SWITCH")

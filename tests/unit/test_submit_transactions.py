@@ -34,7 +34,7 @@ def test_rows_that_make_no_transaction_hold_up_no_other(tmp_path):
             connection.execute(text("INSERT INTO outbox (kind, body, created_at, attempts) VALUES (:kind, :body, 5, 0)"), rows)
             outbox.add(connection, AnchorBody(bytes(32), 1, bytes(32), 1, 1), 5)
         pool = Pool()
-        assert submit_transactions(index, pool, KEY, CHAIN_ID, 0) == len(pool.taken) == 1
+        assert submit_transactions(index, pool, lambda _: KEY, CHAIN_ID, 0) == len(pool.taken) == 1
         with index.reading() as connection:
             assert outbox.size(connection) == 0
             assert len(outbox.dead_letters(connection)) == len(NO_TRANSACTIONS)
