@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from chain.access_batch import AccessBatchBody
 from chain.encoding import EncodingError, decode, encode
 from chain.merkle import root
 from gateway.index import outbox
 from gateway.index import schema as t
+from gateway.index.rows import insert_rows
 
 Prefix = Literal["eq", "ge", "le", "gt", "lt"]
 _IS_OPEN = t.access.c.batch.is_(None)
@@ -52,8 +53,7 @@ def write(
     records: Iterable[tuple[int, int]],
 ) -> None:
     """Log one access. `party` and `consent` are rows, `records` (row, version) of what leaves; `sequence` was taken in the same unit."""
-    values = {"sequence": sequence, "party": party, "purpose": purpose, "consent": consent, "accessed_ms": accessed_ms, "leaf": leaf}
-    connection.execute(insert(t.access).values(**values, records=pack(records)))
+    insert_rows(connection, t.access, [(sequence, party, purpose, consent, accessed_ms, leaf, pack(records), None)])
 
 
 def find(connection: Connection, sequence: int) -> AccessRow | None:

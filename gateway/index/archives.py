@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from gateway.index import records, row_tags
 from gateway.index import schema as t
 from gateway.index.database import LostRace
 from gateway.index.erasures import DESTROYED
 from gateway.index.resource_types import PATIENT
-from gateway.index.rows import KeyedQuery, insert_rows
+from gateway.index.rows import KeyedQuery, Statement, insert_rows
 from gateway.vault.keyring import SealedArchive
 
 
@@ -35,6 +35,13 @@ _QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_numb
 _BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
 _BY_ROOT = KeyedQuery(_QUERY, t.archive.c.joined_to)
 _BY_KEY_ID = KeyedQuery(_QUERY, t.archive.c.key_id)
+_BY_INSTITUTION = KeyedQuery(_QUERY, t.archive.c.directory_of)
+_NUMBERS = KeyedQuery(select(t.archive.c.row, t.archive.c.next_number), t.archive.c.row)
+_TAKE_NUMBER = Statement(
+    update(t.archive)
+    .where(t.archive.c.row == bindparam("the_row"), t.archive.c.next_number == bindparam("number"), t.archive.c.sealed_secret != DESTROYED)
+    .values(next_number=t.archive.c.next_number + 1)
+)
 
 
 def by_rows(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
@@ -115,7 +122,7 @@ def _link(connection: Connection, members: Sequence[int]) -> None:
 
 def directory_of(connection: Connection, party: int) -> Archive | None:
     """The archive of an institution's directory resources, once it has one."""
-    row = connection.execute(_QUERY.where(t.archive.c.directory_of == party)).one_or_none()
+    row = next(_BY_INSTITUTION.among(connection, (party,)), None)
     return None if row is None else _checked(connection, row)
 
 
@@ -126,6 +133,8 @@ def new(keys: SealedArchive, directory_of: int | None = None) -> Archive:
 
 def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> None:
     """Give each of `archives` its row. IntegrityError if another opened the same institution's directory meanwhile."""
+    if not archives:
+        return
     first = (connection.scalar(select(func.max(t.archive.c.row))) or 0) + 1
     for row, archive in enumerate(archives, start=first):
         archive.row = row
@@ -143,7 +152,7 @@ def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> 
 
 def next_numbers(connection: Connection, rows: Collection[int]) -> dict[int, int]:
     """What number the next bundle of each archive gets, by its row."""
-    return {found.row: found.next_number for found in _BY_ROW.among(connection, rows)}
+    return {found.row: found.next_number for found in _NUMBERS.among(connection, rows)}
 
 
 def take_number(connection: Connection, archive: Archive) -> None:
@@ -151,11 +160,8 @@ def take_number(connection: Connection, archive: Archive) -> None:
 
     LostRace if the archive was erased meanwhile: what is sealed to it would be acknowledged, and open nowhere.
     """
-    of_it = t.archive.c.row == archive.row
-    is_free = (of_it, t.archive.c.next_number == archive.next_number, t.archive.c.sealed_secret != DESTROYED)
-    taken = connection.execute(update(t.archive).where(*is_free).values(next_number=archive.next_number + 1))
-    if taken.rowcount != 1:
-        if connection.scalar(select(t.archive.c.sealed_secret).where(of_it)) == DESTROYED:
+    if _TAKE_NUMBER.run(connection, the_row=archive.row, number=archive.next_number) != 1:
+        if connection.scalar(select(t.archive.c.sealed_secret).where(t.archive.c.row == archive.row)) == DESTROYED:
             raise LostRace("the archive was erased meanwhile")
         raise NumberTaken("another submission took the running number of an archive")
 

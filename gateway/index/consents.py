@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select, update
 
 from chain.encoding import EncodingError, decode, encode
 from gateway.consent.decision import Grant, Right
@@ -22,7 +22,6 @@ from gateway.vault.errors import SealBroken
 
 _SEQUENCE = "commit"
 _NUMBERS = (t.consent_grant.c.sequence, t.consent_grant.c.revoked_at_sequence, t.access.c.sequence)
-_CHUNK = 500  # archives in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,7 @@ def next_sequence(connection: Connection) -> int:
 
 def grants_for(connection: Connection, grantee: int, archives: Collection[int]) -> list[Grant]:
     """All that was ever granted to the party of that row on these archives, ended and revoked ones included: `decide` tells."""
-    ordered, found = sorted(archives), []
-    for start in range(0, len(ordered), _CHUNK):
-        query = _query().where(t.consent_grant.c.grantee == grantee, t.consent_grant.c.archive.in_(ordered[start : start + _CHUNK]))
-        found += [_row(connection, row).grant for row in connection.execute(query)]
-    return found
+    return [_row(connection, row).grant for row in _GRANTED.among(connection, archives, grantee=grantee)]
 
 
 def visible(
@@ -234,3 +229,4 @@ def _opened(connection: Connection, found: Any) -> tuple[Provision, ...]:
 _BY_ROW = KeyedQuery(_query(), t.consent_grant.c.row)
 _BY_ARCHIVE = KeyedQuery(_query(), t.consent_grant.c.archive)
 _BY_GRANT_ID = KeyedQuery(_query(), t.consent_grant.c.grant_id)
+_GRANTED = KeyedQuery(_query().where(t.consent_grant.c.grantee == bindparam("grantee")), t.consent_grant.c.archive)

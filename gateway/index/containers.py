@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from gateway.index import schema as t
 from gateway.index.database import Index
-from gateway.index.rows import insert_rows
+from gateway.index.rows import KeyedQuery, Statement, insert_rows
 from gateway.vault.container import container_name
 
 
@@ -41,6 +41,13 @@ class BundleRow:
 
 
 _QUERY = select(t.container)
+_BY_DIGEST = KeyedQuery(_QUERY, t.container.c.digest)
+_LAST_ROWS = Statement(
+    select(
+        select(func.max(t.container.c.row)).scalar_subquery().label("container"),
+        select(func.max(t.bundle.c.row)).scalar_subquery().label("bundle"),
+    )
+)
 
 
 def after(connection: Connection, row: int, limit: int) -> list[ContainerRow]:
@@ -62,7 +69,7 @@ def batches(index: Index, size: int = 1000) -> Iterator[list[ContainerRow]]:
 
 
 def by_digest(connection: Connection, digest: bytes) -> ContainerRow | None:
-    found = connection.execute(_QUERY.where(t.container.c.digest == digest)).one_or_none()
+    found = next(_BY_DIGEST.tuples_among(connection, (digest,)), None)
     return None if found is None else ContainerRow(*found)
 
 
@@ -92,6 +99,5 @@ def write_bundles(connection: Connection, bundles: Sequence[BundleRow]) -> None:
 
 def next_rows(connection: Connection) -> tuple[int, int]:
     """The row numbers that the next container and the next bundle get; they hold within the unit that writes them."""
-    last_container = connection.scalar(select(func.max(t.container.c.row))) or 0
-    last_bundle = connection.scalar(select(func.max(t.bundle.c.row))) or 0
-    return last_container + 1, last_bundle + 1
+    last = _LAST_ROWS.first(connection)
+    return (last.container or 0) + 1, (last.bundle or 0) + 1

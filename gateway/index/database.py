@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from chain import postgresql
 from gateway.errors import Unavailable
 from gateway.index import migrate, row_tags
+from gateway.index.rows import executed
 from gateway.vault.keyring import Keyring
 
 BUSY_SECONDS = 10.0
@@ -109,7 +110,7 @@ def _sqlite(url: str, cache_mib: int, busy_seconds: float, *, create: bool) -> E
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+        executed(connection, "BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN").close()
 
     return engine
 
@@ -121,7 +122,7 @@ def _postgresql(url: str, busy_seconds: float) -> Engine:
     def _begin(connection: Connection) -> None:
         """Each statement sees what is committed by then (READ COMMITTED): whatever the lock was waited for is seen."""
         if connection.get_execution_options().get(_WRITES):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+            executed(connection, f"SELECT pg_advisory_xact_lock({_WRITER})").close()
 
     return engine
 

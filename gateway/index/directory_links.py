@@ -6,22 +6,24 @@ grant does.
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, Connection, literal_column, select
+from sqlalchemy import Connection, bindparam, select
 
 from gateway.index import schema as t
 from gateway.index.rows import KeyedQuery, insert_rows
 
 OWN = 0  # in place of a grant's row: the record was the party's own
 
-_NONE: ColumnElement[int] = literal_column("0")  # a KeyedQuery has no parameters of its own
 _IN_DIRECTORIES = KeyedQuery(
     select(t.resource.c.row, t.resource.c.issuer)
     .select_from(t.resource.join(t.archive, t.archive.c.row == t.resource.c.archive))
-    .where(t.archive.c.directory_of.is_not(None), t.resource.c.version > _NONE, t.resource.c.deleted == _NONE),
+    .where(t.archive.c.directory_of.is_not(None), t.resource.c.version > 0, t.resource.c.deleted == 0),
     t.resource.c.row,
 )
 _LINKS = KeyedQuery(select(t.directory_link), t.directory_link.c.resource)
-_CHUNK = 500  # resources in one statement
+_LINKED = KeyedQuery(
+    select(t.directory_link.c.resource, t.directory_link.c.consent).where(t.directory_link.c.party == bindparam("party")),
+    t.directory_link.c.resource,
+)
 
 
 def in_directories(connection: Connection, rows: Collection[int]) -> dict[int, int]:
@@ -42,12 +44,9 @@ def linked(connection: Connection, party: int, rows: Collection[int]) -> dict[in
 
     The database picks the party out: a practitioner of a large hospital has links of all who ever read there.
     """
-    link, ordered = t.directory_link.c, sorted(rows)
     found: dict[int, set[int]] = {}
-    for start in range(0, len(ordered), _CHUNK):
-        query = select(link.resource, link.consent).where(link.party == party, link.resource.in_(ordered[start : start + _CHUNK]))
-        for resource, consent in connection.execute(query):
-            found.setdefault(resource, set()).add(consent)
+    for resource, consent in _LINKED.tuples_among(connection, rows, party=party):
+        found.setdefault(resource, set()).add(consent)
     return found
 
 

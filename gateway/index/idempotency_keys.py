@@ -6,10 +6,10 @@ Written in the unit that writes what the request did, so that of two with one ke
 import hashlib
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from gateway.index import schema as t
-from gateway.index.rows import insert_rows
+from gateway.index.rows import Statement, insert_rows
 
 LIFETIME = 2 * 24 * 3600  # seconds
 
@@ -33,10 +33,18 @@ class Remembered(NamedTuple):
     written: bytes
 
 
+_KEPT = Statement(
+    select(t.idempotency_key.c.request, t.idempotency_key.c.written).where(
+        t.idempotency_key.c.party == bindparam("party"),
+        t.idempotency_key.c.key == bindparam("key"),
+        t.idempotency_key.c.expires_at > bindparam("now"),
+    )
+)
+
+
 def find(connection: Connection, party: int, key: bytes, now: int) -> Remembered | None:
     """What the party of that row sent with this key, if that is not too long ago."""
-    is_it = (t.idempotency_key.c.party == party, t.idempotency_key.c.key == key, t.idempotency_key.c.expires_at > now)
-    row = connection.execute(select(t.idempotency_key.c.request, t.idempotency_key.c.written).where(*is_it)).one_or_none()
+    row = _KEPT.first(connection, party=party, key=key, now=now)
     return None if row is None else Remembered(*row)
 
 

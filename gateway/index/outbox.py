@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from chain.encoding import decode, encode
 from chain.kinds import Kind
 from chain.transactions import Body
+from gateway.index.rows import Statement
 from gateway.index.schema import outbox
 
 SIGNED = 0  # a row's kind: its body is a whole transaction, which a holder of stake or a delegate signed
@@ -34,14 +35,17 @@ class DeadLetter:
     reason: str
 
 
+_ADD = Statement(insert(outbox).values(kind=bindparam("the_kind"), body=bindparam("the_body"), created_at=bindparam("now"), attempts=0))
+
+
 def add(connection: Connection, body: Body, now: int) -> None:
     """Put `body` in line; `now` in seconds. It counts when `connection` commits."""
-    connection.execute(insert(outbox).values(kind=int(body.kind), body=encode(body.to_map()), created_at=now, attempts=0))
+    _ADD.run(connection, the_kind=int(body.kind), the_body=encode(body.to_map()), now=now)
 
 
 def add_signed(connection: Connection, transaction: bytes, now: int) -> None:
     """Put a whole, signed transaction in line; `now` in seconds. It counts when `connection` commits."""
-    connection.execute(insert(outbox).values(kind=SIGNED, body=transaction, created_at=now, attempts=0))
+    _ADD.run(connection, the_kind=SIGNED, the_body=transaction, now=now)
 
 
 def signed(connection: Connection) -> list[bytes]:

@@ -15,6 +15,7 @@ from chain.transactions import PartyAction, PartyBody, Role
 from gateway.index import outbox, row_tags
 from gateway.index import schema as t
 from gateway.index.database import Index
+from gateway.index.rows import KeyedQuery
 
 Signing = Literal["own", "gateway"]
 _SLUG = 40
@@ -121,7 +122,7 @@ def signs_in(connection: Connection, archives: Collection[int]) -> bool:
 
 def by_client_id(connection: Connection, client_id: str) -> Party | None:
     """The party, suspended ones included. RowAltered if its row is not as this gateway wrote it, as for all that read one."""
-    row = connection.execute(select(t.party).where(t.party.c.client_id == client_id)).one_or_none()
+    row = next(_BY_CLIENT_ID.among(connection, (client_id,)), None)
     return None if row is None else _party(connection, row)
 
 
@@ -207,6 +208,7 @@ class Parties:
 
 
 _ALL = select(t.party).order_by(t.party.c.row)
+_BY_CLIENT_ID = KeyedQuery(select(t.party), t.party.c.client_id)
 # By name and in this order for ever: a column that comes later must not take its tag from every row that there is.
 _BELIEVED = ("row", "client_id", "name", "role", "signing", "jwks", "signing_key", "attestation_key", "purposes", "status", "archive")
 

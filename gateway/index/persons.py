@@ -43,6 +43,10 @@ _LIVE = (
     .where(*_LIVE_PATIENT)
 )
 _IN_ARCHIVES = KeyedQuery(_LIVE, t.resource.c.archive)
+_PARTED = [
+    KeyedQuery(select(one.label("one"), other.label("other"), t.review.c.parted_at).where(t.review.c.parted_at.is_not(None)), one)
+    for one, other in ((t.review.c.archive, t.review.c.other), (t.review.c.other, t.review.c.archive))
+]
 _LINES = select(*(t.review.c[name] for name in ReviewLine._fields)).order_by(t.review.c.row)
 
 
@@ -109,10 +113,7 @@ def kept_apart(connection: Connection, archives: Collection[int]) -> set[frozens
 def parted(connection: Connection, archives: Collection[int]) -> dict[int, list[tuple[int, int]]]:
     """For each of these archives that were ever split from another: that other, and when, in seconds."""
     found: dict[int, list[tuple[int, int]]] = {}
-    for one, other in ((t.review.c.archive, t.review.c.other), (t.review.c.other, t.review.c.archive)):
-        split = KeyedQuery(
-            select(one.label("one"), other.label("other"), t.review.c.parted_at).where(t.review.c.parted_at.is_not(None)), one
-        )
+    for split in _PARTED:
         for row in split.among(connection, archives):
             found.setdefault(row.one, []).append((row.other, row.parted_at))
     return found

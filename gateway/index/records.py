@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Row, Select, Table, join, select
+from sqlalchemy import Connection, FromClause, Select, Table, bindparam, join, select
 
 from gateway.index import schema as t
 from gateway.index.resource_types import NAME_OF, NUMBER_OF
@@ -56,11 +56,10 @@ def states(connection: Connection, rows: Collection[int]) -> dict[int, ResourceS
 
 def find(connection: Connection, resource_type: str, row: int, version: int | None = None) -> RecordLocation | None:
     """The current version of resource `row`, or the one asked for; None if there is none of this type."""
-    is_it = (t.resource.c.row == row, t.resource.c.type == NUMBER_OF.get(resource_type, 0))
-    found = connection.execute(_current().where(*is_it)).one_or_none()
+    found = next(_CURRENT.among(connection, (row,)), None)
     if found is not None and version not in (None, found.version):
-        found = connection.execute(_earlier().where(*is_it, t.history.c.version == version)).one_or_none()
-    return None if found is None else _located(connection, [found])[0]
+        found = next(_EARLIER.among(connection, (row,), the_version=version), None)
+    return None if found is None or found.type != NUMBER_OF.get(resource_type) else _located(connection, [found])[0]
 
 
 def current(connection: Connection, rows: Collection[int]) -> list[RecordLocation]:
@@ -106,9 +105,10 @@ def _placed(version: Table, origin: FromClause) -> Select[Any]:
 
 _CURRENT = KeyedQuery(_current(), t.resource.c.row)
 _SHARED = KeyedQuery(select(t.co_archive.c.resource, t.co_archive.c.version, t.co_archive.c.archive), t.co_archive.c.resource)
+_EARLIER = KeyedQuery(_earlier().where(t.history.c.version == bindparam("the_version")), t.resource.c.row)
 
 
-def _located(connection: Connection, found: Sequence[Row[Any]]) -> list[RecordLocation]:
+def _located(connection: Connection, found: Sequence[Any]) -> list[RecordLocation]:
     also = also_archives(connection, {row.row for row in found})
     return [_location(row, also.get((row.row, row.version), ())) for row in found]
 

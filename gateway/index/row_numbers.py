@@ -10,17 +10,20 @@ from itertools import islice
 from sqlalchemy import Connection, text
 
 from gateway.index.database import Index
+from gateway.index.rows import Statement
 
 BLOCK = 4096
-_TAKE = text(
-    "INSERT INTO sequence (name, next) VALUES (:name, :count + 1) "
-    "ON CONFLICT (name) DO UPDATE SET next = sequence.next + :count RETURNING next"
+_TAKE = Statement(
+    text(
+        "INSERT INTO sequence (name, next) VALUES (:name, :count + 1) "
+        "ON CONFLICT (name) DO UPDATE SET next = sequence.next + :count RETURNING next"
+    )
 )
 
 
 def take(connection: Connection, name: str, count: int) -> range:
     """The next `count` numbers of the sequence `name`, from 1 on; they are given back if the unit of `connection` is not committed."""
-    end: int = connection.execute(_TAKE, {"name": name, "count": count}).scalar_one()
+    [(end,)] = _TAKE.rows(connection, name=name, count=count)
     return range(end - count, end)
 
 

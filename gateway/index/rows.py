@@ -1,15 +1,17 @@
-"""Many rows at once: written with one prepared statement (on PostgreSQL with one COPY), looked up with a few.
+"""Rows written and looked up by the driver's own cursor, in the unit of a connection.
 
-SQLAlchemy builds each statement from the tables, once; after that keys and rows go to the driver as tuples, which costs a third of what
-handling every parameter by itself does.
+SQLAlchemy builds each statement from the tables, once. After that keys and rows go to the driver as tuples and come back as tuples: to have
+SQLAlchemy carry them there and describe what comes back takes longer than most statements do. Errors are the same as SQLAlchemy's.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Row, Select, Table, insert, literal
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, insert, literal
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.expression import ClauseElement
 
 from gateway.errors import Unavailable
 
@@ -27,20 +29,116 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
     if len(rows) >= _COPY_FROM and connection.dialect.name == "postgresql":
         copy_rows(connection, table, rows)
     elif rows:
-        connection.exec_driver_sql(_insert_text(table, connection.dialect), list(rows))
+        executed(connection, _insert_text(table, connection.dialect), rows, are_many=True).close()
 
 
-def driver_rows(connection: Connection, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """The rows of a statement as the driver's own tuples, a third of the time where there are many. Unavailable if they cannot be read."""
-    result = connection.exec_driver_sql(text, parameters)
-    assert result.cursor is not None
+def driver_rows(connection: Connection, text: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement as the driver's own tuples. Unavailable if they cannot be read."""
+    cursor = executed(connection, text, parameters)
     try:
-        rows: list[Any] = list(result.cursor.fetchall())
+        return list(cursor.fetchall())
     except connection.dialect.loaded_dbapi.Error as error:
         raise Unavailable("the database cannot be read for now") from error
     finally:
-        result.close()
-    return rows
+        cursor.close()
+
+
+class Statement:
+    """A statement whose text is made once for each kind of database; its `bindparam`s are given by their names."""
+
+    def __init__(self, clause: ClauseElement) -> None:
+        self._clause = clause
+        self._make = _row_type(clause) if isinstance(clause, Select) else tuple
+        self._texts: dict[str, _Text] = {}
+
+    def rows(self, connection: Connection, **given: Any) -> list[Any]:
+        """What it returns, the columns of a query by their names."""
+        text = self._text(connection.dialect)
+        return list(map(self._make, driver_rows(connection, text.text, text.values(given))))
+
+    def first(self, connection: Connection, **given: Any) -> Any:
+        """The first row, or None."""
+        return next(iter(self.rows(connection, **given)), None)
+
+    def run(self, connection: Connection, **given: Any) -> int:
+        """How many rows it wrote, for one that returns none."""
+        text = self._text(connection.dialect)
+        cursor = executed(connection, text.text, text.values(given))
+        try:
+            return cursor.rowcount
+        finally:
+            cursor.close()
+
+    def _text(self, dialect: Dialect) -> "_Text":
+        found = self._texts.get(dialect.name)
+        if found is None:
+            found = self._texts[dialect.name] = _Text.of(self._clause, dialect)
+        return found
+
+
+class KeyedQuery:
+    """A query for the rows whose `column` is one of many keys. Its own `bindparam`s, if it has any, are given by their names."""
+
+    def __init__(self, query: Select[Any], column: ColumnElement[Any]) -> None:
+        self._query, self._column = query, column
+        self._make = _row_type(query)
+        self._texts: dict[tuple[str, int], _Text] = {}
+
+    def among(self, connection: Connection, keys: Collection[Any], **given: Any) -> Iterator[Any]:
+        """The rows for `keys` (integers, texts or bytes, as the driver takes them), in no order that counts, their columns by name."""
+        return map(self._make, self.tuples_among(connection, keys, **given))
+
+    def tuples_among(self, connection: Connection, keys: Collection[Any], **given: Any) -> Iterator[tuple[Any, ...]]:
+        """The same as the driver's own tuples."""
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), _SIZES[-1]):
+            chunk = ordered[start : start + _SIZES[-1]]
+            size = next(size for size in _SIZES if size >= len(chunk))  # the last key is repeated up to a size that there is a text for
+            text = self._text(connection.dialect, size)
+            yield from driver_rows(connection, text.text, (*text.values(given), *chunk, *chunk[-1:] * (size - len(chunk))))
+
+    def _text(self, dialect: Dialect, size: int) -> "_Text":
+        """Its names are the query's own: the keys stand behind them."""
+        found = self._texts.get((dialect.name, size))
+        if found is None:
+            query = self._query.where(self._column.in_([literal(key, self._column.type) for key in range(size)]))
+            whole = _Text.of(query, dialect)
+            found = self._texts[dialect.name, size] = whole._replace(names=whole.names[:-size])
+        return found
+
+
+class _Text(NamedTuple):
+    """A statement for the driver: its text, the names of its parameters in their order, and the values of those that are its own."""
+
+    text: str
+    names: Sequence[str]
+    own: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, clause: ClauseElement, dialect: Dialect) -> "_Text":
+        compiled: Any = clause.compile(dialect=dialect)
+        own = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
+        return cls(str(compiled), compiled.positiontup or (), own)
+
+    def values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple([given[name] if name in given else self.own[name] for name in self.names])
+
+
+def _row_type(query: Select[Any]) -> Any:
+    """Makes a tuple with the query's columns as its names from one without."""
+    named: Any = NamedTuple("Row", [(column.name, Any) for column in query.selected_columns])  # type: ignore[misc]
+    return named._make
+
+
+def executed(connection: Connection, text: str, parameters: Sequence[Any] = (), *, are_many: bool = False) -> DBAPICursor:
+    """The driver's cursor after that statement, in the unit of `connection`. Raises what SQLAlchemy makes of the driver's errors."""
+    errors, cursor = connection.dialect.loaded_dbapi.Error, connection.connection.cursor()
+    try:
+        (cursor.executemany if are_many else cursor.execute)(text, parameters)
+    except errors as error:
+        cursor.close()
+        raise DBAPIError.instance(text, None, error, errors, hide_parameters=True, dialect=connection.dialect) from error
+    return cursor
 
 
 def copy_rows(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -56,36 +154,3 @@ def copy_rows(connection: Connection, table: Table, rows: Iterable[tuple[Any, ..
                 copy.write_row(row)
     except errors as error:
         raise DBAPIError.instance(statement, None, error, errors, hide_parameters=True, dialect=connection.dialect) from error
-
-
-class KeyedQuery:
-    """A query without parameters of its own, for the rows whose `column` is one of many keys."""
-
-    def __init__(self, query: Select[Any], column: ColumnElement[Any]) -> None:
-        self._query, self._column = query, column
-        self._texts: dict[tuple[str, int], str] = {}
-
-    def among(self, connection: Connection, keys: Collection[Any]) -> Iterator[Row[Any]]:
-        """The rows for `keys` (integers or bytes, as the driver takes them), in no order that counts."""
-        for text, padded in self._statements(connection.dialect, keys):
-            yield from connection.exec_driver_sql(text, padded).all()
-
-    def tuples_among(self, connection: Connection, keys: Collection[Any]) -> Iterator[tuple[Any, ...]]:
-        """The same as `driver_rows`."""
-        for text, padded in self._statements(connection.dialect, keys):
-            yield from driver_rows(connection, text, padded)
-
-    def _statements(self, dialect: Dialect, keys: Collection[Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The texts and the keys, sorted and the last repeated up to a size that there is a text for."""
-        ordered = sorted(keys)
-        for start in range(0, len(ordered), _SIZES[-1]):
-            chunk = ordered[start : start + _SIZES[-1]]
-            size = next(size for size in _SIZES if size >= len(chunk))
-            yield self._text(dialect, size), (*chunk, *chunk[-1:] * (size - len(chunk)))
-
-    def _text(self, dialect: Dialect, size: int) -> str:
-        text = self._texts.get((dialect.name, size))
-        if text is None:
-            query = self._query.where(self._column.in_([literal(key, self._column.type) for key in range(size)]))
-            text = self._texts[dialect.name, size] = str(query.compile(dialect=dialect))
-        return text

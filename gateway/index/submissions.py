@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from chain.encoding import decode, encode
 from gateway.index import records
 from gateway.index import schema as t
 from gateway.index.database import LostRace
 from gateway.index.records import ResourceState
-from gateway.index.rows import insert_rows
+from gateway.index.rows import Statement, insert_rows
 
 Status = Literal["created", "updated", "unchanged", "failed", "deleted", "absent"]  # absent: there was nothing to delete
 _STATUSES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed", "deleted", "absent")  # the numbers are stored
@@ -62,13 +62,18 @@ class Earlier:
         return True
 
 
+_WRITTEN = Statement(
+    select(t.submission.c.written).where(t.submission.c.party == bindparam("party"), t.submission.c.digest == bindparam("digest"))
+)
+
+
 def find(connection: Connection, party: int, digest: bytes) -> Earlier | None:
     """The submission with this SHA-256 by the party of that row, if there was one."""
-    written = connection.scalar(select(t.submission.c.written).where(t.submission.c.party == party, t.submission.c.digest == digest))
-    if written is None:
+    found = _WRITTEN.first(connection, party=party, digest=digest)
+    if found is None:
         return None
-    results = tuple(_expand(written))
-    return Earlier(written, results, records.states(connection, {result.row for result in results if result.status != "failed"}))
+    results = tuple(_expand(found.written))
+    return Earlier(found.written, results, records.states(connection, {result.row for result in results if result.status != "failed"}))
 
 
 def remembered(connection: Connection, written: bytes) -> Earlier:
