@@ -9,6 +9,7 @@ is and whose, so that one cannot be put in another's place. It names the version
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.errors import Gone
 from gateway.vault import primitives
@@ -44,7 +45,7 @@ class SealedArchive:
         WrongKey if it is not the key that `key_id` names: the secret is sealed for that id, so another's key in the database's row opens
         nothing and is sealed nothing to.
         """
-        key = WrapPublicKey(WrapSuite(self.suite), self.public)
+        key = _wrap_public_key(self.suite, self.public)
         if key.key_id != self.key_id:
             raise WrongKey("keyring", "an archive's public key is not the one that its id names")
         return key
@@ -150,6 +151,12 @@ class Keyring:
         if archive.is_erased:
             raise Gone("the archive was erased")
         return ArchiveSecret(self.open(archive_secret_context(archive.key_id), archive.sealed_secret))
+
+
+@lru_cache(maxsize=4096)
+def _wrap_public_key(suite: int, raw: bytes) -> WrapPublicKey:
+    """One object for each key that is in use: to take it apart costs as much as to seal to it."""
+    return WrapPublicKey(WrapSuite(suite), raw)
 
 
 def _only(kek: bytes) -> Callable[[], Keks]:

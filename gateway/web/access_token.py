@@ -4,6 +4,7 @@ They are checked without the database except for one thing: whether the party is
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError
@@ -49,14 +50,20 @@ def issue_token(key: bytes, *, audience: str, client_id: str, scopes: tuple[Scop
 
 def read_token(key: bytes, token: str, *, audience: str, now: int) -> AccessToken:
     """What `token` says, once its signature, type, audience and age hold. Raises TokenRefused, TokenExpired."""
+    found = _read(key, token, audience)
+    if found.expires_at <= now:
+        raise TokenExpired("the token has expired; ask for a new one")
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _read(key: bytes, token: str, audience: str) -> AccessToken:
+    """The same but for its age: a client sends one token many times, and it says the same each time. What is refused is not kept."""
     try:
         read = jwt.decode(token, jwk.OctKey.import_key(key), algorithms=[_ALGORITHM])
         claims = read.claims
         if read.header.get("typ") != _TYPE or claims["iss"] != audience or claims["aud"] != audience:
             raise TokenRefused("the token is not for this gateway")
-        found = AccessToken(str(claims["sub"]), parse_scopes(str(claims["scope"])), str(claims["jti"]), int(claims["exp"]))
+        return AccessToken(str(claims["sub"]), parse_scopes(str(claims["scope"])), str(claims["jti"]), int(claims["exp"]))
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise TokenRefused("the token is not one of this gateway") from error
-    if found.expires_at <= now:
-        raise TokenExpired("the token has expired; ask for a new one")
-    return found
