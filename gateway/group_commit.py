@@ -56,13 +56,15 @@ class Sealed:
 class Pending:
     """A submission that is ready to be stored.
 
-    `sealed` gives its bundles under its archives' present numbers. `write(connection, sealed, container, first_bundle)` writes its rows,
-    given the rows of the container and of its first bundle; LostRace if what it was decided on has changed. `opened` are its archives that
-    are not written yet.
+    `sealed` gives its bundles under the present numbers of `archives`, together `size` bytes or so.
+    `write(connection, sealed, container, first_bundle)` writes its rows, given the rows of the container and of its first bundle; LostRace
+    if what it was decided on has changed. `opened` are its archives that are not written yet.
     """
 
     sealed: Callable[[], Sealed]
     write: Callable[[Connection, Sealed, int, int], None]
+    archives: Sequence[Archive]
+    size: int
     opened: Sequence[Archive]
     now: int  # seconds since the epoch
     is_settled: bool = False
@@ -96,7 +98,6 @@ class GroupCommit:
         """Durable when it returns. LostRace if another submission came first, Unavailable if storage or database cannot be reached, or
         take too long; then it may be stored all the same, as where the answer to a commit is lost.
         """
-        pending.sealed()  # here, where others seal theirs meanwhile; again only if the number goes to another
         began_at = self._began_at
         if began_at is not None and monotonic() - began_at > self._patience:
             raise Unavailable("storage or database take too long; nothing was written")
@@ -136,8 +137,8 @@ class GroupCommit:
     def _next_group(self) -> list[Pending]:
         with self._line:
             group = [self._waiting.popleft()]
-            size = _size(group[0])
-            while self._waiting and (size := size + _size(self._waiting[0])) <= self._max_bytes:
+            size = group[0].size
+            while self._waiting and (size := size + self._waiting[0].size) <= self._max_bytes:
                 group.append(self._waiting.popleft())
         return group
 
@@ -167,7 +168,7 @@ class GroupCommit:
         """Give the bundles of each archive the numbers that come next, in the order of the group."""
         by_row: dict[int, list[Archive]] = defaultdict(list)
         for member in group:
-            for archive in member.sealed().archives:
+            for archive in member.archives:
                 if archive.row is not None and archive not in member.opened:
                     by_row[archive.row].append(archive)
         with self._index.reading() as connection:
@@ -255,7 +256,3 @@ def _bundle_rows(container: Container, row: int, first_bundle: int, sealed: Sequ
         BundleRow(first_bundle + n, row, n, slot.offset, slot.length, archive.row or 0, archive.next_number, bundle.leaf_count)
         for n, (slot, (archive, bundle)) in enumerate(zip(container.slots, placed, strict=True))
     ]
-
-
-def _size(pending: Pending) -> int:
-    return sum(len(bundle.body) for bundle in pending.sealed().bundles)

@@ -197,7 +197,7 @@ class _Attempt:
             self._remember(connection, container, results)
             joining.settle(self._services, connection, persons, now)
 
-        self._services.group_commit.commit(Pending(bundles.sealed, write, compartments.opened, now))
+        self._services.group_commit.commit(Pending(bundles.sealed, write, bundles.archives, bundles.size, compartments.opened, now))
 
     def _changes(
         self,

@@ -11,7 +11,8 @@ from gateway.services import Services
 from gateway.submission import Submission
 from gateway.vault import submission as signing
 from gateway.vault.keyring import ArchiveSecret
-from gateway.vault.seal import RecordToSeal, SealedBundle, seal_bundle
+from gateway.vault.primitives import KEY_BYTES
+from gateway.vault.seal import PackedBundle, RecordToSeal, SealedBundle, pack_bundle
 from gateway.vault.submission import Statement, SubmissionTree
 
 Records = Mapping[Archive, Sequence[tuple[int, RecordToSeal]]]  # each with its row
@@ -59,11 +60,25 @@ def class_name(resource_type: str, category: str | None) -> str:
 
 
 class Sealing:
-    """The bundles of one submission. A bundle is sealed again only when its archive's running number went to another meanwhile."""
+    """The bundles of one submission, packed as soon as it is made. They are sealed once their archives' running numbers are known, and
+    again only where a number went to another meanwhile.
+    """
 
     def __init__(self, services: Services, attested: Attested, records: Records, secrets: Mapping[Archive, ArchiveSecret]) -> None:
         self._services, self._attested, self._records, self._secrets = services, attested, records, secrets
+        self._recipients = {archive: archive.keys.public_key for archive in records}  # an altered one is this submission's fault alone
+        self._packed = {archive: self._pack(archive) for archive in records}
         self._bundles: dict[Archive, tuple[int, SealedBundle]] = {}  # with the number it was sealed under
+
+    @property
+    def archives(self) -> Sequence[Archive]:
+        """Those that get a bundle each, in the order of the bundles."""
+        return list(self._records)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all bundles, about."""
+        return sum(packed.size for packed in self._packed.values())
 
     def sealed(self) -> Sealed:
         """A bundle for each archive, under the archive's present number."""
@@ -72,19 +87,20 @@ class Sealing:
             if archive not in self._bundles or self._bundles[archive][0] != archive.next_number:
                 self._bundles[archive] = (archive.next_number, self._seal(archive))
             leaves.update(zip((row for row, _ in members), self._bundles[archive][1].placements, strict=True))
-        return Sealed([self._bundles[archive][1] for archive in self._records], list(self._records), leaves)
+        return Sealed([self._bundles[archive][1] for archive in self._records], self.archives, leaves)
+
+    def _pack(self, archive: Archive) -> PackedBundle:
+        records = [record for _, record in self._records[archive]]
+        cover = self._attested.tree.tree.cover([record.entry.index for record in records if record.entry])
+        return pack_bundle(statement=self._attested.statement, records=records, cover=cover, random=self._services.random)
 
     def _seal(self, archive: Archive) -> SealedBundle:
-        records = [record for _, record in self._records[archive]]
-        return seal_bundle(
+        return self._packed[archive].seal(
+            self._services.random(KEY_BYTES),
             chain_id=self._services.chain_id,
             bundle_id=self._secrets[archive].bundle_id(archive.next_number),
             number=archive.next_number,
-            statement=self._attested.statement,
-            records=records,
-            cover=self._attested.tree.tree.cover([record.entry.index for record in records if record.entry]),
-            recipients=[archive.keys.public_key],
-            random=self._services.random,
+            recipients=[self._recipients[archive]],
         )
 
 

@@ -10,7 +10,7 @@ from gateway.vault.cover import CoverNode, Tree
 from gateway.vault.directory import STATEMENT_CLASS, ClassEntry, ClassPart, Directory
 from gateway.vault.primitives import Random, WrapPublicKey
 from gateway.vault.sealed_bundle import Header, Slot, Wrap, wrap_info
-from gateway.vault.segments import EntryRow, Packer, RecordRows, encode_entries
+from gateway.vault.segments import EntryRow, RecordRows, encode_entries, pack
 
 SEGMENT_BYTES = 128 << 10  # canonical bytes after which a records segment is closed
 _NO_ID = bytes(16)
@@ -50,27 +50,58 @@ def seal_bundle(
     recipients: Sequence[WrapPublicKey],
     random: Random,
 ) -> SealedBundle:
-    """Seals `records` (in any order) with `statement` as leaf 0.
+    """Seals `records` (in any order) with `statement` as leaf 0; see `pack_bundle` and `PackedBundle.seal`."""
+    bundle_key = random(primitives.KEY_BYTES)
+    packed = pack_bundle(statement=statement, records=records, cover=cover, random=random)
+    return packed.seal(bundle_key, chain_id=chain_id, bundle_id=bundle_id, number=number, recipients=recipients)
 
-    `number` is the archive's running number behind `bundle_id`; `cover` is the submission tree's cover for the entries of these records
-    (`SubmissionTree.tree.cover`). `random` gives the bundle key and one salt seed a class, so no two bundles share a key.
+
+@dataclass(frozen=True, slots=True)
+class PackedBundle:
+    """A bundle that has no number and no key yet: its leaves hashed, its classes compressed."""
+
+    segments: Sequence[tuple[str, bytes]]  # all but the directory: class and plaintext
+    classes: Sequence[ClassEntry]
+    cover: Sequence[CoverNode | int]
+    root: bytes
+    leaf_count: int
+    placements: Sequence[int]
+
+    @property
+    def size(self) -> int:
+        """Bytes, but for the header and the directory."""
+        return sum(len(plaintext) for _, plaintext in self.segments)
+
+    def seal(
+        self, bundle_key: bytes, *, chain_id: bytes, bundle_id: bytes, number: int, recipients: Sequence[WrapPublicKey]
+    ) -> SealedBundle:
+        """`number` is the archive's running number behind `bundle_id`. `bundle_key` must be 32 new random bytes each time: under a key that
+        sealed another number already, the directory would be a second plaintext of one key and nonce.
+        """
+        keys = {entry.name: primitives.class_key(bundle_key, entry.name) for entry in self.classes}
+        directory = pack(Directory(number, self.leaf_count, self.classes, self.cover).encode())
+        segments = [(primitives.directory_key(bundle_key), directory), *((keys[name], plaintext) for name, plaintext in self.segments)]
+        header = Header(
+            chain_id,
+            bundle_id,
+            [_wrap(recipient, chain_id, bundle_id, bundle_key) for recipient in recipients],
+            [Slot(len(plaintext), primitives.segment_tag(key, at)) for at, (key, plaintext) in enumerate(segments)],
+        )
+        sealed = (primitives.seal_segment(key, at, header.digest, plaintext) for at, (key, plaintext) in enumerate(segments))
+        return SealedBundle(b"".join((header.to_bytes(), *sealed)), bundle_id, self.root, self.leaf_count, self.placements)
+
+
+def pack_bundle(*, statement: bytes, records: Sequence[RecordToSeal], cover: Sequence[CoverNode], random: Random) -> PackedBundle:
+    """`records` in any order, `statement` as leaf 0. `cover` is the submission tree's cover for the entries of these records
+    (`SubmissionTree.tree.cover`). `random` gives one salt seed a class.
     """
     order = _by_class(records)
-    bundle_key = random(primitives.KEY_BYTES)
-    classes = _lay_out(statement, records, order, random)
-    tree = Tree([leaf for laid in classes for leaf in laid.leaf_hashes()])
-    segments = _Segments(len(classes))
-    entries = [laid.pack(number, bundle_key, segments, tree) for number, laid in enumerate(classes, start=1)]
-    directory = Directory(number, tree.size, entries, _stored_cover(cover, {r.entry.index for r in records if r.entry}))
-    segments.put(0, primitives.directory_key(bundle_key), directory.encode())
-    header = Header(
-        chain_id,
-        bundle_id,
-        [_wrap(recipient, chain_id, bundle_id, bundle_key) for recipient in recipients],
-        segments.slots(),
-    )
-    body = b"".join((header.to_bytes(), *segments.sealed(header.digest)))
-    return SealedBundle(body, bundle_id, tree.root, tree.size, _placements(order))
+    laid_out = _lay_out(statement, records, order, random)
+    tree = Tree([leaf for laid in laid_out for leaf in laid.leaf_hashes()])
+    segments = _Segments(len(laid_out))
+    classes = [laid.pack(part, segments, tree) for part, laid in enumerate(laid_out, start=1)]
+    stored_cover = _stored_cover(cover, {r.entry.index for r in records if r.entry})
+    return PackedBundle(segments.packed[1:], classes, stored_cover, tree.root, tree.size, _placements(order))
 
 
 def _by_class(records: Sequence[RecordToSeal]) -> dict[str, list[int]]:
@@ -102,9 +133,8 @@ class _LaidOutClass:
         salts = primitives.record_salts(self.seed, self.first_leaf, len(self.records))
         return merkle.leaf_hashes(primitives.commitments(salts, [record.body for record in self.records]))
 
-    def pack(self, part_number: int, bundle_key: bytes, segments: "_Segments", tree: Tree) -> ClassEntry:
+    def pack(self, part_number: int, segments: "_Segments", tree: Tree) -> ClassEntry:
         """Puts the class's part and segments among `segments` and returns its line in the directory."""
-        key = primitives.class_key(bundle_key, self.name)
         chunks = list(_chunks(self.records))
         record_numbers: list[int] = []
         entry_numbers: list[int] = []
@@ -114,13 +144,13 @@ class _LaidOutClass:
         for chunk in chunks:
             seed = b"" if record_numbers else self.seed
             content = RecordRows(seed, [r.body for r in chunk], [r.index_row for r in chunk]).encode([r.id for r in chunk])
-            record_numbers.append(segments.add(key, content))
+            record_numbers.append(segments.add(self.name, content))
             if has_entries:
-                entry_numbers.append(segments.add(key, encode_entries([r.entry for r in chunk]), dictionary=content))
+                entry_numbers.append(segments.add(self.name, encode_entries([r.entry for r in chunk]), dictionary=content))
             hashes.append(tree.range_hashes(leaf, leaf + len(chunk)))
             leaf += len(chunk)
         ids, versions = [r.id for r in self.records], [r.version for r in self.records]
-        segments.put(part_number, key, ClassPart(self.first_leaf, ids, versions, [len(c) for c in chunks], hashes).encode())
+        segments.put(part_number, self.name, ClassPart(self.first_leaf, ids, versions, [len(c) for c in chunks], hashes).encode())
         return ClassEntry(self.name, self.first_leaf, len(self.records), part_number, record_numbers, entry_numbers)
 
 
@@ -146,25 +176,17 @@ def _chunks(records: Sequence[RecordToSeal]) -> Iterator[Sequence[RecordToSeal]]
 
 
 class _Segments:
-    """The packed segments by number, each with the key it will be sealed under. The directory and the class parts have theirs reserved."""
+    """The packed segments by number, each with its class. The directory and the class parts have their numbers reserved."""
 
     def __init__(self, classes: int) -> None:
-        self._packer = Packer()
-        self._packed: list[tuple[bytes, bytes]] = [(b"", b"")] * (1 + classes)
+        self.packed: list[tuple[str, bytes]] = [("", b"")] * (1 + classes)
 
-    def put(self, number: int, key: bytes, content: bytes) -> None:
-        self._packed[number] = (key, self._packer.pack(content))
+    def put(self, number: int, name: str, content: bytes) -> None:
+        self.packed[number] = (name, pack(content))
 
-    def add(self, key: bytes, content: bytes, dictionary: bytes = b"") -> int:
-        self._packed.append((key, self._packer.pack(content, dictionary)))
-        return len(self._packed) - 1
-
-    def slots(self) -> list[Slot]:
-        return [Slot(len(plaintext), primitives.segment_tag(key, number)) for number, (key, plaintext) in enumerate(self._packed)]
-
-    def sealed(self, header_digest: bytes) -> Iterator[bytes]:
-        for number, (key, plaintext) in enumerate(self._packed):
-            yield primitives.seal_segment(key, number, header_digest, plaintext)
+    def add(self, name: str, content: bytes, dictionary: bytes = b"") -> int:
+        self.packed.append((name, pack(content, dictionary)))
+        return len(self.packed) - 1
 
 
 def _wrap(recipient: WrapPublicKey, chain_id: bytes, bundle_id: bytes, bundle_key: bytes) -> Wrap:

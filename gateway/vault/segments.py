@@ -32,17 +32,11 @@ def padded_length(length: int) -> int:
     return (length + mask) & ~mask
 
 
-class Packer:
-    """Compresses and pads. Holds a compressor, so one per bundle and thread."""
-
-    def __init__(self) -> None:
-        self._plain = zstandard.ZstdCompressor(level=LEVEL)
-
-    def pack(self, content: bytes, dictionary: bytes = b"") -> bytes:
-        """The plaintext of a segment: u32 length, zstd frame, zeros up to `padded_length`."""
-        frame = _with_dictionary(content, dictionary) if dictionary else self._plain.compress(content)
-        framed = len(frame).to_bytes(_LENGTH_BYTES, "big") + frame
-        return framed.ljust(padded_length(len(framed)), b"\x00")
+def pack(content: bytes, dictionary: bytes = b"") -> bytes:
+    """The plaintext of a segment: u32 length, zstd frame, zeros up to `padded_length`."""
+    frame = _with_dictionary(content, dictionary) if dictionary else _PLAIN.compressor.compress(content)
+    framed = len(frame).to_bytes(_LENGTH_BYTES, "big") + frame
+    return framed.ljust(padded_length(len(framed)), b"\x00")
 
 
 def _with_dictionary(content: bytes, dictionary: bytes) -> bytes:
@@ -68,19 +62,19 @@ def unpack(plaintext: bytes, part: str, dictionary: bytes = b"") -> bytes:
         raise SealBroken(part, "it cannot be decompressed") from None
 
 
-class _Decompressors(threading.local):
-    """One for each thread, for frames without a dictionary: making it takes longer than a small frame does."""
+class _Plain(threading.local):
+    """For frames without a dictionary, one of each for each thread: making them takes longer than a small frame does."""
 
     def __init__(self) -> None:
-        self.plain = zstandard.ZstdDecompressor()
+        self.compressor, self.decompressor = zstandard.ZstdCompressor(level=LEVEL), zstandard.ZstdDecompressor()
 
 
-_DECOMPRESSORS = _Decompressors()
+_PLAIN = _Plain()
 
 
 def _decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
     if not dictionary:
-        return _DECOMPRESSORS.plain
+        return _PLAIN.decompressor
     return zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT))
 
 

@@ -155,7 +155,7 @@ def impossible_row(connection, *_):
 def test_a_fault_of_one_is_not_the_others(services, store, hospital, broken, fault):
     def commit_it():
         with pytest.raises(fault):
-            services.group_commit.commit(Pending(lambda: Sealed([], [], {}), broken, (), 0))
+            services.group_commit.commit(Pending(lambda: Sealed([], [], {}), broken, (), 0, (), 0))
 
     works = [lambda: post(services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(3)]
     works.insert(1, commit_it)

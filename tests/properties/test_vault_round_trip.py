@@ -6,7 +6,7 @@ from sealed_case import BUNDLE_ID, CHAIN_ID, KEY, open_case, random_from
 
 from chain import merkle
 from gateway.vault.seal import RecordToSeal, seal_bundle
-from gateway.vault.segments import EntryRow, Packer, padded_length, unpack
+from gateway.vault.segments import EntryRow, pack, padded_length, unpack
 from gateway.vault.submission import SubmissionTree
 
 rows = st.lists(
@@ -77,4 +77,4 @@ def test_padding_is_little_monotonous_and_fixed(length):
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_packing_is_undone_by_unpacking_with_the_same_dictionary(content, dictionary):
-    assert unpack(Packer().pack(content, dictionary), "", dictionary) == content
+    assert unpack(pack(content, dictionary), "", dictionary) == content

@@ -11,7 +11,7 @@ from gateway.vault.directory import ClassPart, Directory
 from gateway.vault.errors import LeafMismatch, SealBroken, WrongKey
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.sealed_bundle import MAGIC, Header, Slot, read_header
-from gateway.vault.segments import Packer, padded_length, unpack
+from gateway.vault.segments import pack, padded_length, unpack
 from gateway.vault.shape import u32_column
 
 CASE = make_case(4, foreign=2)
@@ -73,7 +73,7 @@ def forged(changes=None, *, header=None, plaintexts=None, seal_as=None):
         plain[number] = primitives.open_segment(key, number, HEADER.digest, ciphertext)
         dictionary = unpack(plain[RECORDS], "") if number == ENTRIES else b""
         if changes and number in changes:
-            plain[number] = Packer().pack(changes[number](unpack(plain[number], "", dictionary)), dictionary)
+            plain[number] = pack(changes[number](unpack(plain[number], "", dictionary)), dictionary)
         if plaintexts and number in plaintexts:
             plain[number] = plaintexts[number](plain[number])
     slots = [Slot(len(plain[n]), HEADER.slots[n].tag) for n in sorted(plain)]
