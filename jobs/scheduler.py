@@ -33,10 +33,12 @@ from jobs.mailbox import IndexMailbox
 from jobs.produce_blocks import BlockProduction
 from jobs.registry import Job, jobs_of
 from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now
+from jobs.wall_clock import WallClock
 
 LATE_BY = 3600  # seconds; a slot that could not run for so long still runs once, which is all that is wanted of it
 LOOK_EVERY = 60  # seconds between two looks at what is due
 FIRST_LOOK = 5  # seconds after the start
+CLOCK_EVERY = 5.0  # seconds between two looks at whether the clock was put
 
 
 def run(settings: Settings) -> None:
@@ -64,11 +66,15 @@ def switch_of(settings: Settings) -> Switch | None:
 class JobsProcess:
     """The scheduler with what it fires."""
 
-    def __init__(self, settings: Settings, genesis: Genesis, index: Index, production: BlockProduction) -> None:
+    def __init__(
+        self, settings: Settings, genesis: Genesis, index: Index, production: BlockProduction, clock: WallClock | None = None
+    ) -> None:
         self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._told = threading.Event()
+        self._clock = clock or WallClock()
+        self._fired: dict[str, tuple[int, float]] = {}  # by name: seconds between two times, and one of them
         self._at_work: dict[str, int] = {}  # the time that each running job serves, by its name
         self._log = structlog.get_logger()
 
@@ -76,15 +82,21 @@ class JobsProcess:
         """Returns after SIGTERM or SIGINT, when no job runs any more."""
         with signals_as_bytes((signal.SIGTERM, signal.SIGINT)) as heard:
             self._start()
-            heard.recv(1)
-            self._told.set()
+            heard.settimeout(CLOCK_EVERY)
+            while not self._told.is_set():
+                try:
+                    heard.recv(1)
+                except TimeoutError:
+                    self._follow_clock()
+                else:
+                    self._told.set()
             self._scheduler.shutdown(wait=True)
 
     def _start(self) -> None:
         genesis = self._genesis
         self._say_what_was_interrupted()
         first_slot = genesis.slot_time(genesis.slot_at(time.time()) + 1)
-        self._fire("produce-blocks", lambda: self._production.produce(time.time()), genesis.slot_seconds, first_slot)
+        self._fire("produce-blocks", self._produce, genesis.slot_seconds, first_slot)
         for job in jobs_of(self._settings):
             if not job.claimed:
                 self._fire(job.name, partial(self._run_quietly, job), job.schedule.following(0), time.time())
@@ -92,7 +104,25 @@ class JobsProcess:
         self._scheduler.start()
         self._log.info("jobs run", jobs=[job.id for job in self._scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
 
+    def _produce(self) -> None:
+        leapt_by = self._clock.leapt_by()
+        if leapt_by:
+            self._log.error(
+                "the clock was put: no block until it is right again, or has gone on so for 10 minutes", seconds=round(leapt_by)
+            )
+        else:
+            self._production.produce(self._clock.now())
+
+    def _follow_clock(self) -> None:
+        """Where the clock was put back, what is fired would wait for times that were near when it was ahead."""
+        now = self._clock.now()
+        for name, (every, at) in self._fired.items():
+            following = datetime.fromtimestamp(now + every - (now - at) % every, UTC)
+            if self._scheduler.get_job(name).next_run_time > following:
+                self._scheduler.modify_job(name, next_run_time=following)
+
     def _fire(self, name: str, run: Callable[[], object], every: int, first_at: float) -> None:
+        self._fired[name] = every, first_at
         self._scheduler.add_job(
             run,
             "interval",

@@ -3,7 +3,8 @@
 After a restore none goes until the operator has given up what came after the backup (`backup accept-loss`): it may be acknowledged records.
 
 An object younger than the grace may belong to a submission that is about to commit, so it stays. The look-up comes after the listing: what
-committed in between is known by then.
+committed in between is known by then. Before an object goes it is looked up once more, with the write lock held: what is committed late is
+known then, or finds by the clock that it is too late (`gateway.group_commit`).
 """
 
 from dataclasses import dataclass
@@ -40,8 +41,7 @@ def sweep_orphans(ledger: Ledger, index: Index, store: ObjectStore, *, now: int,
             too_young += 1
         elif is_held:
             held += 1
-        else:
-            store.delete(item.name)
+        elif _is_removed(ledger, index, store, item.name, digest):
             removed += 1
     return Swept(removed, too_young, foreign, held)
 
@@ -49,3 +49,11 @@ def sweep_orphans(ledger: Ledger, index: Index, store: ObjectStore, *, now: int,
 def _is_known(ledger: Ledger, index: Index, digest: bytes) -> bool:
     with index.reading() as connection:
         return containers.by_digest(connection, digest) is not None or ledger.anchor_of(digest) is not None
+
+
+def _is_removed(ledger: Ledger, index: Index, store: ObjectStore, name: str, digest: bytes) -> bool:
+    with index.atomic() as connection:
+        if containers.by_digest(connection, digest) is not None or ledger.anchor_of(digest) is not None:
+            return False
+        store.delete(name)
+    return True

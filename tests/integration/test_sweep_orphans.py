@@ -1,11 +1,14 @@
 """The sweeper removes what no record points to, and nothing else."""
 
+import sqlite3
 import time
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from gateway_process import GatewayProcess
+from simulator import SimulatedObjectStore
 
 from gateway.settings import load_settings
 from jobs.registry import opened_for
@@ -31,6 +34,23 @@ def gateway(tmp_path_factory):
 def sweep(gateway, later):
     with opened_for(load_settings(gateway.home, {})) as opened:
         return sweep_orphans(opened.ledger, opened.index, opened.store, now=int(time.time()) + later)
+
+
+def test_nothing_is_committed_while_an_orphan_goes(gateway):
+    """Its name is looked up and taken away under the write lock, so that what refers to it is seen, or comes too late."""
+    name = "cd/" + "cd" * 32 + ".container"
+
+    class Watched(SimulatedObjectStore):
+        def delete(self, name):
+            super().delete(name)
+            with closing(sqlite3.connect(gateway.home / "gateway.db", timeout=0)) as other, pytest.raises(sqlite3.OperationalError):
+                other.execute("BEGIN IMMEDIATE")
+
+    store = Watched()
+    store.put_if_absent(name, b"left by a crash")
+    with opened_for(load_settings(gateway.home, {})) as opened:
+        assert sweep_orphans(opened.ledger, opened.index, store, now=1_790_000_000 + GRACE_SECONDS + 1).removed == 1
+    assert ("delete", name) in store.calls
 
 
 def test_an_orphan_goes_once_its_grace_is_over(gateway):
