@@ -71,9 +71,22 @@ class Ledger:
             return queries.height_of(connection)
 
     def block(self, height: int) -> FinalBlock | None:
-        """The block at `height`, if it is there."""
+        """The block at `height`, if it is there, whole."""
         with self._store.engine.connect() as connection:
-            return queries.block_at(connection, height)
+            return queries.block_at(connection, height) if height > queries.beginning_of(connection) else None
+
+    def header(self, height: int) -> Header | None:
+        """The header of a block that is here, whole or without its transactions."""
+        with self._store.engine.connect() as connection:
+            stored = queries.header_and_votes(connection, height)
+            return None if stored is None else Header.from_bytes(stored[0])
+
+    def bounds(self) -> tuple[int, int]:
+        """The height of the first header that is here, and the one after which blocks are whole: 1 and 0 but in a copy that began with a
+        snapshot.
+        """
+        with self._store.engine.connect() as connection:
+            return queries.first_height(connection), queries.beginning_of(connection)
 
     def proposal(self) -> Proposal | None:
         """The block that is not final yet."""

@@ -6,9 +6,9 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select
 
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
-from chain.encoding import EncodingError, decode
+from chain.encoding import EncodingError, decode, encode
 from chain.log import TileReader
-from chain.tables import block, log_entry, log_tile, proposal, state_entry, transaction_index
+from chain.tables import beginning, block, log_entry, log_tile, proposal, state_entry, transaction_index
 
 _Item = TypeVar("_Item")
 _BATCH = 500  # bound parameters in one statement
@@ -17,6 +17,16 @@ _BATCH = 500  # bound parameters in one statement
 def height_of(connection: Connection) -> int:
     """The height of the last block, 0 before the first."""
     return connection.scalar(select(func.max(block.c.height))) or 0
+
+
+def first_height(connection: Connection) -> int:
+    """The height of the first block of which anything is here."""
+    return connection.scalar(select(func.min(block.c.height))) or 1
+
+
+def beginning_of(connection: Connection) -> int:
+    """The height after which this copy has whole blocks: of the snapshot that it began with, 0 for the genesis."""
+    return connection.scalar(select(func.max(beginning.c.height))) or 0
 
 
 def height_of_entry(connection: Connection, log_index: int) -> int | None:
@@ -120,6 +130,11 @@ def votes_from(column: bytes) -> tuple[Vote, ...]:
     if type(votes) is not list or not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in votes):
         raise EncodingError("the votes are no list of pairs")
     return tuple(Vote(delegate, signature) for delegate, signature in votes)
+
+
+def votes_to(votes: Sequence[Vote]) -> bytes:
+    """The votes as the `block` table has them."""
+    return encode([list(vote) for vote in votes])
 
 
 def batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

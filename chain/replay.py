@@ -7,6 +7,7 @@ been whole, so that one altered place is named once and the next one is still fo
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select
 
@@ -29,19 +30,29 @@ from chain.stored_rows import StoredRows
 from chain.tables import transaction_index
 
 
+class Base(Struct, frozen=True):
+    """Where a replay begins that does not begin at genesis: a block with its state, proven by other means."""
+
+    tip: Tip
+    entries: list[tuple[bytes, bytes]]  # in the order of keys
+    tiles: Tiles  # the last of each level that is not full
+    headers: dict[int, bytes]  # by height, of the blocks up to this one that a copy has besides
+
+
 class Replay:
     """The chain as the recorded transactions make it. Its state and the last tile of each level are held in memory."""
 
-    def __init__(self, machine: StateMachine) -> None:
+    def __init__(self, machine: StateMachine, base: Base | None = None) -> None:
         self.machine = machine
-        self.tip = machine.start()
+        base = base or Base(machine.start(), machine.genesis_entries(), {}, {})
+        self.tip = base.tip
         self._entries: dict[int, dict[bytes, bytes]] = {}  # bucket -> entries
-        self.tiles: Tiles = {}
+        self.tiles: Tiles = dict(base.tiles)
         self.is_state_sound = True  # whether the replay's state can be the chain's; a refused transaction ends that
         self.indexed = 0  # rows of the transaction index that belong to replayed transactions
         self.last_state_root = b""  # by the last header that could be read
-        self._write(machine.genesis_entries())
-        self._state = State(self._read, machine.genesis_entries())
+        self._write(base.entries)
+        self._state = State(self._read, base.entries)
         self._is_log_sound = True
         self._absent = 0  # blocks just before the next that could not be read
         self._skipped: Tip | None = None  # what the last block of an epoch would have followed, where that could not be read

@@ -1,4 +1,4 @@
-"""A delegate's own copy of the chain, at another institution: every block and vote in it was checked here, from the genesis on.
+"""A copy of the chain elsewhere, and a delegate's: every block and vote in it was checked here, from the genesis or a snapshot on.
 
 Nothing that it is given is believed. Order of what becomes durable: a final block with all that follows from it in one transaction of the
 copy's database; a mark before each signature. After a crash the copy is a shorter chain and goes on from there, and the same may be signed
@@ -23,20 +23,13 @@ from chain.store import LedgerStore
 from chain.watermark import Duty, Watermark
 
 
-class Replica:
-    """The only writer of its store. `append` what is final, `sign` what is proposed, `difference` from what somebody else has."""
+class Copy:
+    """The only writer of its store: `append` what is final."""
 
-    def __init__(self, store: LedgerStore, committed: Committed, delegate: LocalDelegate) -> None:
-        self._store, self._committed, self._delegate = store, committed, delegate
+    def __init__(self, store: LedgerStore, committed: Committed) -> None:
+        self._store, self._committed = store, committed
         self._genesis = committed.machine.genesis
-        self._reader = Ledger(store, self._genesis)
         self._is_behind = False  # whether a block may be stored without this object knowing
-
-    @classmethod
-    def open(cls, store: LedgerStore, genesis: Genesis, key: SigningKey, watermark: Path) -> "Replica":
-        """The copy as it is stored. Raises `LedgerDamaged` and `WatermarkUnusable`."""
-        committed = Committed.load(StateMachine(genesis), store)
-        return cls(store, committed, LocalDelegate(committed, key, Watermark(watermark, genesis.chain_id, key.public)))
 
     @property
     def height(self) -> int:
@@ -47,11 +40,6 @@ class Replica:
     def hash(self) -> bytes:
         """Of the last final block here, the chain id before the first."""
         return self._committed.tip.hash
-
-    @property
-    def is_acting(self) -> bool:
-        """Whether this delegate votes on the next block."""
-        return self._delegate.key in self._committed.tip.acting.keys
 
     def append(self, block: FinalBlock) -> None:
         """Takes the next final block; durable when it returns.
@@ -69,6 +57,35 @@ class Replica:
         self._store.finalise(block, execution)
         self._committed.advance(block, execution)
         self._is_behind = False
+
+    def _catch_up(self) -> None:
+        if self._is_behind:
+            self._committed.reload(self._store)
+            self._is_behind = False
+
+    def _executed(self, block: FinalBlock) -> Execution | None:  # noqa: ARG002 - who votes may have executed the block before
+        """What the block does, where that is known already."""
+        return None
+
+
+class Replica(Copy):
+    """A delegate's copy. `sign` what is proposed, `difference` from what somebody else has."""
+
+    def __init__(self, store: LedgerStore, committed: Committed, delegate: LocalDelegate) -> None:
+        super().__init__(store, committed)
+        self._delegate, self._reader = delegate, Ledger(store, self._genesis)
+        self.first, self.beginning = self._reader.bounds()
+
+    @classmethod
+    def open(cls, store: LedgerStore, genesis: Genesis, key: SigningKey, watermark: Path) -> "Replica":
+        """The copy as it is stored. Raises `LedgerDamaged` and `WatermarkUnusable`."""
+        committed = Committed.load(StateMachine(genesis), store)
+        return cls(store, committed, LocalDelegate(committed, key, Watermark(watermark, genesis.chain_id, key.public)))
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether this delegate votes on the next block."""
+        return self._delegate.key in self._committed.tip.acting.keys
 
     def sign(self, proposal: Proposal, now: float) -> Ballot | None:
         """The delegate's vote or, on a block of its own that is not signed yet, its signature as producer. None if it has no part in it.
@@ -89,16 +106,11 @@ class Replica:
 
     def difference(self, height: int, block: FinalBlock | None) -> Finding | None:
         """What somebody else's block of a height that is here has other than this copy's; `block` is None if they have none."""
-        return difference(self._reader.block(height), height, block)
+        return difference(self._reader, height, block)
 
     def close(self) -> None:
         """Lets go of the watermark. The store is the caller's."""
         self._delegate.close()
-
-    def _catch_up(self) -> None:
-        if self._is_behind:
-            self._committed.reload(self._store)
-            self._is_behind = False
 
     def _executed(self, block: FinalBlock) -> Execution | None:
         """What the block does, if it was executed when it was proposed, with these very transactions."""
@@ -108,19 +120,26 @@ class Replica:
         return execution
 
 
-def difference(ours: FinalBlock | None, height: int, theirs: FinalBlock | None) -> Finding | None:
-    """The first thing in which their block of a height is not ours, which is here."""
-    if ours is None:
+def difference(reader: Ledger, height: int, theirs: FinalBlock | None) -> Finding | None:
+    """The first thing in which their block of a height is not ours; where only its header is here, the first where they differ."""
+    header = reader.header(height)
+    if header is None:
         raise LedgerError(f"there is no block of height {height} here to compare with")
     subject = f"height {height}"
     if theirs is None:
         return Finding(Code.BLOCK_MISSING, subject, "there is no such block any more")
-    if theirs.hash != ours.hash:
-        names = [name for name in ours.header.__struct_fields__ if getattr(ours.header, name) != getattr(theirs.header, name)]
+    if theirs.hash != header.hash():
+        names = [name for name in header.__struct_fields__ if getattr(header, name) != getattr(theirs.header, name)]
         return Finding(Code.BLOCK_INVALID, subject, f"the header is not the one that was final; it has another {', '.join(names)}")
+    ours = reader.block(height)
+    return None if ours is None else _difference(ours, theirs, subject)
+
+
+def _difference(ours: FinalBlock, theirs: FinalBlock, subject: str) -> Finding | None:
+    """Of two blocks with one header."""
     for index, (one, other) in enumerate(zip(ours.transactions, theirs.transactions, strict=False), ours.first_log_index):
         if one != other:
-            return Finding(Code.LOG_MISMATCH, f"transaction {index}", f"it is not the one that the block of height {height} recorded")
+            return Finding(Code.LOG_MISMATCH, f"transaction {index}", f"it is not the one that the block of {subject} recorded")
     if len(ours.transactions) != len(theirs.transactions):
         counts = f"{len(theirs.transactions)} transactions where {len(ours.transactions)} were recorded"
         return Finding(Code.LOG_MISMATCH, subject, f"the block has {counts}")

@@ -39,13 +39,14 @@ class LedgerStore:
         self.lease: Lease | None = None  # of the engine, where there may be other hosts
 
     @classmethod
-    def create(cls, url: str, genesis: Genesis) -> "LedgerStore":
-        """A new database that holds the state of the genesis. Raises `LedgerMissing` if there is one already."""
+    def create(cls, url: str, genesis: Genesis, *, with_state: bool = True) -> "LedgerStore":
+        """A new database that holds the state of the genesis, or none yet. Raises `LedgerMissing` if there is one already."""
         store = cls(connect(url, create=True))
-        entries = StateMachine(genesis).genesis_entries()
+        entries = StateMachine(genesis).genesis_entries() if with_state else []
         with store.engine.begin() as connection:
             connection.execute(insert(chain), [{"chain_id": genesis.chain_id}])
-            connection.execute(insert(state_entry), _state_rows(entries))
+            if entries:
+                connection.execute(insert(state_entry), _state_rows(entries))
         return store
 
     @classmethod
@@ -113,13 +114,12 @@ class LedgerStore:
         """The block with its votes and all that follows from it, in one transaction; pool and proposal let go of it."""
         first = final.first_log_index
         with self._writing() as connection:
-            votes = encode([list(vote) for vote in final.votes])
             row = {
                 "height": final.header.height,
                 "log_size": final.header.log_size,
                 "header": final.header.to_bytes(),
                 "signature": final.signature,
-                "votes": votes,
+                "votes": queries.votes_to(final.votes),
             }
             connection.execute(insert(block), [row])
             if final.transactions:

@@ -79,6 +79,8 @@ rejected = Table(
     Column("height", Number, nullable=False),
 )
 
+beginning = Table("beginning", metadata, Column("height", Number, primary_key=True))
+
 lease = Table(
     "lease",
     metadata,

@@ -1,4 +1,5 @@
-"""Verifying a whole ledger: every block again from the genesis, then every derived row against what that gives.
+"""Verifying a whole ledger: every block again from the genesis, or from a snapshot that proves itself, then every derived row against
+what that gives.
 
 See docs/design/ledger.md, findings.
 """
@@ -19,7 +20,7 @@ from chain.file_integrity import file_faults
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.log import TILE_WIDTH
-from chain.replay import Replay
+from chain.replay import Base, Replay
 from chain.state import State
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
@@ -37,13 +38,14 @@ def verify_chain(
     known: Iterable[tuple[int, bytes]] = (),
     executor: Executor | None = None,
     progress: Progress = lambda _height, _of: None,
+    base: Base | None = None,
 ) -> Iterator[Finding]:
     """Every finding, as it is found; none means that the ledger is whole.
 
     `known` are heights and block hashes learnt elsewhere: from a delegate's watermark, a receipt, another copy. Without one a ledger
     that was cut short together with all that is derived from it is a valid, shorter ledger. The whole check sees one moment of the ledger.
     An executor of processes verifies the signatures of the blocks that come next: half of the work.
-    `progress` is told heights that have been replayed, and the last one.
+    `progress` is told heights that have been replayed, and the last one. `base` is what a copy began with that did not at genesis.
     """
     with snapshot(store.engine) as connection:
         is_whole = True
@@ -51,24 +53,24 @@ def verify_chain(
             is_whole = False
             yield fault
         try:
-            yield from _check_rows(connection, genesis, known, executor, progress)
+            replay = Replay(StateMachine(genesis), base)
+            yield from _check_rows(connection, replay, known, StoredRows(connection, genesis.chain_id, executor), progress)
+            yield from _check_bounds(connection, base)
         except Exception:  # whatever comes of reading a damaged place, which has been named
             if is_whole:
                 raise
 
 
 def _check_rows(
-    connection: Connection, genesis: Genesis, known: Iterable[tuple[int, bytes]], executor: Executor | None, progress: Progress
+    connection: Connection, replay: Replay, known: Iterable[tuple[int, bytes]], rows: StoredRows, progress: Progress
 ) -> Iterator[Finding]:
-    replay, rows = Replay(StateMachine(genesis)), StoredRows(connection, genesis.chain_id, executor)
-    last = queries.height_of(connection)
-    for height in range(1, last + 1):
+    last, start = queries.height_of(connection), replay.tip.log.size
+    for height in range(replay.tip.height + 1, last + 1):
         yield from replay.block(rows, height)
         if height % _TOLD == 0 or height == last:
             progress(height, last)
-    yield from _check_known(connection, genesis, last, known)
-    yield from _check_bounds(connection)
-    yield from _check_log_end(connection, replay, last)
+    yield from _check_known(connection, replay.machine.genesis, last, known)
+    yield from _check_log_end(connection, replay, last, start)
     yield from _check_state_entries(connection, replay, last)
     yield from _check_index_size(connection, replay)
 
@@ -88,17 +90,23 @@ def _check_known(connection: Connection, genesis: Genesis, last: int, known: Ite
             yield Finding(Code.BLOCK_INVALID, f"height {height}", "the block is not the one that is known elsewhere")
 
 
-def _check_bounds(connection: Connection) -> Iterator[Finding]:
+def _check_bounds(connection: Connection, base: Base | None) -> Iterator[Finding]:
     """Rows before the first: no replay comes to them."""
-    heights = connection.scalar(select(func.count()).where(block.c.height < 1))
-    if heights:
-        yield Finding(Code.BLOCK_INVALID, "height 0", f"{heights} blocks lie before the first")
-    entries = connection.scalar(select(func.count()).where(log_entry.c.log_index < 0))
+    height, size, headers = (0, 0, {}) if base is None else (base.tip.height, base.tip.log.size, base.headers)
+    if queries.beginning_of(connection) != height:
+        yield Finding(Code.INDEX_MISMATCH, f"height {height}", "the ledger says that it begins elsewhere")
+    before = {row.height: row.header for row in connection.execute(select(block.c.height, block.c.header).where(block.c.height <= height))}
+    if extra := before.keys() - headers.keys():
+        yield Finding(Code.BLOCK_INVALID, f"height {min(extra)}", f"{len(extra)} blocks lie before the first")
+    for at, header in headers.items():
+        if before.get(at) != header:
+            yield Finding(Code.BLOCK_INVALID, f"height {at}", "the header is not the one that the copy began with")
+    entries = connection.scalar(select(func.count()).where(log_entry.c.log_index < size))
     if entries:
-        yield Finding(Code.LOG_MISMATCH, "transaction -1", f"{entries} transactions lie before the first")
+        yield Finding(Code.LOG_MISMATCH, f"transaction {size - 1}", f"{entries} transactions lie before the first")
 
 
-def _check_log_end(connection: Connection, replay: Replay, last: int) -> Iterator[Finding]:
+def _check_log_end(connection: Connection, replay: Replay, last: int, start: int) -> Iterator[Finding]:
     size = replay.tip.log.size
     beyond = connection.scalar(select(func.count()).where(log_entry.c.log_index >= size))
     if beyond:
@@ -107,7 +115,7 @@ def _check_log_end(connection: Connection, replay: Replay, last: int) -> Iterato
     for (level, number), hashes in sorted(replay.tiles.items()):
         if read(level, number) != hashes:
             yield Finding(Code.LOG_MISMATCH, f"log tile {level}/{number}", "the tile is missing or altered")
-    stored, due = connection.scalar(select(func.count()).select_from(log_tile)), _tile_count(size)
+    stored, due = connection.scalar(select(func.count()).select_from(log_tile)), _tile_count(start, size)
     if stored != due:
         yield Finding(Code.LOG_MISMATCH, "log tiles", f"there are {stored} where the log has {due}")
 
@@ -139,9 +147,10 @@ def _check_index_size(connection: Connection, replay: Replay) -> Iterator[Findin
         yield Finding(Code.INDEX_MISMATCH, "transaction index", f"{rows - replay.indexed} rows belong to no recorded transaction")
 
 
-def _tile_count(size: int) -> int:
+def _tile_count(start: int, size: int) -> int:
+    """The tiles that a log of `size` has, but for those that were full at `start` and are not here."""
     count = 0
     while size:
-        count += -(-size // TILE_WIDTH)
-        size //= TILE_WIDTH
+        count += -(-size // TILE_WIDTH) - start // TILE_WIDTH
+        start, size = start // TILE_WIDTH, size // TILE_WIDTH
     return count

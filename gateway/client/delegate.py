@@ -153,8 +153,9 @@ class Delegation:
 
     def _patrol(self) -> None:
         """Compares some old blocks with the gateway's, all of them in turn: what was final must still be shown as it was."""
-        for _ in range(min(PATROL, self._replica.height)):
-            self._patrolled = self._patrolled % self._replica.height + 1
+        first, last = self._replica.first, self._replica.height
+        for _ in range(min(PATROL, last - first + 1)):
+            self._patrolled = self._patrolled + 1 if first <= self._patrolled < last else first
             self._compare(self._patrolled)
 
     def _compare(self, height: int) -> None:
@@ -168,8 +169,8 @@ class Delegation:
 
     def _locate(self, height: int) -> None:
         """If the gateway's block of `height` is another than the one here, raises ChainContradicted for the first one that is."""
-        same, other = 0, height
-        if height == 0 or self._is_same(height):
+        same, other = self._replica.first - 1, height
+        if height <= same or self._is_same(height):
             return
         while other - same > 1:
             middle = (same + other) // 2

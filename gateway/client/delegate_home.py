@@ -1,46 +1,79 @@
-"""A delegate's own folder: `genesis.json`, `ledger.db` and, as it comes, `refused/` with proofs. Key and watermark lie elsewhere."""
+"""A copy of a chain in a folder: `genesis.json`, `ledger.db`, `snapshot` if the copy began with one and, as it comes, `refused/` with
+proofs. A delegate's key and watermark lie elsewhere.
+"""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chain.findings import Finding
 from chain.genesis import Genesis
 from chain.keys import SigningKey
 from chain.replica import Replica
+from chain.snapshot import begin_copy, load_base
 from chain.store import LedgerStore
+from chain.verify import verify_chain
 from chain.watermark import create_watermark
+
+SNAPSHOT = "snapshot"
 
 
 class NoDelegateHome(Exception):
     """There is no copy of the chain to work on, or it is another chain's; the message says what to do."""
 
 
-def found_home(home: Path, genesis_file: Path, key: SigningKey, watermark: Path) -> None:
-    """Begin a copy of the chain of `genesis_file` in a new or empty folder. A crash leaves all of it or nothing.
+def found_home(home: Path, genesis_file: Path, key: SigningKey, watermark: Path, snapshot: Path | None = None) -> None:
+    """Begin a copy of the chain of `genesis_file` in a new or empty folder, at genesis or with a snapshot. A crash leaves all or nothing.
 
     The key's watermark is made with it if the key has none. One that is there stays: it says what the key has signed, whatever became of
-    an earlier copy. Raises NoDelegateHome, chain.genesis.GenesisInvalid, OSError.
+    an earlier copy. Raises NoDelegateHome, LedgerError (GenesisInvalid, FileInvalid), OSError.
+    """
+    with building(home, genesis_file.read_bytes()) as (folder, genesis, url):
+        if snapshot is None:
+            LedgerStore.create(url, genesis).close()
+        else:
+            shutil.copyfile(snapshot, folder / SNAPSHOT)
+            with (folder / SNAPSHOT).open("rb") as file:
+                begin_copy(url, genesis, file)
+        if not watermark.exists():
+            create_watermark(watermark, genesis.chain_id, key.public)
+
+
+@contextmanager
+def building(home: Path, genesis_bytes: bytes) -> Iterator[tuple[Path, Genesis, str]]:
+    """A folder beside `home` that takes its place when the block has ended, durable: with the genesis, and the address of a ledger to make.
+
+    Raises NoDelegateHome, GenesisInvalid, OSError.
     """
     if home.exists() and any(home.iterdir()):
         raise NoDelegateHome(f"{home} is not empty; a copy of a chain begins in a new or empty folder")
-    body = genesis_file.read_bytes()
-    genesis = Genesis.parse(body)
+    genesis = Genesis.parse(genesis_bytes)
     home.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
-        LedgerStore.create(f"sqlite:///{building.resolve() / 'ledger.db'}", genesis).close()
-        (building / "genesis.json").write_bytes(body)
-        if not watermark.exists():
-            create_watermark(watermark, genesis.chain_id, key.public)
-        for path in (building / "genesis.json", building / "ledger.db", building):
+        (folder / "genesis.json").write_bytes(genesis_bytes)
+        yield folder, genesis, f"sqlite:///{folder.resolve() / 'ledger.db'}"
+        for path in (*folder.iterdir(), folder):
             _sync(path)
-        building.rename(home)
+        folder.rename(home)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     _sync(home.parent)
+
+
+def verify_copy(home: Path, store: LedgerStore, genesis: Genesis, known: Iterable[tuple[int, bytes]] = ()) -> Iterator[Finding]:
+    """What does not hold of the copy, each block after its beginning executed again; a snapshot that it began with is checked first.
+
+    Raises FileInvalid if that does not hold.
+    """
+    base = None
+    if (home / SNAPSHOT).exists():
+        with (home / SNAPSHOT).open("rb") as file:
+            base = load_base(file, genesis)
+    return verify_chain(store, genesis, known, base=base)
 
 
 @contextmanager

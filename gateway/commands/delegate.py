@@ -25,10 +25,18 @@ _PATH = click.Path(path_type=Path)
 @click.option("--gateway", metavar="URL", help="The gateway whose chain it is.")
 @click.option("--home", type=_PATH, default=DEFAULT_HOME, show_default=True, help="Folder of the delegate's own copy of the chain.")
 @click.option("--genesis", metavar="GENESIS.json", type=_PATH, help="At the first start: the chain's genesis, from whoever founded it.")
+@click.option("--snapshot", metavar="FILE", type=_PATH, help="At the first start: begin with this (`ledger snapshot`), not at genesis.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line on stdout.")
 @click.pass_context
 def delegate(
-    context: click.Context, key_path: Path | None, gateway: str | None, home: Path, genesis: Path | None, *, as_json: bool
+    context: click.Context,
+    key_path: Path | None,
+    gateway: str | None,
+    home: Path,
+    genesis: Path | None,
+    snapshot: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Follow the chain of a gateway elsewhere, check every block of it, and vote, until Ctrl-C or SIGTERM.
 
@@ -51,11 +59,12 @@ def delegate(
     with _own_faults():
         key, watermark = _key(key_path), key_path.with_suffix(".watermark")
         if genesis is not None and not (home / "genesis.json").exists():
-            found_home(home, genesis, key, watermark)
+            found_home(home, genesis, key, watermark, snapshot)
         _check_genesis(home, genesis)
         try:
             with replica_of(home, key, watermark) as (replica, found):
-                say("started", delegate=key.public.hex(), chain_id=found.chain_id.hex(), height=replica.height, acting=replica.is_acting)
+                told = {"delegate": key.public.hex(), "chain_id": found.chain_id.hex(), "begins_after": replica.beginning or None}
+                say("started", **told, height=replica.height, acting=replica.is_acting)
                 Delegation(replica, found, chain, home / "refused", say).run()
         except ChainContradicted as error:
             say("stopped", reason=f"the gateway's chain is not the one that was final here: {error}")
@@ -88,30 +97,31 @@ def make_key(out: Path, name: str, *, as_json: bool) -> None:
 @click.option("--gateway", metavar="URL", help="Compare every block with this gateway's, too.")
 @json_option
 def verify(home: Path, key_path: Path | None, gateway: str | None, *, as_json: bool) -> None:
-    """Verify the own copy from genesis, offline, also while the delegate runs. Exit code 1 if anything does not hold."""
+    """Verify the own copy, offline, also while the delegate runs: from genesis, or from the snapshot that it began with, whose state is
+    proven and whose earlier blocks are not here. Exit code 1 if anything does not hold.
+    """
     from chain.ledger import Ledger
-    from chain.verify import verify_chain
     from gateway.client.blocks import ChainUnreachable
-    from gateway.client.delegate_home import opened
+    from gateway.client.delegate_home import opened, verify_copy
 
     with _own_faults(), opened(home, read_only=True) as (store, genesis):
         reader = Ledger(store, genesis)
-        height = reader.height()
+        height, (first, beginning) = reader.height(), reader.bounds()
         known = [] if key_path is None else _marks(key_path, genesis.chain_id, height)
-        findings = [("own copy", finding) for finding in verify_chain(store, genesis, known)]
+        findings = [("own copy", finding) for finding in verify_copy(home, store, genesis, known)]
         if gateway is not None and not findings:
             try:
-                findings += [("gateway", finding) for finding in _compared(reader, height, gateway)]
+                findings += [("gateway", finding) for finding in _compared(reader, range(first, height + 1), gateway)]
             except ChainUnreachable as error:
                 raise CouldNot(str(error)) from error
     found = [{"where": where, "code": one.code.value, "subject": one.subject, "detail": one.detail} for where, one in findings]
-    told = {"home": str(home), "height": height, "compared_with": gateway, "findings": found}
-    tell(told, as_json=as_json, text=lambda: _words(height, gateway, found))
+    told = {"home": str(home), "height": height, "verified_after": beginning, "compared_with": gateway, "findings": found}
+    tell(told, as_json=as_json, text=lambda: _words(height, beginning, gateway, found))
     if found:
         leave(FINDINGS)
 
 
-def _compared(reader: Any, height: int, gateway: str) -> Iterator[Any]:
+def _compared(reader: Any, heights: range, gateway: str) -> Iterator[Any]:
     """Every block that is not the gateway's, as far as its own last one; a gateway may be ahead."""
     from chain.block import BlockInvalid
     from chain.findings import Finding
@@ -119,9 +129,9 @@ def _compared(reader: Any, height: int, gateway: str) -> Iterator[Any]:
     from gateway.client.blocks import RemoteChain
 
     with closing(RemoteChain(gateway)) as chain:
-        for at in range(1, height + 1):
+        for at in heights:
             try:
-                found = difference(reader.block(at), at, chain.block(at))
+                found = difference(reader, at, chain.block(at))
             except BlockInvalid as error:
                 found = Finding(error.code, f"height {at}", str(error))
             if found is not None:
@@ -137,8 +147,13 @@ def _marks(key_path: Path, chain_id: Any, height: int) -> list[tuple[int, bytes]
     return [] if voted is None or voted[0] == height + 1 else [voted]
 
 
-def _words(height: int, gateway: str | None, found: list[dict[str, str]]) -> str:
+def _words(height: int, beginning: int, gateway: str | None, found: list[dict[str, str]]) -> str:
     compared = f", compared with {gateway}" if gateway else ""
+    if not found and beginning:
+        return (
+            f"The state after height {beginning} is proven, and the {height - beginning} blocks after it hold{compared}. "
+            "The transactions before it are not here."
+        )
     if not found:
         return f"{height} blocks hold{compared}."
     return "\n".join(f"{one['code']:<20} {one['where']}: {one['subject']}: {one['detail']}" for one in found)

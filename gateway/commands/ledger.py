@@ -1,7 +1,10 @@
 """`fhir-anchor ledger`: look at the chain, and verify it from genesis."""
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 import click
 
@@ -68,6 +71,39 @@ def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float
 
 def _shown(value: object) -> str:
     return str(len(value)) if isinstance(value, list) else "-" if value is None else str(value)
+
+
+@ledger.command(epilog="Example: fhir-anchor --home ./gw ledger snapshot --out chain.snapshot")
+@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where the new file goes.")
+@json_option
+@click.pass_context
+def snapshot(context: click.Context, out: Path, *, as_json: bool) -> None:
+    """Write the chain's state with its proof: what a new delegate begins with (`delegate --snapshot`) in place of all blocks.
+
+    It proves itself to whoever has the genesis, and names no patient, so it may go by any way.
+    """
+    from chain.snapshot import write_snapshot
+
+    with opened_ledger(settings_of(context)) as (store, genesis), bar() as progress, _new_file(out) as file:
+        header = write_snapshot(store, genesis, file, lambda done, total: progress("writing state entries", done, total))
+    told = {"file": str(out), "size": out.stat().st_size, "height": header.height, "hash": header.hash().hex()}
+    tell(told, as_json=as_json, text=lambda: f"{out}: the state after height {header.height}, {told['size']:,} bytes")
+
+
+@contextmanager
+def _new_file(out: Path) -> Iterator[IO[bytes]]:
+    """A file that has its name once it is whole and durable; what hinders that, and a ledger that does not hold, become exit code 2."""
+    from gateway.backup.archive import new_file
+
+    if out.exists():
+        raise CouldNot(f"{out} is there already, and is not written over")
+    try:
+        with new_file(out) as file:
+            yield file
+    except LedgerError as error:
+        raise CouldNot(f"{error}; `ledger verify` says where") from error
+    except OSError as error:
+        raise CouldNot(f"{error.filename or out}: {error.strerror or error}") from error
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger switch --to 2 --from 12001")

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from click.testing import CliRunner
 from ledger_home import LedgerHome
 from web_gateway import served
 
@@ -13,6 +14,8 @@ from chain.stake import DelegateAction, DelegateBody, TransferBody, VoteBody
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, parse_transaction, sign_transaction
 from gateway import founding, stake_submission
+from gateway.cli import main
+from gateway.client.delegate_home import found_home
 from gateway.errors import Unavailable
 from gateway.index import outbox
 from gateway.key_files import read_key, write_key
@@ -76,6 +79,26 @@ def test_a_planned_switch_takes_effect_at_its_height(tmp_path, monkeypatch):
         load_settings(home.path, {"FHIR_ANCHOR_LEDGER_SWITCH": "3 from 9"})
     home.ledger.close()
     home.services.index.close()
+
+
+def test_a_delegate_begins_with_a_snapshot_and_its_copy_is_verified_from_there(home, tmp_path):
+    assert "no block yet" in home.run("snapshot", "--out", tmp_path / "none", code=2).stderr
+    home.produce(3)
+    file, key_path, copy = tmp_path / "chain.snapshot", tmp_path / "k.json", tmp_path / "copy"
+    told = home.told("snapshot", "--out", file)
+    assert (told["height"], told["hash"], told["size"]) == (3, home.ledger.block(3).hash.hex(), file.stat().st_size)
+    assert "is not written over" in home.run("snapshot", "--out", file, code=2).stderr
+    key = write_key(key_path, "Nordvik", os.urandom(32))
+    found_home(copy, home.path / "genesis.json", key, key_path.with_suffix(".watermark"), file)
+    verify = ["delegate", "verify", "--home", str(copy), "--key", str(key_path)]
+    result = CliRunner().invoke(main, verify)
+    assert (result.exit_code, "proven, and the 0 blocks after it hold" in result.stdout) == (0, True)
+    (copy / "snapshot").write_bytes(file.read_bytes()[:-1])
+    result = CliRunner().invoke(main, verify)
+    assert (result.exit_code, "cut off" in result.stderr) == (2, True)
+    (copy / "snapshot").unlink()
+    result = CliRunner().invoke(main, [*verify, "--json"])
+    assert (result.exit_code, json.loads(result.stdout)["verified_after"]) == (1, 3)
 
 
 def test_the_audit_knows_the_marks_of_later_delegates(home):
