@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, select, update
+from sqlalchemy import Column, Connection, Row, Table, select, tuple_, update
 
 from gateway import granting, joining
 from gateway.errors import Refused
-from gateway.index import archives, consents, parties, restores, secrets
+from gateway.index import archives, consents, directory_links, outbox, parties, persons, restores, secrets
 from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.row_tags import with_keyring
@@ -45,12 +45,19 @@ class _Sealed:
 
     table: Table
     contexts: dict[str, Callable[[Services, Any], str]]
-    retag: Callable[[Connection, int], bool] | None = None
+    retag: Callable[..., bool] | None = None  # of the connection and the row's key
 
     @property
-    def key(self) -> Column[Any]:
-        """The first column of its primary key, which is unique in each of these."""
-        return next(iter(self.table.primary_key.columns))
+    def keys(self) -> list[Column[Any]]:
+        """Its primary key: the first columns of the table."""
+        return list(self.table.primary_key.columns)
+
+    def key_of(self, row: Row[Any]) -> tuple[Any, ...]:
+        return tuple(row[: len(self.keys)])
+
+    def name_of(self, row: Row[Any]) -> str:
+        """For the operator."""
+        return f"{self.table.name} {'/'.join(map(str, self.key_of(row)))}"
 
 
 SEALED = (
@@ -62,6 +69,9 @@ SEALED = (
         archives.retag,
     ),
     _Sealed(t.restore, {}, restores.retag),
+    _Sealed(t.outbox, {}, outbox.retag),
+    _Sealed(t.directory_link, {}, directory_links.retag),
+    _Sealed(t.review, {}, persons.retag),
     _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
     _Sealed(
         t.consent_grant,
@@ -154,7 +164,7 @@ def _seal_anew(services: Services, sealed: _Sealed, rotation: Rotation, progress
                 _seal_row_anew(services, connection, sealed, row, rotation)
         if not rows:
             return
-        after, done = rows[-1][0], done + len(rows)
+        after, done = sealed.key_of(rows[-1]), done + len(rows)
         progress(sealed.table.name, done)
 
 
@@ -167,12 +177,12 @@ def _seal_row_anew(services: Services, connection: Connection, sealed: _Sealed, 
                 named = context(services, row)
                 anew[name] = services.keyring.seal(named, services.keyring.open(named, value), services.random)
     except WrongKey:
-        rotation.unopened.append(f"{sealed.table.name} {row[0]}")
+        rotation.unopened.append(sealed.name_of(row))
         return
     if anew:
-        connection.execute(update(sealed.table).where(sealed.key == row[0]).values(**anew))
-    if sealed.retag is not None and not _is_tagged_under(row, rotation.version) and not sealed.retag(connection, row[0]):
-        rotation.unopened.append(f"{sealed.table.name} {row[0]}")
+        connection.execute(update(sealed.table).where(tuple_(*sealed.keys) == sealed.key_of(row)).values(**anew))
+    if sealed.retag is not None and not _is_tagged_under(row, rotation.version) and not sealed.retag(connection, *sealed.key_of(row)):
+        rotation.unopened.append(sealed.name_of(row))
     rotation.resealed += len(anew)
 
 
@@ -188,10 +198,10 @@ def _not_under(services: Services, keks: Keks) -> Iterator[str]:
                 rows = _rows(connection, sealed, after)
             for row in rows:
                 if not _opens(services, keyring, sealed, row):
-                    yield f"{sealed.table.name} {row[0]}"
+                    yield sealed.name_of(row)
             if not rows:
                 break
-            after = rows[-1][0]
+            after = sealed.key_of(rows[-1])
     yield from _untagged(index)
 
 
@@ -211,6 +221,9 @@ def _untagged(index: Index) -> Iterator[str]:
             (parties.altered(connection), "party"),
             (archives.altered(connection), "archive"),
             (restores.altered(connection), "restore"),
+            (outbox.altered(connection), "outbox"),
+            (directory_links.altered(connection), "directory_link"),
+            (persons.altered(connection), "review"),
         ):
             yield from (f"{name} {row}" for row, is_altered in found if is_altered)
 
@@ -220,5 +233,5 @@ def _is_tagged_under(row: Row[Any], version: int) -> bool:
 
 
 def _rows(connection: Connection, sealed: _Sealed, after: Any) -> list[Row[Any]]:
-    query = select(sealed.table).order_by(sealed.key).limit(BATCH)
-    return list(connection.execute(query if after is None else query.where(sealed.key > after)))
+    query = select(sealed.table).order_by(*sealed.keys).limit(BATCH)
+    return list(connection.execute(query if after is None else query.where(tuple_(*sealed.keys) > after)))

@@ -44,6 +44,9 @@ FINDING_CODES = {
     "consent-unanchored": "A grant or revoke is not on the chain: look at `ledger status`, rejected. If it is not there, nobody made it.",
     "report-altered": "An audit's report was changed or taken away after it was made: restore the database, and audit again.",
     "outbox-refused": "A transaction cannot be put on the ledger as it stands: mend what `jobs dead-letters` shows, then `--retry`.",
+    "outbox-altered": "A transaction waits that the gateway did not write. It is never signed: find out who can write to gateway.db.",
+    "link-altered": "The database says by whom a directory resource may be read, and the gateway did not write it: restore the database.",
+    "review-altered": "A line of the review queue is not as the gateway wrote it: restore the database, and decide none before.",
     "outbox-waiting": "Transactions wait to be submitted for too long: see that the jobs process runs, and look at its logs.",
 }
 

@@ -5,10 +5,12 @@ An archive's sealed keys are in no tag, because they are the keyring's. That the
 an erasure: else whoever can write the database could make a patient's records unreadable, and every audit would call that by design.
 """
 
+from sqlalchemy import Connection
+
 from chain.ledger import Ledger
 from gateway.erasure import is_marked
 from gateway.errors import Unavailable
-from gateway.index import archives, erasures, parties
+from gateway.index import archives, directory_links, erasures, outbox, parties, persons
 from gateway.index.database import Index
 from gateway.index.parties import Party
 from gateway.services import Services
@@ -18,7 +20,7 @@ from jobs.audit_report import Report
 
 
 def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
-    """Every party and every archive. LedgerError if the ledger cannot be read."""
+    """Every party and archive, what waits to be signed, links, the review queue. LedgerError if the ledger cannot be read."""
     notes = Notes()
     try:
         with index.reading() as connection:
@@ -29,11 +31,27 @@ def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
             for row, is_altered in archives.altered(connection):
                 if is_altered:
                     notes.found("archive-altered", f"archive {row}", "its row is not as the gateway wrote it")
+            _verify_others(connection, notes)
         if ledger is not None:
             _verify_against(ledger, index, notes)
     except Unavailable as error:
         notes.could_not_check(f"the tags of the database's rows: {error}")
     return notes.report()
+
+
+def _verify_others(connection: Connection, notes: Notes) -> None:
+    unlike = "it is not as the gateway wrote it"
+    for id_, is_altered in outbox.altered(connection):
+        if is_altered:
+            notes.found("outbox-altered", f"outbox row {id_}", unlike)
+    for (resource, party, consent), is_altered in directory_links.altered(connection):
+        if is_altered:
+            notes.found(
+                "link-altered", f"directory link of resource row {resource}", f"to party row {party} by grant row {consent}: {unlike}"
+            )
+    for number, is_altered in persons.altered(connection):
+        if is_altered:
+            notes.found("review-altered", f"review line {number}", unlike)
 
 
 def verify_keyless(services: Services) -> Report:

@@ -14,7 +14,7 @@ from chain.kinds import Kind
 from chain.lease import LeaseLost
 from chain.ledger import Ledger
 from chain.schedule import is_last_of_epoch
-from gateway.errors import Unavailable
+from gateway.errors import GatewayError
 from gateway.index.database import Index
 from jobs.submit_transactions import submit_transactions
 
@@ -67,7 +67,7 @@ class BlockProduction:
     def _submit(self) -> None:
         try:
             submit_transactions(self._index, self._engine, self._key_for, self._ledger.genesis.chain_id, self._ledger.height())
-        except Unavailable as error:
+        except GatewayError as error:
             self._log.error("the outbox cannot be read in this slot", reason=str(error))
 
     def _key_for(self, kind: int) -> SigningKey:

@@ -22,7 +22,7 @@ from chain.format import Switch
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
-from gateway.bootstrap import read_genesis
+from gateway.bootstrap import keyring_of, read_genesis
 from gateway.errors import Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, open_index
@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
     """Run the jobs of the gateway of `settings` until SIGTERM or SIGINT; returns when the running job has ended."""
     genesis = read_genesis(settings)
     store = LedgerStore.open(settings.effective_ledger_url, genesis)
-    index = open_index(settings.effective_database_url)
+    index = open_index(settings.effective_database_url, keyring_of(settings))
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
     engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds), switch_of(settings))
     try:

@@ -83,13 +83,18 @@ def history(context: click.Context, name: str | None, last: int, as_json: bool) 
 
 @jobs.command("dead-letters", epilog="Example: fhir-anchor --home ./gw jobs dead-letters --retry")
 @click.option("--retry", is_flag=True, help="Put them in line again, after what damaged them was mended.")
+@click.option("--drop", type=int, metavar="ID", help="Forget the one of this id for good, such as one that the gateway did not write.")
 @json_option
 @click.pass_context
-def dead_letters(context: click.Context, retry: bool, as_json: bool) -> None:
+def dead_letters(context: click.Context, retry: bool, drop: int | None, as_json: bool) -> None:
     """What waits for the ledger and cannot be taken by it. Exit codes: 0 none (or put in line again), 1 there are some."""
     from gateway.index import outbox
 
     with opened_index(context) as index:
+        if drop is not None:
+            with index.atomic() as connection:
+                if not outbox.drop(connection, drop):
+                    raise CouldNot(f"no dead letter has the id {drop}")
         with index.reading() as connection:
             letters = outbox.dead_letters(connection)
         if retry and letters:

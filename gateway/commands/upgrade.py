@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def upgrade(context: click.Context, dry_run: bool, out: Path | None, no_backup: bool, as_json: bool) -> None:
     """Bring both databases of an earlier version up to date, after a backup of them. Stop `serve` first; running it again changes nothing.
 
-    The first time, it also vouches for the parties and archives as they stand in the database: run `audit run` with the earlier version
-    before. From then on a row that this gateway did not write is refused and named by the audit. To go back: `backup restore` with the
-    earlier version.
+    It also vouches, once, for rows as they stand in the database that earlier versions wrote without a tag (parties, archives, what waits
+    for the ledger, directory links, the review queue): run `audit run` with the earlier version before. From then on a row that this
+    gateway did not write is refused and named by the audit. To go back: `backup restore` with the earlier version.
     """
     from chain.errors import LedgerError
     from gateway.backup.manifest import BackupRefused
@@ -62,7 +62,7 @@ def _text(settings: "Settings", plan: "Plan", made: str | None, *, dry_run: bool
         return f"The gateway in {settings.home} is up to date; nothing to do."
     lines = [f"gateway.db  {step}" for step in plan.database] + [f"ledger.db   {step}" for step in plan.ledger]
     if plan.vouches:
-        lines.append("gateway.db  its parties and archives are vouched for as they stand")
+        lines.append("gateway.db  rows of an earlier version, which had no tags, are vouched for as they stand")
     if made:
         lines.append(f"A backup of before is in {made}; it holds every key.")
     return "\n".join([*lines, "Nothing was changed." if dry_run else f"The gateway in {settings.home} is up to date."])

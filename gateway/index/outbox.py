@@ -1,10 +1,13 @@
 """What is to be recorded on the ledger: bodies of transactions, written with the rows they speak of, signed and submitted by the jobs.
 
-Rows leave only after the ledger's pool has them, so they are submitted at least once; the pool drops an id that it has seen. A row that no
-ledger could take (its bytes are damaged) is set aside with the reason, so that those behind it go on: the dead letters, for the operator.
+Rows leave only after the ledger's pool has them, so they are submitted at least once; the pool drops a source that it has seen. A row
+that no ledger could take (its bytes are damaged) is set aside with the reason, so that those behind it go on: the dead letters.
+
+What is to be signed has a tag (docs/adr/0037-signed-rows.md). It does not cover the row's id, which is not known when the row is written:
+copies of a row, whatever their ids, are one source, and that counts once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from chain.encoding import decode, encode
 from chain.kinds import Kind
 from chain.transactions import Body
+from gateway.index import row_tags
 from gateway.index.rows import Statement
 from gateway.index.schema import outbox
 
@@ -24,6 +28,15 @@ class OutboxRow:
     id: int  # ascending in commit order, never given twice
     kind: int  # chain.transactions.Kind, or SIGNED
     body: bytes  # CBOR of the transaction's body map, or all of a signed one
+    created_at: int  # seconds since the epoch
+    tag: bytes | None  # None: a signed one, or nobody's
+
+    def is_altered(self, connection: Connection) -> bool:
+        """Whether the gateway is to sign what it did not write."""
+        return self.kind != SIGNED and not row_tags.is_tagged(connection, "outbox", [self.kind, self.body, self.created_at], self.tag)
+
+
+_COLUMNS = tuple(outbox.c[name] for name in OutboxRow.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +48,51 @@ class DeadLetter:
     reason: str
 
 
-_ADD = Statement(insert(outbox).values(kind=bindparam("the_kind"), body=bindparam("the_body"), created_at=bindparam("now"), attempts=0))
+_OWN: dict[str, Any] = {
+    "kind": bindparam("the_kind"),
+    "body": bindparam("the_body"),
+    "created_at": bindparam("now"),
+    "tag": bindparam("the_tag"),
+}
+_ADD = Statement(insert(outbox).values(**_OWN, attempts=0))
 
 
 def add(connection: Connection, body: Body, now: int) -> None:
     """Put `body` in line; `now` in seconds. It counts when `connection` commits."""
-    _ADD.run(connection, the_kind=int(body.kind), the_body=encode(body.to_map()), now=now)
+    kind, encoded = int(body.kind), encode(body.to_map())
+    _ADD.run(connection, the_kind=kind, the_body=encoded, now=now, the_tag=row_tags.tag_of(connection, "outbox", (kind, encoded, now)))
+
+
+def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
+    """The id of every row, dead letters included, and whether it is other than this gateway wrote it."""
+    for row in connection.execute(select(*_COLUMNS).order_by(outbox.c.id)):
+        yield row.id, OutboxRow(*row).is_altered(connection)
+
+
+def tag_all(connection: Connection) -> None:
+    """Vouch for every row as it stands."""
+    for row in connection.execute(select(*_COLUMNS).where(outbox.c.kind != SIGNED)).all():
+        _tag(connection, OutboxRow(*row))
+
+
+def retag(connection: Connection, id_: int) -> bool:
+    """Give the row of that id, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
+    row = OutboxRow(*connection.execute(select(*_COLUMNS).where(outbox.c.id == id_)).one())
+    if row.is_altered(connection):
+        return False
+    if row.kind != SIGNED:
+        _tag(connection, row)
+    return True
+
+
+def _tag(connection: Connection, row: OutboxRow) -> None:
+    tag = row_tags.tag_of(connection, "outbox", (row.kind, row.body, row.created_at))
+    connection.execute(update(outbox).where(outbox.c.id == row.id).values(tag=tag))
 
 
 def add_signed(connection: Connection, transaction: bytes, now: int) -> None:
     """Put a whole, signed transaction in line; `now` in seconds. It counts when `connection` commits."""
-    _ADD.run(connection, the_kind=SIGNED, the_body=transaction, now=now)
+    _ADD.run(connection, the_kind=SIGNED, the_body=transaction, now=now, the_tag=None)
 
 
 def signed(connection: Connection) -> list[bytes]:
@@ -64,7 +111,7 @@ def pending(connection: Connection, after: int = 0, limit: int = 1000, *, from_o
     """The first `limit` rows in line whose id is above `after`, in order of id: the gateway's own, or what others signed themselves."""
     kind = outbox.c.kind == SIGNED if from_outside else outbox.c.kind != SIGNED
     waiting = and_(outbox.c.id > after, outbox.c.refused.is_(None), kind)
-    rows = connection.execute(select(outbox.c.id, outbox.c.kind, outbox.c.body).where(waiting).order_by(outbox.c.id).limit(limit))
+    rows = connection.execute(select(*_COLUMNS).where(waiting).order_by(outbox.c.id).limit(limit))
     return [OutboxRow(*row) for row in rows]
 
 
@@ -95,6 +142,12 @@ def oldest(connection: Connection) -> int | None:
     """When the first of those that wait was put in line, in seconds; None where nothing waits."""
     since: int | None = connection.scalar(select(func.min(outbox.c.created_at)).where(outbox.c.refused.is_(None)))
     return since
+
+
+def drop(connection: Connection, id_: int) -> bool:
+    """Forget the dead letter of that id; whether there was one."""
+    letter = and_(outbox.c.id == id_, outbox.c.refused.is_not(None))
+    return connection.execute(delete(outbox).where(letter)).rowcount == 1
 
 
 def size(connection: Connection) -> int:

@@ -1,10 +1,11 @@
 """What Patient resources say of who they are, sealed, and the review queue: docs/design/identity.md."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, literal_column, select, update
 
+from gateway.index import row_tags
 from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
 from gateway.index.rows import KeyedQuery
@@ -47,7 +48,10 @@ _PARTED = [
     KeyedQuery(select(one.label("one"), other.label("other"), t.review.c.parted_at).where(t.review.c.parted_at.is_not(None)), one)
     for one, other in ((t.review.c.archive, t.review.c.other), (t.review.c.other, t.review.c.archive))
 ]
-_LINES = select(*(t.review.c[name] for name in ReviewLine._fields)).order_by(t.review.c.row)
+_LINES = select(t.review).order_by(t.review.c.row)
+_NAME = t.review.name
+# By name and in this order for ever: a column that comes later must not take its tag from every line that there is.
+_BELIEVED = ("row", "archive", "other", "reason", "ground", "opened_at", "decided_at", "decision", "decided_number", "parted_at")
 
 
 def write(connection: Connection, resource: int, version: int, sealed: bytes | None) -> None:
@@ -65,21 +69,22 @@ def in_archives(connection: Connection, archives: Collection[int]) -> list[Perso
 def open_line(connection: Connection, archive: int, other: int, reason: str, ground: bytes, now: int) -> None:
     """Put a pair into the queue, unless it was in it for the same ground, decided or not."""
     pair = {"archive": min(archive, other), "other": max(archive, other), "ground": ground}
-    known = select(t.review.c.row).where(*(t.review.c[name] == value for name, value in pair.items()))
-    if connection.scalar(known) is None:
+    known = and_(*(t.review.c[name] == value for name, value in pair.items()))
+    if connection.scalar(select(t.review.c.row).where(known)) is None:
         connection.execute(insert(t.review).values(**pair, reason=reason, opened_at=now))
+        _tag(connection, known)
 
 
 def lines(connection: Connection, *, decided_too: bool = False) -> list[ReviewLine]:
-    """The queue, the first line first."""
+    """The queue, the first line first. RowAltered for one that is not as this gateway wrote it, as for all that read one."""
     query = _LINES if decided_too else _LINES.where(t.review.c.decision.is_(None))
-    return [ReviewLine._make(row) for row in connection.execute(query)]
+    return [_line(connection, row) for row in connection.execute(query)]
 
 
 def line(connection: Connection, row: int) -> ReviewLine | None:
     """The line of that number."""
     found = connection.execute(_LINES.where(t.review.c.row == row)).one_or_none()
-    return None if found is None else ReviewLine._make(found)
+    return None if found is None else _line(connection, found)
 
 
 def decide_line(connection: Connection, row: int, decision: str, now: int) -> None:
@@ -100,13 +105,14 @@ def part(connection: Connection, archive: int, other: int, ground: bytes, now: i
     line = and_(t.review.c.archive == min(archive, other), t.review.c.other == max(archive, other), t.review.c.ground == ground)
     _decide(connection, line, "keep-apart", now)
     connection.execute(update(t.review).where(line).values(parted_at=now))
+    _tag(connection, line)
 
 
 def kept_apart(connection: Connection, archives: Collection[int]) -> set[frozenset[int]]:
     """The pairs among these archives on which the last decision was keep-apart."""
     within = (t.review.c.archive.in_(archives), t.review.c.other.in_(archives), t.review.c.decision.is_not(None))
-    decided = select(t.review.c.archive, t.review.c.other, t.review.c.decision).where(*within).order_by(t.review.c.decided_number)
-    last = {frozenset((row.archive, row.other)): row.decision for row in connection.execute(decided)}
+    decided = connection.execute(select(t.review).where(*within).order_by(t.review.c.decided_number))
+    last = {frozenset((line.archive, line.other)): line.decision for line in (_line(connection, row) for row in decided)}
     return {pair for pair, decision in last.items() if decision == "keep-apart"}
 
 
@@ -121,4 +127,42 @@ def parted(connection: Connection, archives: Collection[int]) -> dict[int, list[
 
 def _decide(connection: Connection, which: ColumnElement[bool], decision: str, now: int) -> None:
     number: Any = connection.scalar(select(func.coalesce(func.max(t.review.c.decided_number), 0))) or 0
-    connection.execute(update(t.review).where(which).values(decision=decision, decided_at=now, decided_number=number + 1))
+    rows = [_line(connection, row).row for row in connection.execute(select(t.review).where(which))]
+    decided = t.review.c.row.in_(rows)
+    connection.execute(update(t.review).where(decided).values(decision=decision, decided_at=now, decided_number=number + 1))
+    _tag(connection, decided)
+
+
+def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
+    """The number of every line, and whether it is other than this gateway wrote it."""
+    for row in connection.execute(select(t.review).order_by(t.review.c.row)):
+        yield row.row, not row_tags.is_tagged(connection, _NAME, _believed(row), row.tag)
+
+
+def tag_all(connection: Connection) -> None:
+    """Vouch for every line as it stands."""
+    _tag(connection, t.review.c.row.is_not(None))
+
+
+def retag(connection: Connection, row: int) -> bool:
+    """Give the line of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
+    stored = connection.execute(select(t.review).where(t.review.c.row == row)).one()
+    if not row_tags.is_tagged(connection, _NAME, _believed(stored), stored.tag):
+        return False
+    _tag(connection, t.review.c.row == row)
+    return True
+
+
+def _tag(connection: Connection, which: ColumnElement[bool]) -> None:
+    for row in connection.execute(select(t.review).where(which)).all():
+        tag = row_tags.tag_of(connection, _NAME, _believed(row))
+        connection.execute(update(t.review).where(t.review.c.row == row.row).values(tag=tag))
+
+
+def _line(connection: Connection, row: Row[Any]) -> ReviewLine:
+    row_tags.check(connection, _NAME, _believed(row), row.tag)
+    return ReviewLine(*(getattr(row, name) for name in ReviewLine._fields))
+
+
+def _believed(row: Row[Any]) -> list[row_tags.Value]:
+    return [getattr(row, name) for name in _BELIEVED]

@@ -90,6 +90,7 @@ review = Table(
     Column("decision", Text),  # join | keep-apart
     Column("decided_number", Integer),  # counts decisions, the later the higher
     Column("parted_at", Key),  # when the two were last split
+    Column("tag", LargeBinary),  # gateway.index.row_tags
     UniqueConstraint("archive", "other", "ground"),
 )
 
@@ -281,6 +282,7 @@ directory_link = Table(
     Column("resource", Key, primary_key=True),  # of an institution's directory
     Column("party", Key, ForeignKey("party.row"), primary_key=True),  # who was given a record that refers to it
     Column("consent", Key, primary_key=True),  # by that grant; 0: as its own
+    Column("tag", LargeBinary),  # gateway.index.row_tags
     sqlite_with_rowid=False,
 )
 
@@ -293,6 +295,7 @@ outbox = Table(
     Column("created_at", Key, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("refused", Text),  # why the ledger cannot take it: set aside until the operator looks; null while in line
+    Column("tag", LargeBinary),  # gateway.index.row_tags, for what the gateway is to sign
     sqlite_autoincrement=True,  # an id is never given twice, even after its row is gone: the pool remembers it
 )
 

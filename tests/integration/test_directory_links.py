@@ -5,8 +5,11 @@ import json
 import pytest
 import web_gateway
 from search_world import FHIR, KEY, World, observation, references
+from sqlalchemy import select
 
+from gateway.index import directory_links
 from gateway.index import schema as t
+from jobs.audit_row_tags import verify_row_tags
 
 PAID = {"X_Purpose_Of_Use": "HPAYMT"}
 
@@ -114,7 +117,29 @@ def test_a_row_that_points_at_a_patients_record_permits_nothing(world):
     world.grant("bert", types=("Observation",))
     with services.index.atomic() as connection:
         consent = connection.scalar(t.consent_grant.select().with_only_columns(t.consent_grant.c.row))
-        rows = [{"resource": row, "party": bert, "consent": 0}, {"resource": row, "party": insurer, "consent": consent}]
-        connection.execute(t.directory_link.insert(), rows)
+        directory_links.add(connection, bert, [(row, directory_links.OWN)])
+        directory_links.add(connection, insurer, [(row, consent)])
     assert status(world, "bert", world.named) == 403
     assert status(world, "insurer", world.named) == 403
+
+
+def test_a_row_that_the_gateway_did_not_write_permits_nothing(world):
+    services = world.services
+    doctor, stranger = (services.ids.decode(reference.partition("/")[2]) for reference in (world.doctor, world.stranger))
+    bert = services.parties.by_client_id("patient-bert").row
+    assert (status(world, "anna", world.named), status(world, "anna", world.doctor)) == (200, 200)
+    assert verify_row_tags(services.index, None).findings == ()
+    with services.index.atomic() as connection:
+        [tag] = connection.scalars(select(t.directory_link.c.tag))
+        rows = [{"resource": doctor, "party": bert, "consent": 0}, {"resource": stranger, "party": bert, "consent": 0}]
+        connection.execute(t.directory_link.insert(), [row | {"tag": told} for row, told in zip(rows, (tag, None), strict=True)])
+    for reference in (world.doctor, world.stranger):
+        answer = world.ask("bert", reference)
+        assert (answer.status, b"Practitioner" in answer.body) == (500, False)
+        with services.index.reading() as connection:
+            assert directory_links.every(connection, [stranger]) == {}
+    assert status(world, "anna", world.doctor) == 200, "another's is another row"
+    assert [(one.code, str(row) in one.subject) for one, row in zip(verify_row_tags(services.index, None).findings, (doctor, stranger), strict=True)] == [
+        ("link-altered", True),
+        ("link-altered", True),
+    ]  # fmt: skip

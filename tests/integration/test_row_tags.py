@@ -12,7 +12,7 @@ from intake_case import add_party, open_services, post
 from sqlalchemy import text
 
 from gateway.cli import main
-from gateway.index import archives, parties
+from gateway.index import archives, outbox, parties, persons
 from gateway.upgrading import mark_tagged, upgrade
 from gateway.vault.errors import RowAltered
 from jobs.audit_row_tags import verify_row_tags
@@ -123,14 +123,23 @@ def test_the_mark_is_durable_before_upgrade_ends(tmp_path, monkeypatch):
     settings = open_services(tmp_path).settings
     settings.keys_path.mkdir(exist_ok=True)
     mark_tagged(settings)
-    assert [path.name for path in synced[-2:]] == ["rows-tagged", settings.keys_path.name]
+    assert [path.name for path in synced[-3:]] == ["rows-tagged", "rows-tagged-2", settings.keys_path.name]
 
 
 def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
     home = AuditedHome.make(tmp_path)
     party = home.party()
     settings = home.services.settings
-    (settings.keys_path / "rows-tagged").unlink()  # as an earlier version left it
+    tamper(home.services, "UPDATE outbox SET tag = NULL")
+    assert not upgrade(settings)
+    assert [one.code for one in verify_row_tags(home.services.index, None).findings] == ["outbox-altered"]
+    (settings.keys_path / "rows-tagged-2").unlink()  # as the version before left it
+    assert upgrade(settings)
+    assert verify_row_tags(home.services.index, None).findings == ()
+    home.block()
+    with home.services.index.reading() as connection:
+        assert (outbox.size(connection), outbox.dead_letters(connection)) == (0, []), "what waited is on the ledger"
+    (settings.keys_path / "rows-tagged").unlink()  # as a version before that left it
     tamper(home.services, "UPDATE party SET tag = NULL")
     with pytest.raises(RowAltered):
         home.services.parties.by_client_id(party.client_id)
@@ -143,3 +152,29 @@ def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
         home.services.parties.by_client_id(party.client_id)
     home.close()
     shutil.rmtree(home.home)
+
+
+@pytest.mark.parametrize(
+    "swap", ["decision = 'join'", "other = 3", "reason = 'same'", "decided_number = 9", "parted_at = NULL", "tag = NULL"]
+)
+def test_a_line_of_the_queue_that_the_gateway_did_not_write_is_refused(services, swap):
+    hospital = add_party(services)
+    for number in (1, 2, 3):
+        post(services, hospital, PATIENT | {"id": f"p{number}"}, "Patient")
+    with services.index.atomic() as connection:
+        persons.open_line(connection, 2, 1, "other-birth-date", bytes(16), 5)
+        persons.part(connection, 1, 2, bytes(16), 6)
+        assert persons.kept_apart(connection, [1, 2]) == {frozenset({1, 2})}
+        [line] = persons.lines(connection, decided_too=True)
+    assert (line.archive, line.other, line.reason, line.decision) == (1, 2, "other-birth-date", "keep-apart")
+    assert verify_row_tags(services.index, None).findings == ()
+    tamper(services, f"UPDATE review SET {swap}")
+    with services.index.reading() as connection:
+        for ask in (
+            lambda: persons.kept_apart(connection, [1, 2, 3]),
+            lambda: persons.line(connection, line.row),
+            lambda: persons.lines(connection, decided_too=True),
+        ):
+            with pytest.raises(RowAltered):
+                ask()
+    assert [(one.code, one.subject) for one in verify_row_tags(services.index, None).findings] == [("review-altered", "review line 1")]

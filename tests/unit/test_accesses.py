@@ -16,7 +16,7 @@ from gateway.consent.access import Access
 from gateway.index import accesses, outbox
 from gateway.index import schema as t
 from gateway.index.database import create_index, open_index
-from gateway.vault.keyring import ArchiveSecret
+from gateway.vault.keyring import ArchiveSecret, Keyring
 from gateway.vault.primitives import access_commitment
 
 pytestmark = pytest.mark.both_databases
@@ -39,7 +39,7 @@ ENTRY = (
 def index(tmp_path):
     url = databases.url(tmp_path, "gateway")
     create_index(url)
-    index = open_index(url)
+    index = open_index(url, Keyring(bytes(32)))
     yield index
     index.close()
 
