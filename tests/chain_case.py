@@ -60,11 +60,11 @@ def batch(first, last, leaves=None):
     return AccessBatchBody(root, last - first + 1 if leaves is None else leaves, first, last)
 
 
-def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10, seats=0, stakes=()):
+def genesis_bytes(delegates=DELEGATES, epoch_blocks=4, heartbeat_slots=10, seats=0, stakes=(), slot_seconds=SLOT_SECONDS):
     return make_genesis(
         network="test",
         started_at=STARTED_AT,
-        slot_seconds=SLOT_SECONDS,
+        slot_seconds=slot_seconds,
         epoch_blocks=epoch_blocks,
         heartbeat_slots=heartbeat_slots,
         delegates=tuple(Delegate(f"delegate {number}", member.public) for number, member in enumerate(delegates)),

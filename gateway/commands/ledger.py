@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,7 +11,7 @@ import click
 from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.store import LedgerStore
-from gateway.commands.context import CouldNot, bar, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, bar, json_option, leave, opened_ledger, settings_of, tell
 from gateway.commands.delegates import delegates, schedule, stake
 from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.errors import GatewayError
@@ -90,6 +90,60 @@ def snapshot(context: click.Context, out: Path, *, as_json: bool) -> None:
     tell(told, as_json=as_json, text=lambda: f"{out}: the state after height {header.height}, {told['size']:,} bytes")
 
 
+@ledger.command(epilog="Example: fhir-anchor --home ./gw ledger export --out chain.export")
+@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where the new file goes.")
+@json_option
+@click.pass_context
+def export(context: click.Context, out: Path, *, as_json: bool) -> None:
+    """Write the whole chain into a file: genesis and every final block with its votes. It names no patient.
+
+    Whoever has it verifies the chain without this gateway: `ledger import FILE --to DIR`.
+    """
+    from chain.chain_file import write_chain
+    from chain.ledger import Ledger
+
+    settings = settings_of(context)
+    with opened_ledger(settings) as (store, genesis), bar() as progress, _new_file(out) as file:
+        reader, genesis_bytes = Ledger(store, genesis), settings.genesis_path.read_bytes()
+        height = write_chain(reader, genesis_bytes, file, lambda done, total: progress("writing blocks", done, total))
+    told = {"file": str(out), "size": out.stat().st_size, "height": height, "chain_id": genesis.chain_id.hex()}
+    tell(told, as_json=as_json, text=lambda: f"{out}: {height} blocks, {told['size']:,} bytes")
+
+
+@ledger.command("import", epilog="Example: fhir-anchor ledger import chain.export --to ./copy --genesis genesis.json")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--to", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path), help="A new folder for the copy.")
+@click.option("--genesis", metavar="GENESIS.json", type=click.Path(path_type=Path, exists=True), help="From whoever founded the chain.")
+@json_option
+def import_(file: Path, folder: Path, genesis: Path | None, *, as_json: bool) -> None:
+    """Verify an exported chain, every block of it executed again, into a copy of its own. Needs no gateway, and no trust in who gave it.
+
+    Without --genesis the chain is whose the file says: compare the chain id. Exit codes: 0 it holds, 1 it does not (and the first height
+    that does not), 2 it could not be read. `ledger verify --copy DIR` verifies the copy again at any time.
+    """
+    from chain.chain_file import ChainFile
+    from chain.record_file import FileInvalid
+    from gateway.client.delegate_home import NoDelegateHome, building
+
+    try:
+        with file.open("rb") as opened, bar() as progress:
+            chain = ChainFile(opened)
+            if genesis is not None and genesis.read_bytes() != chain.genesis_bytes:
+                raise CouldNot(f"{file} is another chain's than that of {genesis}")
+            with building(folder, chain.genesis_bytes) as (_, found, url), closing(LedgerStore.create(url, found)) as store:
+                chain.into(store, lambda done, total: progress("verifying blocks", done, total))
+    except FileInvalid as error:
+        reason = str(error)
+        tell({"holds": False, "reason": reason}, as_json=as_json, text=lambda: f"The chain does not hold: {reason}; nothing was kept.")
+        leave(FINDINGS)
+    except (LedgerError, NoDelegateHome) as error:
+        raise CouldNot(str(error)) from error
+    except OSError as error:
+        raise CouldNot(f"{error.filename or folder}: {error.strerror or error}") from error
+    told = {"holds": True, "copy": str(folder), "chain_id": found.chain_id.hex(), "height": chain.height}
+    tell(told, as_json=as_json, text=lambda: f"{chain.height} blocks hold; chain id {found.chain_id.hex()}")
+
+
 @contextmanager
 def _new_file(out: Path) -> Iterator[IO[bytes]]:
     """A file that has its name once it is whole and durable; what hinders that, and a ledger that does not hold, become exit code 2."""
@@ -140,10 +194,16 @@ def switch(context: click.Context, version: int, height: int, *, as_json: bool) 
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger verify")
+@click.option("--copy", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="A copy (`ledger import`) instead.")
 @json_option
 @click.pass_context
-def verify(context: click.Context, as_json: bool) -> None:
+def verify(context: click.Context, copy: Path | None, as_json: bool) -> None:
     """Verify every block from genesis, and every derived row. Exit code 1 if anything does not hold."""
+    if copy is not None:
+        from gateway.commands.delegate import verify as verify_copy
+
+        context.invoke(verify_copy, home=copy, key_path=None, gateway=None, as_json=as_json)
+        return
     from gateway.commands.audit import report_text
     from jobs.audit import Audit, run_audit
     from jobs.audit_report import to_json

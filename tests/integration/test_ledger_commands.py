@@ -101,6 +101,27 @@ def test_a_delegate_begins_with_a_snapshot_and_its_copy_is_verified_from_there(h
     assert (result.exit_code, json.loads(result.stdout)["verified_after"]) == (1, 3)
 
 
+def test_an_exported_chain_is_verified_without_its_gateway(home, tmp_path):
+    home.produce(3)
+    file, genesis, copy = tmp_path / "chain.export", home.path / "genesis.json", tmp_path / "copy"
+    assert home.told("export", "--out", file)["height"] == 3
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(main, ["ledger", *map(str, arguments), "--json"])
+        assert result.exit_code == code, (result.output, result.exception)
+        return json.loads(result.stdout) if result.stdout else result.stderr
+
+    told = run("import", file, "--to", copy, "--genesis", genesis)
+    assert told == {"holds": True, "copy": str(copy), "chain_id": home.genesis.chain_id.hex(), "height": 3}
+    assert run("verify", "--copy", copy)["findings"] == []
+    assert "is not empty" in run("import", file, "--to", copy, code=2)
+    (tmp_path / "other.json").write_bytes(genesis.read_bytes() + b"\n")
+    assert "another chain's" in run("import", file, "--to", tmp_path / "b", "--genesis", tmp_path / "other.json", code=2)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "cut off" in run("import", file, "--to", tmp_path / "c", code=1)["reason"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chain.export", "copy", "gw", "other.json"]
+
+
 def test_the_audit_knows_the_marks_of_later_delegates(home):
     home.run("delegate", "register", "Nordvik", "--key", home.holder)
     (home.path / "keys" / "delegate-5.watermark").unlink()

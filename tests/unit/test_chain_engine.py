@@ -174,6 +174,22 @@ def test_what_a_block_holds_follows_the_version_and_the_version_follows_the_plan
     chain.close()
 
 
+def test_a_day_without_work_is_the_heartbeats_and_nothing_else(tmp_path):
+    """Slots of a minute, a heartbeat after 60 of them, by a clock that the test moves: 24 of 1,440 slots make a block."""
+    genesis = Genesis.parse(genesis_bytes(delegates=DELEGATES[:1], epoch_blocks=1000, heartbeat_slots=60, slot_seconds=60))
+    chain = SmallChain(tmp_path, genesis=genesis, keys=DELEGATES[:1])
+    before = dict(chain.store.read_buckets(range(1 << 16)))
+    made = [chain.engine.produce(genesis.slot_time(slot)) for slot in range(24 * 60)]
+    blocks = [block for block in made if block is not None]
+    assert [block.header.slot for block in blocks] == list(range(59, 1440, 60))
+    assert {block.transactions for block in blocks} == {()}
+    assert {block.header.state_root for block in blocks} == {chain.engine._committed.state.root()}
+    assert {block.header.log_size for block in blocks} == {0}
+    assert dict(chain.store.read_buckets(range(1 << 16))) == before
+    assert chain.findings() == []
+    chain.close()
+
+
 def test_a_program_that_does_not_know_the_version_says_so_and_changes_nothing(chain, monkeypatch):
     chain.record(anchor(1))
     monkeypatch.setattr(block_module, "LATEST", 1)
