@@ -33,13 +33,19 @@ _IN_POSTGRESQL = (
 )
 _MIGRATING = 0x6C61796F7574  # "layout": the advisory lock of whoever changes it
 
-_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+_PASSING = {
+    **dict.fromkeys(
+        (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR), "the ledger cannot be reached for now"
+    ),
+    sqlite3.SQLITE_FULL: "the ledger cannot be written: its disk is full",
+    sqlite3.SQLITE_READONLY: "the ledger cannot be written: its file or its disk is read-only",
+}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TABLE = re.compile(r"\bFROM (\w+)")
 
 
 class LedgerUnreachable(LedgerError):
-    """The database is locked, gone or full for now. What was being written is whole or absent, and may be tried again."""
+    """The database is locked, gone, full or read-only for now. What was being written is whole or absent, and may be tried again."""
 
 
 class LedgerMissing(LedgerError):
@@ -78,8 +84,8 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
     @event.listens_for(engine, "handle_error")
     def in_words(context: ExceptionContext) -> None:
         kind = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of the error
-        if kind in _PASSING:
-            raise LedgerUnreachable("the ledger cannot be reached for now") from context.original_exception
+        if kind in _PASSING and not (kind == sqlite3.SQLITE_READONLY and read_only):
+            raise LedgerUnreachable(_PASSING[kind]) from context.original_exception
         if kind in _DAMAGED:
             table = _TABLE.search(context.statement or "")
             where = f" in table {table[1]}" if table else ""

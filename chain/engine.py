@@ -138,12 +138,14 @@ class EmbeddedEngine:
         self._is_behind = True
 
     def _begun(self, slot: int) -> Proposal | None:
-        """The stored proposal, unless the slot of a producer elsewhere is over without its signature."""
+        """The stored proposal, unless the slot of a producer elsewhere is over without its signature, or was of a clock that has been set
+        back.
+        """
         proposal = self._store.proposal()
         if proposal is None or proposal.signature is not None or self._mailbox is None:
             return proposal
         header = Header.from_bytes(proposal.header)
-        if header.producer in self._delegates or header.slot >= slot:
+        if header.producer in self._delegates or header.slot == slot:
             return proposal
         self._store.drop_proposal(header.height)
         return None

@@ -11,6 +11,7 @@
     |- BallotInvalid        bytes that are no ballot                                     chain.ballot
     |- DoubleSign           a second hash at a height already signed: nothing is signed  chain.watermark
     |- WatermarkUnusable    the watermark is missing, torn or another key's              chain.watermark
+    |- WatermarkUnwritable  a mark could not be made durable for now: nothing is signed   chain.watermark
     |- NoQuorum             too few delegates accepted the proposal                      chain.engine
     |- LeaseLost            another process writes this ledger now                       chain.lease
     |- LedgerUnreachable    its database is locked, gone or full for now                 chain.database

@@ -1,5 +1,6 @@
 """The ledger to read: what is final, and proofs of it. Opens read-only, in as many processes as wanted, while the engine writes."""
 
+import math
 from bisect import bisect_right
 from typing import Literal
 
@@ -69,6 +70,11 @@ class Ledger:
         """The height of the last block, 0 before the first; reads no header."""
         with self._store.engine.connect() as connection:
             return queries.height_of(connection)
+
+    def ahead_by(self, now: float) -> int:
+        """How many seconds after the instant `now` the last block's slot begins: a clock that was ahead made it. 0 if it has begun."""
+        head = self.head()
+        return 0 if head is None else max(0, math.ceil(head.time - now))
 
     def block(self, height: int) -> FinalBlock | None:
         """The block at `height`, if it is there, whole."""

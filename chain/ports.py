@@ -18,7 +18,7 @@ class Voter(Protocol):
         """The signature that accepts this signed proposal at the instant `now` (seconds since the epoch).
 
         The voter has executed the block itself and its watermark is durable before it signs. Asked again for the same proposal it votes
-        again. Any `LedgerError` is a refusal (`BlockInvalid`, `SignatureInvalid`, `DoubleSign`, `WatermarkUnusable`); nothing was signed.
+        again. Any `LedgerError` is a refusal (`BlockInvalid`, `SignatureInvalid`, `DoubleSign`, `WatermarkUnwritable`); nothing was signed.
         """
 
 

@@ -44,6 +44,10 @@ class WatermarkUnusable(LedgerError):
     """The file is missing, damaged, another key's or chain's, or in use by another process. Its key must not sign."""
 
 
+class WatermarkUnwritable(LedgerError):
+    """The mark could not be made durable for now (a full disk, one that is read-only): nothing was signed, and may be tried again."""
+
+
 def create_watermark(path: Path, chain_id: ChainId, key: bytes, marks: Mapping[Duty, Mark] = MappingProxyType({})) -> None:
     """Once, together with the key, or with the last marks that a key can have made whose own file was lost.
 
@@ -71,13 +75,19 @@ class Watermark:
             raise
 
     def advance(self, duty: Duty, height: int, block_hash: bytes) -> None:
-        """Durable when it returns; then `block_hash` may be signed. Raises `DoubleSign` and writes nothing if it may not."""
+        """Durable when it returns; then `block_hash` may be signed. Raises `DoubleSign` and writes nothing if it may not,
+        `WatermarkUnwritable`.
+        """
         is_new = is_new_mark(duty, self._marks.get(duty), (height, block_hash))
         if self._share is not None:
             self._share(self._key, duty, height, block_hash)
         if is_new:
             marks = {**self._marks, duty: (height, block_hash)}
-            _write(self._path, self._chain_id, self._key, marks)
+            try:
+                _write(self._path, self._chain_id, self._key, marks)
+            except OSError as error:
+                reason = f"the watermark {self._path.name} cannot be written, so nothing was signed: {error.strerror}"
+                raise WatermarkUnwritable(reason) from error
             self._marks = marks
 
     def close(self) -> None:
@@ -136,7 +146,10 @@ def _check(fields: Mapping[str, Any]) -> str:
 
 def _lock(path: Path) -> int:
     """An exclusive lock that ends with the process, on a file of its own because the watermark's is replaced."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise WatermarkUnusable(f"the watermark {path.name} cannot be locked: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

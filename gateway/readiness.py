@@ -5,7 +5,7 @@ read, its head moves while there is work for it, the jobs process beats. A look 
 all in order is believed for a while, however many ask; but not while the next one waits for a part that gives no answer.
 """
 
-import shutil
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,9 @@ BELIEVED_FOR = 2.0  # seconds
 BELIEVED_MISSING_FOR = 0.25  # seconds: who waits for a start or a recovery asks often
 ANSWER_WITHIN = 10.0  # seconds for a part, before it counts as one that cannot be used
 LEAST_ROOM = 4 << 20  # bytes on the disk of a database that is a file: below, its next transaction may fail
+ROOM_FOR_MARKS = 64 << 10  # bytes on the disk of the delegates' watermarks, which are written anew for each block
 LOCK_WITHIN = 5.0  # seconds until a database that others write to counts as one that cannot be written
+CLOCK_SECONDS = 5  # by which the clocks of hosts may differ
 STALLED_SLOTS, STALLED_SECONDS = 10, 15  # how long the chain may leave work lie, whichever is longer
 
 Missing = dict[str, str]  # part -> what is the matter, in a sentence that may go to anyone
@@ -45,13 +47,18 @@ class ChainWatch:
     def look(self, now: float, *, height: int, slot: int, waiting: int) -> str | None:
         """What is the matter, None as long as nothing is. `height` and `slot` are the head's, `waiting` counts transactions.
 
+        A clock that was set back to before the head's slot stops the chain until it has caught up, whether or not there is work now.
+
         What lay at one height and lies at the same height now has lain all the time: to record it is to raise the height. A gateway that
         was off for long has as much time as any other to catch up.
         """
+        behind = int(self._genesis.slot_time(slot) - now)
+        if behind > CLOCK_SECONDS:
+            return f"the clock is {behind} seconds behind the last block, and there is no other before it has caught up"
         if not waiting and self._genesis.slot_at(now) - slot < self._genesis.heartbeat_slots:
             self._due = None
             return None
-        if self._due is None or self._due[0] != height:
+        if self._due is None or self._due[0] != height or now < self._due[1]:
             self._due = height, now
         late = int(now - self._due[1])
         if late <= max(STALLED_SECONDS, STALLED_SLOTS * self._genesis.slot_seconds):
@@ -121,7 +128,8 @@ class Readiness:
 
     def _read_ledger(self) -> str | None:
         self._ledger.height()
-        return _room(self._settings.effective_ledger_url)
+        marks = _room_in(self._settings.keys_path, ROOM_FOR_MARKS)
+        return _room(self._settings.effective_ledger_url) or (marks and f"{marks} on which delegates keep what they signed")
 
     def _chain(self) -> str | None:
         """None where database or ledger cannot be read: they are named themselves."""
@@ -140,9 +148,15 @@ class Readiness:
 
 def _room(url: str) -> str | None:
     """A transaction that writes nothing succeeds on a full disk, too."""
-    if not url.startswith("sqlite:"):
-        return None
-    return None if shutil.disk_usage(Path(make_url(url).database or "").parent).free >= LEAST_ROOM else "the disk is full"
+    return _room_in(Path(make_url(url).database or "").parent, LEAST_ROOM) if url.startswith("sqlite:") else None
+
+
+def _room_in(folder: Path, least: int) -> str | None:
+    """Asked of the file system and not tried: one that is full or read-only for this process is so for the one that writes."""
+    disk = os.statvfs(folder)
+    if disk.f_flag & os.ST_RDONLY:
+        return "the disk is read-only"
+    return "the disk is full" if disk.f_bavail * disk.f_frsize < least else None
 
 
 def _fault(part: str, check: Callable[[], str | None]) -> str | None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import structlog
 
 from chain.block import FinalBlock
-from chain.database import LedgerUnreachable
 from chain.engine import EmbeddedEngine, NoQuorum
 from chain.errors import LedgerError
 from chain.genesis import MIN_ELECTED
@@ -26,10 +25,11 @@ class BlockProduction:
         """`key` is the gateway's for the ledger; `delegates` are the keys of those in this process."""
         self._index, self._engine, self._ledger, self._key, self._delegates = index, engine, ledger, key, delegates
         self._was_producer: bool | None = None
+        self._was_behind = False
         self._log = structlog.get_logger()
 
     def produce(self, now: float) -> FinalBlock | None:
-        """The slot that `now` lies in. A quorum or a database that is missing is logged, and the next slot finishes what was begun.
+        """The slot that `now` lies in. What hinders it is logged, and the next slot finishes what was begun.
 
         The chain goes on without the outbox where that cannot be read for now. On a host that another one produces for, nothing is done.
         """
@@ -37,6 +37,7 @@ class BlockProduction:
             if not self._is_producer():
                 return None
             self._submit()
+            self._tell_clock(now)
             block = self._engine.produce(now)
             if block is not None:
                 self._tell(block)
@@ -46,8 +47,8 @@ class BlockProduction:
         except LeaseLost as error:
             self._log.warning("this host stops producing", reason=str(error))
             return None
-        except LedgerUnreachable as error:
-            self._log.error("the ledger cannot be reached in this slot", reason=str(error))
+        except LedgerError as error:
+            self._log.error("no block in this slot", reason=str(error))
             return None
         return block
 
@@ -55,6 +56,13 @@ class BlockProduction:
         self._log.info("block final", height=block.header.height, transactions=len(block.transactions), votes=len(block.votes))
         if is_last_of_epoch(block.header.height, self._ledger.genesis.epoch_blocks):
             self._tell_election()
+
+    def _tell_clock(self, now: float) -> None:
+        """Once, where time has been set back to before the last block: no slot comes until it has passed that again."""
+        behind = self._ledger.ahead_by(now)
+        if behind and not self._was_behind:
+            self._log.warning("the clock is behind the last block: none is produced until it has caught up", seconds=behind)
+        self._was_behind = bool(behind)
 
     def _is_producer(self) -> bool:
         """Says when that changes."""

@@ -8,6 +8,7 @@ refused, and the work goes on: the next may hold.
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,11 +16,12 @@ import msgspec
 
 from chain.ballot import Ballot
 from chain.block import BlockInvalid, FinalBlock, FormatUnknown, Header, Proposal
+from chain.database import LedgerUnreachable
 from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.replica import Replica
-from chain.watermark import DoubleSign
+from chain.watermark import DoubleSign, WatermarkUnwritable
 from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
 from gateway.vault.submission import to_base64url
 
@@ -58,6 +60,7 @@ class Delegation:
         self._clock, self._sleep = clock, sleep
         self._after = ""
         self._sent: Ballot | None = None  # on the block that is proposed now
+        self._early: Proposal | None = None  # proposed now, and refused because its slot is still to come
         self._patrolled = 0
 
     def run(self) -> None:
@@ -66,8 +69,9 @@ class Delegation:
         while True:
             try:
                 self.turn()
-            except ChainUnreachable as error:
-                self._say("unreachable", reason=str(error), again_in=pause)
+            except (ChainUnreachable, LedgerUnreachable, WatermarkUnwritable) as error:
+                event = "unreachable" if isinstance(error, ChainUnreachable) else "paused"
+                self._say(event, reason=str(error), again_in=pause)
                 self._sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             except ChainContradicted as error:
@@ -81,13 +85,15 @@ class Delegation:
         """Asks once what is new, and deals with it. Raises ChainUnreachable, ChainContradicted, FormatUnknown."""
         progress = self._chain.progress(self._after)
         if progress is not None:
-            self._sent = None
+            self._sent = self._early = None
             self._follow(progress.height, progress.hash)
             if progress.proposal is not None:
                 self._answer(progress.proposal)
             self._after = progress.after
         elif self._sent is not None:
             self._send(self._sent)  # the block still waits; a gateway may have lost it
+        elif self._early is not None and self._until_slot(self._early) <= 0:
+            self._answer(self._early)  # a clock was wrong, and time has come to it
         self._patrol()
 
     def _follow(self, height: int, hash_: bytes) -> None:
@@ -123,12 +129,14 @@ class Delegation:
     def _answer(self, proposal: Proposal) -> None:
         """Signs what holds and sends it; refuses the rest. What is not the next block (any more) is no matter."""
         try:
-            header = Header.from_bytes(proposal.header)
-            if header.height <= self._replica.height:
+            self._early = None
+            if Header.from_bytes(proposal.header).height <= self._replica.height:
                 return
-            early = self._genesis.slot_time(header.slot) - self._clock()
+            early = self._until_slot(proposal)
             if 0 < early <= EARLY:
                 self._sleep(early)
+            elif early > 0:
+                self._early = proposal
             ballot = self._replica.sign(proposal, self._clock())
         except FormatUnknown:
             raise
@@ -138,6 +146,10 @@ class Delegation:
             return
         if ballot is not None:
             self._send(ballot)
+
+    def _until_slot(self, proposal: Proposal) -> float:
+        """Seconds until the slot of the block begins, by this delegate's clock."""
+        return self._genesis.slot_time(Header.from_bytes(proposal.header).slot) - self._clock()
 
     def _send(self, ballot: Ballot) -> None:
         """A ballot that is refused was overtaken: the block is final, or no longer proposed."""
@@ -190,7 +202,8 @@ class Delegation:
         proof = self._proofs / f"{sha256(text).hexdigest()[:16]}.json"
         self._proofs.mkdir(exist_ok=True)
         if not proof.exists() and sum(1 for _ in self._proofs.iterdir()) < MAX_PROOFS:
-            _keep(proof, text)
+            with suppress(OSError):  # a full disk must not keep the refusal from being told
+                _keep(proof, text)
         self._say("refused", **told, proof=str(proof) if proof.exists() else None)
 
 
