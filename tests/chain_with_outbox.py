@@ -7,7 +7,10 @@ from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.index import outbox
 from gateway.index.database import create_index, open_index
+from gateway.vault.keyring import Keyring
 from jobs.produce_blocks import BlockProduction
+
+KEYRING = Keyring(bytes(range(32)))
 
 
 class ChainWithOutbox(SmallChain):
@@ -21,7 +24,7 @@ class ChainWithOutbox(SmallChain):
 
     def open(self, store=LedgerStore):
         super().open(store)
-        self.index = open_index(self.index_url)
+        self.index = open_index(self.index_url, KEYRING)
         self.production = BlockProduction(self.index, self.engine, self.ledger(), GATEWAY)
 
     def watermark(self, member):

@@ -5,22 +5,14 @@ import time
 from contextlib import closing
 
 import pytest
-from apscheduler.executors import base as executing
-from apscheduler.schedulers import base as scheduling
 from chain_case import DELEGATES, ELECTED, GENESIS, SLOT_SECONDS, STARTED_AT, anchor
 from chain_with_outbox import ChainWithOutbox
 from delegate_case import Round
-from structlog.testing import capture_logs
 
 from chain.engine import NoQuorum
 from chain.watermark import read_marks
-from gateway import founding, heartbeat
-from gateway.index.database import open_index
+from gateway import heartbeat
 from gateway.readiness import ChainWatch
-from gateway.settings import load_settings
-from jobs import scheduler
-from jobs.scheduler import JobsProcess
-from jobs.wall_clock import WallClock
 
 HOUR = 3600 // SLOT_SECONDS  # in slots
 
@@ -116,70 +108,3 @@ def test_a_sign_of_life_from_before_the_clock_was_set_back_is_none(tmp_path):
     assert heartbeat.is_beating(tmp_path, now)
     os.utime(tmp_path / "jobs.heartbeat", (now + 3600, now + 3600))
     assert not heartbeat.is_beating(tmp_path, now)
-
-
-class Clock:
-    """The machine's, `offset` seconds set forward, for the scheduler and for what it asks."""
-
-    def __init__(self, monkeypatch):
-        self.offset, really, parent = 0.0, time.time, self
-
-        class Datetime(scheduling.datetime):
-            @classmethod
-            def now(cls, tz=None):
-                return cls.fromtimestamp(parent.time(), tz)
-
-        self._really = really
-        for module in (scheduling, executing):
-            monkeypatch.setattr(module, "datetime", Datetime)
-        monkeypatch.setattr(scheduler.time, "time", self.time)
-
-    def time(self):
-        return self._really() + self.offset
-
-
-class Production:
-    """Notes when it is asked."""
-
-    def __init__(self):
-        self.asked = 0
-
-    def produce(self, now):
-        self.asked += 1
-
-
-def within(seconds, holds):
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
-
-
-@pytest.fixture
-def jobs(tmp_path, monkeypatch):
-    """The jobs process of a gateway with slots of one second, without its signals."""
-    clock, production = Clock(monkeypatch), Production()
-    genesis = founding.found(tmp_path / "gw", delegates=1, slot_seconds=1, chosen={}, now=int(clock.time()), random=os.urandom)
-    index = open_index(f"sqlite:///{tmp_path / 'gw' / 'gateway.db'}")
-    process = JobsProcess(load_settings(tmp_path / "gw", {}), genesis, index, production, WallClock(clock.time))
-    process._start()
-    yield process, clock, production
-    process._scheduler.shutdown(wait=True)
-    index.close()
-
-
-def test_the_jobs_go_on_when_the_clock_is_set_back(jobs):
-    """No block until the clock is right again, and not an hour of silence about it."""
-    process, clock, production = jobs
-    with capture_logs() as logs:
-        assert within(20, lambda: production.asked)
-        clock.offset = -3600.0
-        within(0.5, lambda: logs)  # the one that may have been on its way
-        logs.clear()
-        assert not within(1.2, lambda: logs), "by itself the scheduler waits for an hour"
-        process._follow_clock()
-        assert within(20, lambda: [entry for entry in logs if entry["event"].startswith("the clock was put: no block")])
-        asked = production.asked
-        clock.offset = 0.0
-        process._follow_clock()
-        assert within(20, lambda: production.asked > asked)
