@@ -4,6 +4,8 @@ In commit order, and what a crash there leaves:
 
 1. a mark in the bucket for each archive     keys and rows are still there; the audit names it, and the same command finishes it
 2. one unit of the database                  all is gone, or nothing: grants are revoked, keys destroyed, the rows of records deleted
+3. the database's files are written anew     nothing opens any more; the old bytes are still there, the audit says so, and the same command
+                                             finishes it
 
 The mark comes first, so that no erasure that was answered can be undone by a database restored from before it.
 """
@@ -16,9 +18,8 @@ from sqlalchemy import Connection, select
 
 from gateway import granting
 from gateway.errors import Conflict
-from gateway.index import archives, consents, erasures, parties, sources
+from gateway.index import archives, consents, erasures, parties, sources, traces
 from gateway.index import schema as t
-from gateway.index.database import Index
 from gateway.registration import NotOnePatient
 from gateway.services import Services
 from gateway.storage.port import ObjectExists, ObjectMissing, ObjectStore
@@ -27,6 +28,10 @@ from gateway.vault.erasure_mark import FOLDER, is_mark, key_id_of_name, mark_bod
 
 class Held(Conflict):
     """A legal hold forbids to erase the patient."""
+
+
+class JoinedTooMany(Conflict):
+    """Archives of others are joined with the patient's, and nobody said that this was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,35 @@ def archives_of(services: Services, connection: Connection, system: str, value: 
     return groups.pop()
 
 
-def erase(services: Services, system: str, value: str) -> Erased:
-    """Destroy all that opens what is sealed to the patient with this identifier. Raises NotOnePatient, Held, Conflict, Unavailable."""
+def erase(services: Services, system: str, value: str, *, is_joined: bool = False, patience: float = traces.PATIENCE) -> Erased:
+    """Destroy all that opens what is sealed to the patient with this identifier, or finish what an earlier call left.
+
+    Archives that are joined go together, and only if `is_joined` says that this was looked at. Raises NotOnePatient, Held, Conflict,
+    Unavailable, and TracesRemain where all is destroyed and the database's files could not be cleaned: call it again.
+    """
+    token = services.tokens.identifier("Patient", system, value)
+    try:
+        erased = _erase(services, system, value, token, is_joined=is_joined)
+    except NotOnePatient:
+        with services.index.reading() as connection:
+            left = erasures.uncleaned(connection, token)
+        if left is None:
+            raise
+        erased = Erased(*left)
+    traces.forget(services.index, patience)
+    with services.index.atomic() as connection:
+        erasures.mark_cleaned(connection)
+    return erased
+
+
+def _erase(services: Services, system: str, value: str, token: bytes, *, is_joined: bool) -> Erased:
     with services.index.reading() as connection:
         rows = archives_of(services, connection, system, value)
+        if len(rows) > 1 and not is_joined:
+            raise JoinedTooMany(
+                f"{len(rows)} archives are joined as this patient's, and all of them would be erased; nothing was. If they are one"
+                " person's: --joined; else take off who is another first: fhir-anchor patient split PATIENT"
+            )
         _refuse_held(connection, rows)
         key_ids = [archive.keys.key_id for archive in archives.by_rows(connection, rows).values()]
     for key_id in key_ids:
@@ -63,7 +93,7 @@ def erase(services: Services, system: str, value: str) -> Erased:
             raise Conflict("the patient's archives were joined or split meanwhile; nothing was erased, run it again")
         _refuse_held(connection, rows)
         records = destroy(services, connection, rows)
-    forget_traces(services.index)
+        erasures.mark_uncleaned(connection, token, len(rows), records)
     return Erased(len(rows), records)
 
 
@@ -76,13 +106,6 @@ def destroy(services: Services, connection: Connection, rows: Collection[int]) -
     for client_id in owners:
         parties.suspend(connection, client_id, int(services.clock()))
     return sum(erasures.destroy(connection, row) for row in rows)
-
-
-def forget_traces(index: Index) -> None:
-    """SQLite leaves old bytes in free pages and in its log; sealed keys must not stay there for whoever has the KEK."""
-    if index.engine.dialect.name == "sqlite":
-        with index.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def marked(store: ObjectStore, own_key: bytes) -> list[bytes]:

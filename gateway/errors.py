@@ -7,7 +7,8 @@
     |  |- NotFound          404                                          not-found
     |  |- Gone              410                                          deleted
     |  |- Conflict          409  changed meanwhile                       conflict
-    |  |  `- Held            a legal hold forbids to erase a patient  gateway.erasure
+    |  |  |- Held            a legal hold forbids to erase a patient  gateway.erasure
+    |  |  `- JoinedTooMany   others would be erased with the patient  gateway.erasure
     |  |- PreconditionFailed 412 If-Match, If-None-Exist                 conflict | multiple-matches
     |  |- TooLarge          413                                          too-long
     |  |- UnsupportedMedia  415                                          not-supported

@@ -60,6 +60,8 @@ def verify_keyless(services: Services) -> Report:
     try:
         with services.index.reading() as connection:
             keyless = erasures.keyless(connection)
+            if uncleaned := erasures.count_uncleaned(connection):
+                notes.found("erasure-unfinished", "gateway.db", f"its files still hold sealed keys of {uncleaned} erased patients")
         for row, key_id in keyless:
             if not is_marked(services.store, services.index_key, key_id):
                 notes.found("archive-altered", f"archive {row}", "its private key is gone, and the bucket has no mark of an erasure")

@@ -29,10 +29,10 @@ from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, Ba
 from gateway.backup.signing_again import Evidence, first_marks
 from gateway.backup.snapshot import Progress
 from gateway.bootstrap import keyring_of, open_services
-from gateway.erasure import destroy, forget_traces, marked
+from gateway.erasure import destroy, marked
 from gateway.errors import CouldNotCheck
 from gateway.founding import sync_folder
-from gateway.index import erasures
+from gateway.index import erasures, traces
 from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
@@ -197,7 +197,7 @@ def _erase_again(settings: Settings) -> int:
         with services.index.atomic() as connection:
             rows = [erasures.row_of(connection, key_id) for key_id in key_ids if erasures.is_destroyed(connection, key_id) is False]
             destroy(services, connection, [row for row in rows if row is not None])
-        forget_traces(services.index)
+        traces.forget(services.index)
     if services.ledger is not None:
         services.ledger.close()
     return len(rows)

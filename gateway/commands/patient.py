@@ -55,14 +55,17 @@ _identifier = click.option(
 
 @patient.command(epilog="Example: fhir-anchor --home ./gw patient erase --identifier 'https://ids.example.org/person|4471'")
 @_identifier
+@click.option("--joined", is_flag=True, help="Several archives are joined as this patient's; you know they are one person's.")
+@click.option("--wait", type=click.FloatRange(0), default=30, show_default=True, help="Seconds to wait for who holds the database's files.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_context
-def erase(context: click.Context, identifier: str, yes: bool, as_json: bool) -> None:
+def erase(context: click.Context, identifier: str, joined: bool, wait: float, yes: bool, as_json: bool) -> None:
     """Destroy the keys of the one patient with this identifier, for good: nothing of theirs can be read any more, by anyone.
 
-    Chain and receipts stay; they hold no content. Every restore destroys the keys again. Exit code 1 if a hold forbids it, or it is not
-    exactly one patient.
+    Chain and receipts stay; they hold no content. Every restore destroys the keys again. Then the database's files are written anew, while
+    writers wait. Exit code 1 if a hold forbids it, or it is not exactly one patient; 2 if it could not be done, or not be finished: run it
+    again.
     """
     from gateway.erasure import erase as erase_patient
 
@@ -70,7 +73,7 @@ def erase(context: click.Context, identifier: str, yes: bool, as_json: bool) -> 
     if not yes:
         click.confirm("All records of this patient will be unreadable for good. Go on?", abort=True, err=True)
     with _one_patient():
-        erased = erase_patient(services_of(context), system, value)
+        erased = erase_patient(services_of(context), system, value, is_joined=joined, patience=wait)
     told = {"archives": erased.archives, "records": erased.records}
     tell(
         told,
@@ -110,11 +113,21 @@ def _system_and_value(identifier: str) -> tuple[str, str]:
 @contextmanager
 def _one_patient() -> Iterator[None]:
     """Exit code 1 where it is refused or not exactly one patient, 2 where it could not be done."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from gateway.errors import Conflict, Unavailable
+    from gateway.index.traces import TracesRemain
     from gateway.registration import NotOnePatient
 
     try:
         yield
+    except TracesRemain as error:
+        raise CouldNot(
+            f"the patient is erased: nothing of theirs opens any more. But {error}, and its files still hold the sealed keys, for whoever"
+            " has the key-encryption key. Run the same command again when no gateway, audit or backup runs"
+        ) from error
+    except SQLAlchemyError as error:
+        raise CouldNot(f"the database could not do it: {type(error).__name__}") from error
     except (NotOnePatient, Conflict) as error:
         click.echo(f"fhir-anchor: {error}", err=True)
         leave(FINDINGS)

@@ -5,7 +5,7 @@ Bundles, containers, grants and accesses stay: proofs and the access log are abo
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from gateway.index import schema as t
 
@@ -55,6 +55,27 @@ def destroy(connection: Connection, archive: int) -> int:
     keys = update(t.archive).where(t.archive.c.row == archive)
     connection.execute(keys.values(sealed_seed=None, sealed_secret=DESTROYED))
     return count
+
+
+def mark_uncleaned(connection: Connection, token: bytes, archives: int, records: int) -> None:
+    """The files of the database hold traces of what was erased by the identifier of this token; how much that was."""
+    connection.execute(delete(t.uncleaned).where(t.uncleaned.c.token == token))
+    connection.execute(insert(t.uncleaned).values(token=token, archives=archives, records=records))
+
+
+def uncleaned(connection: Connection, token: bytes) -> tuple[int, int] | None:
+    """What was erased by that identifier and is not cleaned up: archives and records."""
+    row = connection.execute(select(t.uncleaned.c.archives, t.uncleaned.c.records).where(t.uncleaned.c.token == token)).one_or_none()
+    return None if row is None else (row.archives, row.records)
+
+
+def count_uncleaned(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(t.uncleaned)) or 0
+
+
+def mark_cleaned(connection: Connection) -> None:
+    """The files hold no traces any more."""
+    connection.execute(delete(t.uncleaned))
 
 
 def is_destroyed(connection: Connection, key_id: bytes) -> bool | None:

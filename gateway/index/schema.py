@@ -375,3 +375,12 @@ hold = Table(
     Column("archive", Key, ForeignKey("archive.row"), primary_key=True),  # must not be erased
     Column("held_at", BigInteger, nullable=False),
 )
+
+uncleaned = Table(
+    "uncleaned",
+    metadata,
+    Column("token", LargeBinary, primary_key=True),  # of the identifier by which a patient was erased; until the files hold no traces
+    Column("archives", Integer, nullable=False),
+    Column("records", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
