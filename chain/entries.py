@@ -29,9 +29,30 @@ class EntryKind(IntEnum):
 SEEN = encode(None)
 
 
-def entry_key(kind: EntryKind, natural_key: bytes) -> bytes:
+def entry_key(kind: int, natural_key: bytes) -> bytes:
     """SHA-256(kind byte || natural key)."""
     return sha256(bytes([kind]) + natural_key).digest()
+
+
+def natural_key_named(kind: EntryKind, name: str) -> bytes:
+    """The natural key that `name` spells: a client id for a party and a sequence, `client-id/place` for an access batch, nothing for the
+    roll and the elected set, 64 lower-case hex digits for all others. Raises ValueError, which says what it should be.
+    """
+    if kind in (EntryKind.ROLL, EntryKind.ELECTED):
+        if name:
+            raise ValueError("there is one entry of this kind: it has no name")
+        return b""
+    if kind in (EntryKind.PARTY, EntryKind.SEQUENCE):
+        return name.encode()
+    if kind is EntryKind.ACCESS_BATCH:
+        gateway, _, place = name.partition("/")
+        if not place.isdecimal() or not place.isascii() or len(place) > 18:
+            raise ValueError("an access batch is named by its gateway's client id, a slash and its place, from 0")
+        return encode([gateway, int(place)])
+    digest = bytes.fromhex(name)
+    if len(digest) != 32 or digest.hex() != name:
+        raise ValueError("it is named by 64 lower-case hex digits")
+    return digest
 
 
 def party_key(client_id: str) -> bytes:

@@ -27,9 +27,9 @@ from chain.entries import (
 )
 from chain.execution import Execution
 from chain.genesis import Genesis
-from chain.log import LogHead, inclusion_path
-from chain.merkle import ProofError
+from chain.log import LogHead
 from chain.proof import LogProof
+from chain.prover import Prover
 from chain.refusal import Reason, TransactionRefused
 from chain.state import UnhashedState, bucket_of
 from chain.store import LedgerStore
@@ -51,6 +51,7 @@ class Ledger:
     def __init__(self, store: LedgerStore, genesis: Genesis) -> None:
         self._store, self.genesis = store, genesis
         self.delegates = Delegates(store, genesis)
+        self.prover = Prover(store, genesis, self.delegates)
 
     @classmethod
     def open(cls, url: str, genesis: Genesis) -> "Ledger":
@@ -160,25 +161,12 @@ class Ledger:
         with self._store.engine.connect() as connection:
             return _sequence(connection, gateway).last
 
-    def prove(self, log_index: int, at_height: int | None = None, since: int = 0) -> LogProof:
+    def prove(self, log_index: int, at_height: int | None = None, start: int = 0) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
 
-        Its handovers begin after the height `since`, for a checker that knows who acted then, or at the genesis. The same question has the
-        same answer for ever: the first quorum of the block's votes stands in it. Raises `ProofError` if the log does not hold the index at
-        that height.
+        See `chain.prover`. The same question has the same answer for ever: the first quorum of the block's votes stands in it.
         """
-        with self._store.engine.connect() as connection:
-            height = queries.height_of_entry(connection, log_index) if at_height is None else at_height
-            stored = None if height is None else queries.header_and_votes(connection, height)
-            transaction = queries.log_entries(connection, log_index, log_index + 1)
-            if stored is None or not transaction:
-                raise ProofError("the ledger has no such block or transaction")
-            header_bytes, votes = stored
-            header = Header.from_bytes(header_bytes)
-            path = inclusion_path(queries.tile_reader(connection), log_index, header.log_size)
-            quorum = self.delegates.named(connection, header.delegates_hash).quorum
-        handovers = self.delegates.handovers(header.height, since)
-        return LogProof(transaction[0], log_index, tuple(path), header_bytes, votes[:quorum], handovers)
+        return self.prover.inclusion(log_index, height=at_height, start=start)
 
     def refusal(self, transaction: bytes) -> Reason | None:
         """Why the next block could not record a transaction, as the state is now and whatever else waits; none if it could."""

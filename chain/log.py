@@ -87,6 +87,24 @@ def inclusion_path(read: TileReader, index: int, size: int) -> list[bytes]:
     return path[::-1]
 
 
+def consistency_path(read: TileReader, old: int, size: int) -> list[bytes]:
+    """The proof that the log of `old` leaves is how the log of `size` begins (RFC 6962, 2.1.2). Raises `ProofError` for no such sizes."""
+    if not 0 < old <= size:
+        raise merkle.ProofError("the old size lies outside the log")
+    path, start, end = [], 0, size
+    while old != end:
+        middle = start + merkle.largest_power_below(end - start)
+        if old <= middle:
+            path.append(_range_root(read, middle, end))
+            end = middle
+        else:
+            path.append(_range_root(read, start, middle))
+            start = middle
+    if start:  # otherwise the old root itself is where the checker begins
+        path.append(_range_root(read, start, end))
+    return path[::-1]
+
+
 def split_tile(tile: bytes) -> list[bytes]:
     """A tile's hashes in order."""
     return [tile[at : at + merkle.HASH_SIZE] for at in range(0, len(tile), merkle.HASH_SIZE)]

@@ -6,10 +6,13 @@ refuses a path that is longer or shorter than that size demands.
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from typing import Literal
 
 from chain.errors import LedgerError
 
 HASH_SIZE = 32
+Side = Literal["left", "right"]  # where a path's hash stands
+SidedPath = tuple[tuple[Side, bytes], ...]  # lowest first: read without index and size, for trees whose size nothing signed says
 EMPTY_ROOT = sha256(b"").digest()
 _LEAF = sha256(b"\x00")
 
@@ -87,6 +90,26 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     if used != len(path):
         raise ProofError("the path is too long for the tree")
     return node
+
+
+def sides_of(index: int, size: int) -> list[Side]:
+    """On which side each hash of the inclusion path of leaf `index` stands, lowest first."""
+    sides: list[Side] = []
+    node, last = index, size - 1
+    while last:
+        if node & 1:
+            sides.append("left")
+        elif node < last:
+            sides.append("right")
+        node, last = node >> 1, last >> 1
+    return sides
+
+
+def root_by_sides(leaf: bytes, path: Iterable[tuple[Side, bytes]]) -> bytes:
+    """The root above `leaf` if each hash of the path stands on its side; a side is bound by the hash above it."""
+    for side, other in path:
+        leaf = node_hash(other, leaf) if side == "left" else node_hash(leaf, other)
+    return leaf
 
 
 def consistency_path(leaf_hashes: Sequence[bytes], old_size: int) -> list[bytes]:

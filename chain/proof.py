@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from chain.block import BlockInvalid, Header, Vote, block_hash, verify_vote
 from chain.delegate_set import DelegateSet
+from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.keys import ChainId, SignatureInvalid
-from chain.merkle import HASH_SIZE, ProofError, leaf_hash, root_from_path
+from chain.merkle import HASH_SIZE, ProofError, leaf_hash, root_from_path, verify_consistency
 from chain.schedule import is_last_of_epoch
 
 
@@ -23,26 +24,56 @@ class Handover(Struct, frozen=True):
     delegates: tuple[bytes, ...]  # public keys by index
 
 
-class LogProof(Struct, frozen=True):
-    """A transaction, its place in the log, and a final header whose log holds it."""
+class Finality(Struct, frozen=True):
+    """A header that is final, and all that shows it."""
 
-    transaction: bytes  # as recorded, signature included
-    index: int  # in the log
-    path: tuple[bytes, ...]  # siblings from the leaf up to the header's log root
     header: bytes
     votes: tuple[Vote, ...]  # exactly a quorum
     handovers: tuple[Handover, ...] = ()  # every change of the acting set since where the checker begins
 
 
+class LogProof(Finality, frozen=True, kw_only=True):
+    """A transaction, its place in the log, and a final header whose log holds it."""
+
+    transaction: bytes  # as recorded, signature included
+    index: int  # in the log
+    path: tuple[bytes, ...]  # siblings from the leaf up to the header's log root
+
+
+class ConsistencyProof(Finality, frozen=True, kw_only=True):
+    """A smaller log, and a final header whose log begins with it."""
+
+    size: int
+    root: bytes
+    path: tuple[bytes, ...]
+
+
+class Pin(Struct, frozen=True):
+    """A header that the checker has verified before and begins at, in place of the genesis."""
+
+    height: int
+    hash: bytes  # of the block
+    acting: DelegateSet  # who voted for it
+
+
+class OlderThanPin(LedgerError):
+    """A header from before the pin: whether it belongs to the pinned history cannot be told from it."""
+
+
 class Known(Struct, frozen=True):
-    """What a checker begins with: who acts after a height. Pinned from an earlier, trusted header, or the genesis."""
+    """What a checker begins with: who acts after a height, and the hash of the very next block if that is pinned."""
 
     height: int
     acting: DelegateSet
+    following: bytes | None = None
 
     @classmethod
     def at_genesis(cls, genesis: Genesis) -> "Known":
         return cls(0, genesis.first_set)
+
+    @classmethod
+    def at_pin(cls, pin: Pin) -> "Known":
+        return cls(pin.height - 1, pin.acting, pin.hash)
 
 
 def verify_log_proof(proof: LogProof, genesis: Genesis, known: Known | None = None) -> Header:
@@ -51,6 +82,28 @@ def verify_log_proof(proof: LogProof, genesis: Genesis, known: Known | None = No
     header = verify_finality(proof.header, proof.votes, genesis, known)
     verify_recorded(proof.transaction, proof.index, proof.path, header)
     return header
+
+
+def acting_after(handovers: Sequence[Handover], genesis: Genesis, pin: Pin | None) -> Known:
+    """Who acts after the last of the handovers, which begin at the genesis or at the pin. Raises `ProofError`.
+
+    Those from before the pin are held against the genesis like any, and must lead to the delegates who voted for the pinned block: what
+    follows rests on the pin alone.
+    """
+    if pin is None:
+        return verify_handovers(handovers, genesis, Known.at_genesis(genesis))
+    before = 0
+    while before < len(handovers) and _parsed(handovers[before].header).height < pin.height:
+        before += 1
+    if before and verify_handovers(handovers[:before], genesis, Known.at_genesis(genesis)).acting.hash != pin.acting.hash:
+        raise ProofError("the handovers lead to other delegates than those of the pin")
+    return verify_handovers(handovers[before:], genesis, Known.at_pin(pin))
+
+
+def check_age(header: bytes, pin: Pin | None) -> None:
+    """Raises `OlderThanPin` for a header from before the pin, `ProofError` for none."""
+    if pin is not None and (height := _parsed(header).height) < pin.height:
+        raise OlderThanPin(f"it is of height {height}, older than the pin of height {pin.height}, which says nothing about it")
 
 
 def verify_handovers(handovers: Sequence[Handover], genesis: Genesis, known: Known) -> Known:
@@ -83,10 +136,7 @@ def verify_finality(header_bytes: bytes, votes: Sequence[Vote], genesis: Genesis
 
     Raises `ProofError`, also for a header from before `known`.
     """
-    try:
-        header = Header.from_bytes(header_bytes)
-    except BlockInvalid as error:
-        raise ProofError(f"header: {error}") from None
+    header = _parsed(header_bytes)
     if header.chain_id != genesis.chain_id:
         raise ProofError("the header belongs to another chain")
     if header.height < 1 or header.time != genesis.slot_time(header.slot):
@@ -97,7 +147,10 @@ def verify_finality(header_bytes: bytes, votes: Sequence[Vote], genesis: Genesis
         raise ProofError("the header's delegates are not those that act")
     if header.producer not in known.acting.keys:
         raise ProofError("the header's producer is no delegate")
-    _verify_votes(header.height, block_hash(genesis.chain_id, header_bytes), votes, genesis.chain_id, known.acting)
+    hash_ = block_hash(genesis.chain_id, header_bytes)
+    if known.following is not None and header.height == known.height + 1 and hash_ != known.following:
+        raise ProofError("the header is not the pinned one")
+    _verify_votes(header.height, hash_, votes, genesis.chain_id, known.acting)
     return header
 
 
@@ -107,6 +160,18 @@ def verify_recorded(transaction: bytes, index: int, path: Sequence[bytes], heade
         raise ProofError("the log path has a hash of the wrong size")
     if root_from_path(leaf_hash(transaction), index, header.log_size, path) != header.log_root:
         raise ProofError("the log path does not lead to the header's log root")
+
+
+def verify_begins_with(size: int, root: bytes, path: Sequence[bytes], header: Header) -> None:
+    """Raises `ProofError` unless the header's log begins with the log of `size` whose root this is."""
+    verify_consistency(root, size, header.log_root, header.log_size, path)
+
+
+def _parsed(header: bytes) -> Header:
+    try:
+        return Header.from_bytes(header)
+    except BlockInvalid as error:
+        raise ProofError(f"header: {error}") from None
 
 
 def _verify_votes(height: int, hash_: bytes, votes: Sequence[Vote], chain_id: ChainId, acting: DelegateSet) -> None:

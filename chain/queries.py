@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
 from chain.encoding import EncodingError, decode, encode
 from chain.log import TileReader
-from chain.tables import beginning, block, log_entry, log_tile, proposal, state_entry, transaction_index
+from chain.state_tiles import StateTileReader
+from chain.tables import beginning, block, log_entry, log_tile, proposal, state_entry, state_tile, transaction_index
 
 _Item = TypeVar("_Item")
 _BATCH = 500  # bound parameters in one statement
@@ -89,6 +90,17 @@ def bucket_entries(connection: Connection, buckets: Collection[int]) -> Iterator
 def state_value(connection: Connection, bucket: int, key: bytes) -> bytes | None:
     """The value of one state entry."""
     return connection.scalar(select(state_entry.c.value).where(state_entry.c.bucket == bucket, state_entry.c.entry_key == key))
+
+
+def state_tile_reader(connection: Connection) -> StateTileReader:
+    """Reads tiles of the state's tree."""
+    query = select(state_tile.c.hashes)
+    return lambda number: connection.scalar(query.where(state_tile.c.number == number)) or b""
+
+
+def state_tiles(connection: Connection) -> dict[int, bytes]:
+    """All of them: at most 257, of 8 kB."""
+    return {row.number: row.hashes for row in connection.execute(select(state_tile))}
 
 
 def party_log_indices(connection: Connection, party: bytes) -> list[int]:

@@ -94,6 +94,10 @@ class Replay:
         self._is_seed_doubtful = self._is_seed_doubtful and self.tip.seed != self.tip.hash
         return audit.found
 
+    def state_nodes(self) -> dict[int, bytes]:
+        """The nodes of the tree over the replay's state."""
+        return self._state.nodes
+
     def state_rows(self) -> Iterator[tuple[int, bytes, bytes]]:
         """The replay's state as (bucket, entry key, value) in that order."""
         for bucket in sorted(self._entries):

@@ -19,6 +19,7 @@ from chain.encoding import encode
 VERSION = 1
 BUCKET_BITS = 16
 BUCKETS = 1 << BUCKET_BITS
+TILE_DEPTH = 8  # of the tree's nodes over 256 buckets: what `chain.state_tiles` stores
 BucketReader = Callable[[Collection[int]], Iterable[tuple[bytes, bytes]]]  # bucket numbers -> their entries (key, value), in any order
 
 
@@ -29,7 +30,7 @@ def _empty_by_depth() -> list[bytes]:
     return hashes[::-1]
 
 
-_EMPTY = _empty_by_depth()  # [depth] -> the hash of a subtree of that depth without entries
+EMPTY_BY_DEPTH = _empty_by_depth()  # [depth] -> the hash of a subtree of that depth without entries
 
 
 def bucket_of(key: bytes) -> int:
@@ -119,6 +120,10 @@ class Overlay:
             self._nodes = _ancestors(self._changed_buckets(), self._base.nodes)
         return self._nodes
 
+    def all_nodes(self) -> dict[int, bytes]:
+        """The tree nodes with the changes; what is missing is empty."""
+        return {**self._base.nodes, **self.nodes()}
+
     def root(self) -> bytes:
         """The state root with the changes; 33 bytes."""
         return _versioned(self.nodes().get(1) or self._base.nodes.get(1))
@@ -135,7 +140,7 @@ class Overlay:
 
 
 def _versioned(tree_root: bytes | None) -> bytes:
-    return bytes([VERSION]) + (tree_root or _EMPTY[0])
+    return bytes([VERSION]) + (tree_root or EMPTY_BY_DEPTH[0])
 
 
 def _ancestors(buckets: dict[int, bytes], base: dict[int, bytes]) -> dict[int, bytes]:
@@ -143,7 +148,7 @@ def _ancestors(buckets: dict[int, bytes], base: dict[int, bytes]) -> dict[int, b
     found = dict(buckets)
     numbers = set(buckets)
     for depth in range(BUCKET_BITS, 0, -1):
-        empty = _EMPTY[depth]
+        empty = EMPTY_BY_DEPTH[depth]
         numbers = {number >> 1 for number in numbers}
         for number in numbers:
             left, right = number << 1, number << 1 | 1

@@ -21,7 +21,8 @@ from chain.lease import Lease
 from chain.log import Tiles, extended_tiles
 from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
-from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, transaction_index, watermark
+from chain.state_tiles import TOP, changed_tiles
+from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, state_tile, transaction_index, watermark
 from chain.watermark import Duty, is_new_mark
 
 
@@ -128,6 +129,7 @@ class LedgerStore:
                 _write_tiles(connection, first, [item.leaf_hash for item in execution.recorded])
                 _index_and_forget(connection, first, execution)
             _write_state(connection, execution)
+            _write_state_tiles(connection, execution)
             connection.execute(delete(proposal).where(proposal.c.height == final.header.height))
 
     def put_mark(self, delegate: bytes, duty: Duty, height: int, block_hash: bytes) -> None:
@@ -186,6 +188,15 @@ def _write_state(connection: Connection, execution: Execution) -> None:
         change = update(state_entry).where(state_entry.c.bucket == bindparam("b"), state_entry.c.entry_key == bindparam("k"))
         rows = [{"b": bucket_of(key), "k": key, "v": value} for key, value in old]
         connection.execute(change.values(value=bindparam("v")), rows)
+
+
+def _write_state_tiles(connection: Connection, execution: Execution) -> None:
+    """What changes of the state's tree; all of it where none is stored yet: at the first block, or the first after the migration."""
+    stored, overlay = queries.state_tile_reader(connection), execution.overlay
+    tiles = changed_tiles(stored, overlay.nodes() if stored(TOP) else overlay.all_nodes())
+    if tiles:
+        connection.execute(delete(state_tile).where(state_tile.c.number.in_(tiles)))
+        connection.execute(insert(state_tile), [{"number": number, "hashes": hashes} for number, hashes in tiles.items()])
 
 
 def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) -> None:

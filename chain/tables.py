@@ -43,6 +43,13 @@ state_entry = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+state_tile = Table(
+    "state_tile",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
 transaction_index = Table(
     "transaction_index",
     metadata,

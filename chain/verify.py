@@ -23,6 +23,7 @@ from chain.log import TILE_WIDTH
 from chain.replay import Base, Replay
 from chain.state import State
 from chain.state_machine import StateMachine
+from chain.state_tiles import changed_tiles
 from chain.store import LedgerStore
 from chain.stored_rows import StoredRows
 from chain.tables import block, log_entry, log_tile, transaction_index
@@ -125,8 +126,18 @@ def _check_state_entries(connection: Connection, replay: Replay, last: int) -> I
     if replay.is_state_sound:
         for key, fault in _differing(stored, replay.state_rows()):
             yield Finding(Code.STATE_MISMATCH, f"state entry {key.hex()}", fault)
+        yield from _check_state_tiles(connection, replay)
     elif State(lambda _: (), ((key, value) for _, key, value in stored)).root() != replay.last_state_root:
         yield Finding(Code.STATE_MISMATCH, f"height {last}", "the stored state is not the header's; entries cannot be checked one by one")
+
+
+def _check_state_tiles(connection: Connection, replay: Replay) -> Iterator[Finding]:
+    """None are stored before the first block, nor before the first after the migration that brought them."""
+    stored = queries.state_tiles(connection)
+    due = changed_tiles(lambda _: b"", replay.state_nodes()) if stored else {}
+    for number in sorted(stored.keys() | due.keys()):
+        if stored.get(number) != due.get(number):
+            yield Finding(Code.STATE_MISMATCH, f"state tile {number}", "the tile is missing, altered or foreign")
 
 
 def _differing(stored: Iterable[StateRow], due: Iterable[StateRow]) -> Iterator[tuple[bytes, str]]:

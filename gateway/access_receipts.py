@@ -23,9 +23,12 @@ from gateway.services import Services
 from gateway.vault.errors import LeafMismatch
 
 
-def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, sequence: int) -> AccessReceipt | NotYetFinal:
-    """The receipt of the access of that number. Forbidden, in the words of every refusal, unless it is `asking`'s or of its archive.
+def assemble_access_receipt(
+    services: Services, ledger: Ledger, asking: Party, sequence: int, start: int = 0
+) -> AccessReceipt | NotYetFinal:
+    """The receipt of the access of that number; `start` as in `chain.prover`.
 
+    Forbidden, in the words of every refusal, unless it is `asking`'s or of its archive.
     LeafMismatch where the database is not what the ledger bears out.
     """
     with services.index.reading() as connection:
@@ -37,7 +40,7 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
         place = ledger.access_batch_of(services.gateway, sequence)
         if place is None:
             return NotYetFinal("the batch of the access is not final yet")
-        batch = ledger.prove(place)
+        batch = ledger.prove(place, start=start)
         access = _logged(services, connection, row, row.batch, batch)
     return AccessReceipt(
         format=FORMAT,
@@ -46,7 +49,7 @@ def assemble_access_receipt(services: Services, ledger: Ledger, asking: Party, s
         batch=LoggedTransaction(Raw(batch.transaction), batch.index, tuple(map(Hash, batch.path))),
         header=Raw(batch.header),
         votes=votes_of(batch.votes),
-        handovers=handovers_of(batch),
+        handovers=handovers_of(batch.handovers),
     )
 
 

@@ -9,7 +9,7 @@ from gateway import access_receipt_format
 from gateway.access_receipt_format import LoggedAccess
 from gateway.consent.access import Access, NotAnAccess
 from gateway.receipt_format import NoReceipt
-from gateway.recorded import ReceiptInvalid, genesis_of, verify_final, verify_logged
+from gateway.recorded import Begin, ReceiptInvalid, genesis_of, verify_final, verify_logged
 from gateway.vault import primitives
 
 
@@ -28,21 +28,22 @@ class AccessVerdict(NamedTuple):
     delegates: int
 
 
-def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes) -> AccessVerdict:
+def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> AccessVerdict:
     """Every step. Raises ReceiptInvalid and CouldNotCheck."""
     genesis = genesis_of(genesis_bytes)
     try:
         receipt = access_receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no access receipt: {error}") from error
-    header, delegates = verify_final(receipt, genesis_bytes)
-    batch = verify_logged(receipt.batch, header, genesis, "batch").body
+    begin = Begin(genesis_bytes, pin_bytes)
+    header, acting = verify_final(receipt, begin)
+    batch = verify_logged(receipt.batch, header, begin, "batch").body
     if not isinstance(batch, AccessBatchBody):
         raise ReceiptInvalid("batch.transaction is of another kind")
     access = _verified_access(receipt.access, batch, genesis)
     records = tuple(f"{id_.hex()}/_history/{version}" for id_, version in access.records)
     said = (access.client_id, access.purpose, access.grant_id.hex(), records, access.sequence, access.accessed_ms)
-    return AccessVerdict(*said, header.height, header.time, len(receipt.votes), delegates)
+    return AccessVerdict(*said, header.height, header.time, len(receipt.votes), len(acting.keys))
 
 
 def _verified_access(logged: LoggedAccess, batch: AccessBatchBody, genesis: Genesis) -> Access:

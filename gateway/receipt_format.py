@@ -8,12 +8,14 @@ signed binds a bundle's number of leaves; the other paths are read by number, in
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import msgspec
 
+from chain import proof
 from chain.block import Vote
-from chain.proof import LogProof
+from chain.merkle import Side, sides_of
 from gateway.vault.submission import from_base64url, to_base64url
 
 FORMAT: Final = "fhir-anchor receipt 1"
@@ -41,7 +43,6 @@ class Raw(bytes):
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
-Side = Literal["left", "right"]
 SidedPath = tuple[tuple[Side, Hash], ...]
 Votes = tuple[tuple[Number, Raw], ...]
 
@@ -113,7 +114,7 @@ def to_json(receipt: msgspec.Struct) -> bytes:
 
 def from_json(body: bytes) -> Receipt:
     """Raises NoReceipt."""
-    receipt = read_strictly(body, Receipt)
+    receipt = _from_parts(body) or read_strictly(body, Receipt)
     if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
         raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
     return receipt
@@ -123,6 +124,11 @@ def read_strictly(body: bytes, kind: type[Form]) -> Form:
     """A file of this form, with nothing missing, unknown or there twice. Raises NoReceipt."""
     if len(body) > MAX_BYTES:
         raise NoReceipt(f"a receipt has a few kB, this has {len(body)} bytes")
+    found: Form = _strictly(body, kind)
+    return found
+
+
+def _strictly(body: bytes, kind: Any) -> Any:
     try:
         found = json.loads(body.decode(), object_pairs_hook=no_name_twice, parse_float=no_float, parse_constant=no_float)
     except (ValueError, RecursionError) as error:
@@ -133,27 +139,54 @@ def read_strictly(body: bytes, kind: type[Form]) -> Form:
         raise NoReceipt(str(error) if isinstance(error, msgspec.ValidationError) else "it holds half a surrogate pair") from error
 
 
+_FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(Receipt)}
+_Parts = msgspec.defstruct("_Parts", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in _FIELDS])
+_KEPT_BYTES = 16_384  # a part that is larger is read anew each time
+
+
+def _from_parts(body: bytes) -> Receipt | None:
+    """The same, for a file as `to_json` writes it, else None. It is split at its fields, whose values are read as strictly as the whole;
+    those that the receipts of one container share are read once.
+    """
+    if len(body) > MAX_BYTES:
+        return None
+    try:
+        parts = msgspec.structs.asdict(msgspec.json.decode(body, type=_Parts))
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    told = {name: bytes(part) for name, part in parts.items() if part is not msgspec.UNSET}
+    if b"{" + b",".join(b'"' + name.encode() + b'":' + part for name, part in told.items()) + b"}" != body:
+        return None  # in another order, with white space, or a name more or twice
+    if not told.keys() >= _PUBLIC:
+        return None
+    is_kept = {name: name != "record" and len(part) <= _KEPT_BYTES for name, part in told.items()}
+    return Receipt(**{name: (_part if is_kept[name] else _read_part)(name, part) for name, part in told.items()})
+
+
+def _read_part(name: str, part: bytes) -> Any:
+    try:
+        return _strictly(part, _FIELDS[name])
+    except NoReceipt as error:
+        raise NoReceipt(f"{name}: {error}") from error
+
+
+_part = lru_cache(maxsize=512)(_read_part)
+_PUBLIC = {name for name in _FIELDS if name not in ("statement", "issuer")}
+
+
 def votes_of(votes: Sequence[Vote]) -> Votes:
     """Votes as receipts have them."""
     return tuple((vote.delegate, Raw(vote.signature)) for vote in votes)
 
 
-def handovers_of(proof: LogProof) -> tuple[Handover, ...]:
-    """A proof's handovers as receipts have them."""
-    return tuple(Handover(Raw(one.header), votes_of(one.votes), tuple(map(Hash, one.delegates))) for one in proof.handovers)
+def handovers_of(handovers: Sequence[proof.Handover]) -> tuple[Handover, ...]:
+    """Handovers as receipts have them."""
+    return tuple(Handover(Raw(one.header), votes_of(one.votes), tuple(map(Hash, one.delegates))) for one in handovers)
 
 
 def sided(path: Sequence[bytes], index: int, size: int) -> SidedPath:
     """An inclusion path (RFC 9162, 2.1.3) of leaf `index` of `size`, each hash with the side on which it stands."""
-    sides: list[Side] = []
-    node, last = index, size - 1
-    while last:
-        if node & 1:
-            sides.append("left")
-        elif node < last:
-            sides.append("right")
-        node, last = node >> 1, last >> 1
-    return tuple((side, Hash(other)) for side, other in zip(sides, path, strict=True))
+    return tuple((side, Hash(other)) for side, other in zip(sides_of(index, size), path, strict=True))
 
 
 def _spelled(value: object) -> str:

@@ -70,20 +70,22 @@ class ReceiptAssembler:
         self._kept: OrderedDict[tuple[bytes, int], _Shared] = OrderedDict()
         self._lock = Lock()
 
-    def assemble(self, location: RecordLocation) -> Receipt | NotYetFinal:
-        """The full receipt of the record at `location`; whoever asks has decided that it may be given.
+    def assemble(self, location: RecordLocation, start: int = 0) -> Receipt | NotYetFinal:
+        """The full receipt of the record at `location`; whoever asks has decided that it may be given. `start` as in `chain.prover`.
 
         Raises SealBroken (LeafMismatch, WrongKey), ObjectMissing, Unavailable: what is stored is damaged or out of reach.
         """
-        shared = self._remembered(location)
+        shared = None if start else self._remembered(location)
         if shared is None:
             index = self._ledger.anchor_of(location.container_digest)
             if index is None:
                 return NotYetFinal("the record's anchor is not final yet")
-            made = self._put_together(location, self._ledger.prove(index))
+            made = self._put_together(location, self._ledger.prove(index, start=start))
             if isinstance(made, NotYetFinal):
                 return made
             shared = made
+            if not start:  # what most ask for; the others each have a pin of their own
+                self._remember(location, shared)
         opened = self._services.anchored.bundle(location)
         self._services.anchored.record(location, opened)
         return self._receipt(shared, opened, location.leaf)
@@ -112,7 +114,7 @@ class ReceiptAssembler:
         issuer = self._issuer(submission.Statement.parse(stated.body), anchor)
         if issuer is None:
             return NotYetFinal("the registration of the record's issuer is not final yet")
-        shared = _Shared(
+        return _Shared(
             slots[ordinal],
             opened.leaf_count,
             tuple(_cover(opened)),
@@ -120,12 +122,10 @@ class ReceiptAssembler:
             _logged(anchor),
             Raw(anchor.header),
             votes_of(anchor.votes),
-            handovers_of(anchor),
+            handovers_of(anchor.handovers),
             Statement(Raw(stated.body), Raw(stated.salt), sided(opened.path(0), 0, opened.leaf_count)),
             issuer,
         )
-        self._remember(location, shared)
-        return shared
 
     def _issuer(self, statement: submission.Statement, anchor: LogProof) -> LoggedTransaction | Literal["genesis"] | None:
         """The issuer's PARTY transaction, whose key signed the statement (not always the latest), in the log of the ANCHOR's header."""

@@ -8,12 +8,14 @@ from typing import NamedTuple, Protocol
 
 from chain import proof
 from chain.block import Header, Vote
+from chain.delegate_set import DelegateSet
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import ChainId
-from chain.proof import Known
+from chain.proof import Known, OlderThanPin
 from chain.transactions import Role, Transaction, parse_transaction
 from gateway.errors import CouldNotCheck
+from gateway.pins import Pinned, pin_of
 from gateway.receipt_format import Handover, Hash, LoggedTransaction, Raw, Votes
 
 
@@ -35,10 +37,27 @@ class Evidence(Protocol):
 
 
 class Accepted(NamedTuple):
-    """A final header, and of how many delegates a quorum accepted it."""
+    """A final header, and of which delegates a quorum accepted it."""
 
     header: Header
-    delegates: int
+    acting: DelegateSet
+
+
+class Begin(NamedTuple):
+    """Where the checker begins: the bytes of the genesis file, and of a pin if it has one."""
+
+    genesis_bytes: bytes
+    pin_bytes: bytes | None = None
+
+    @property
+    def genesis(self) -> Genesis:
+        """Raises CouldNotCheck."""
+        return genesis_of(self.genesis_bytes)
+
+    @property
+    def pinned(self) -> Pinned | None:
+        """Raises CouldNotCheck."""
+        return None if self.pin_bytes is None else pin_of(self.pin_bytes, self.genesis)
 
 
 # Pure, and receipts of one batch share the inputs: those of a container have header, votes and ANCHOR in common.
@@ -53,39 +72,40 @@ def genesis_of(genesis_bytes: bytes) -> Genesis:
         raise CouldNotCheck(f"the genesis file is none: {error}") from error
 
 
-def verify_final(receipt: Evidence, genesis_bytes: bytes) -> Accepted:
+def verify_final(receipt: Evidence, begin: Begin) -> Accepted:
     """The header that a quorum of this chain's delegates accepted. Raises ReceiptInvalid and CouldNotCheck."""
-    if receipt.chain_id != bytes(genesis_of(genesis_bytes).chain_id):
-        raise ReceiptInvalid("chain_id: the receipt is of another chain than the genesis file")
+    if receipt.chain_id != bytes(begin.genesis.chain_id):
+        raise ReceiptInvalid("chain_id: it is of another chain than the genesis file")
     try:
-        known = _handed_over(receipt.handovers, genesis_bytes)
+        if begin.pinned is not None:
+            proof.check_age(receipt.header, begin.pinned.pin)
+        known = _handed_over(receipt.handovers, begin)
+    except OlderThanPin as error:
+        raise CouldNotCheck(f"header: {error}; ask for it with --pin, so that it is proven against a later block") from error
     except LedgerError as error:
         raise ReceiptInvalid(f"handovers: {error}") from error
     try:
-        return Accepted(_final(receipt.header, receipt.votes, known, genesis_bytes), len(known.acting.keys))
+        return Accepted(_final(receipt.header, receipt.votes, known, begin.genesis_bytes), known.acting)
     except LedgerError as error:
         raise ReceiptInvalid(f"header and votes: {error}") from error
 
 
-def verify_logged(logged: LoggedTransaction, header: Header, genesis: Genesis, what: str) -> Transaction:
+def verify_logged(logged: LoggedTransaction, header: Header, begin: Begin, what: str) -> Transaction:
     """The transaction: a gateway of genesis signed it for this chain, and the header's log holds it. Raises ReceiptInvalid with `what`."""
-    gateways = {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
     try:
-        proof.verify_recorded(logged.transaction, logged.index, logged.path, header)
-        transaction = _signed_transaction(logged.transaction, genesis.chain_id)
+        transaction = _logged(logged, header, begin.genesis.chain_id)
     except LedgerError as error:
         raise ReceiptInvalid(f"{what}: {error}") from error
-    if transaction.signer not in gateways:
+    if transaction.signer not in {party.signing_key for party in begin.genesis.parties if party.role is Role.GATEWAY}:
         raise ReceiptInvalid(f"{what}.transaction is not signed by a gateway of genesis")
     return transaction
 
 
 @lru_cache(maxsize=64)
-def _handed_over(handovers: tuple[Handover, ...], genesis_bytes: bytes) -> Known:
+def _handed_over(handovers: tuple[Handover, ...], begin: Begin) -> Known:
     """Raises LedgerError."""
-    genesis = genesis_of(genesis_bytes)
     told = [proof.Handover(one.header, _votes(one.votes), tuple(map(bytes, one.delegates))) for one in handovers]
-    return proof.verify_handovers(told, genesis, Known.at_genesis(genesis))
+    return proof.acting_after(told, begin.genesis, None if begin.pinned is None else begin.pinned.pin)
 
 
 @lru_cache(maxsize=1024)
@@ -96,6 +116,13 @@ def _final(header: bytes, votes: Votes, known: Known, genesis_bytes: bytes) -> H
 
 def _votes(votes: Votes) -> tuple[Vote, ...]:
     return tuple(Vote(delegate, signature) for delegate, signature in votes)
+
+
+@lru_cache(maxsize=1024)
+def _logged(logged: LoggedTransaction, header: Header, chain_id: ChainId) -> Transaction:
+    """Raises LedgerError."""
+    proof.verify_recorded(logged.transaction, logged.index, logged.path, header)
+    return _signed_transaction(logged.transaction, chain_id)
 
 
 @lru_cache(maxsize=1024)

@@ -11,12 +11,11 @@ import msgspec
 
 from chain import merkle
 from chain.block import Header
-from chain.genesis import Genesis
 from chain.transactions import AnchorBody, PartyAction, PartyBody
 from gateway import receipt_format
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, SidedPath, no_float, no_name_twice
-from gateway.recorded import ReceiptInvalid, genesis_of, verify_final, verify_logged
+from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, Statement, no_float, no_name_twice
+from gateway.recorded import Begin, ReceiptInvalid, verify_final, verify_logged
 from gateway.vault import primitives, submission
 
 RECORD_NOT_CHECKED = "the record itself: none was given, so its name is only what the receipt's file says"
@@ -35,26 +34,27 @@ class Verdict(NamedTuple):
     not_checked: tuple[str, ...]
 
 
-def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Verdict:
+def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None, pin_bytes: bytes | None = None) -> Verdict:
     """Every step; `record` is the body of `GET /fhir/Type/id` exactly as served. Raises ReceiptInvalid and CouldNotCheck."""
-    genesis = genesis_of(genesis_bytes)
+    begin = Begin(genesis_bytes, pin_bytes)
+    begin.genesis, begin.pinned  # noqa: B018 - what is checked against is read first
     try:
         receipt = receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no receipt: {error}") from error
-    header, delegates = verify_final(receipt, genesis_bytes)
-    anchor = verify_logged(receipt.anchor, header, genesis, "anchor").body
+    header, acting = verify_final(receipt, begin)
+    anchor = verify_logged(receipt.anchor, header, begin, "anchor").body
     if not isinstance(anchor, AnchorBody):
         raise ReceiptInvalid("anchor.transaction is of another kind")
     bundle_root = _bundle_root(receipt.record)
     _check_container(receipt.bundle, bundle_root, anchor)
-    who = _verified_issuer(receipt, bundle_root, header, genesis)
+    who = _verified_issuer(receipt, bundle_root, header, begin)
     if record is not None:
         _check_record(receipt.record, record)
     not_checked = [RECORD_NOT_CHECKED] if record is None else []
     if who is None:
         not_checked.append(ISSUER_NOT_CHECKED)
-    return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), delegates, who, tuple(not_checked))
+    return Verdict(receipt.record.reference, header.height, header.time, len(receipt.votes), len(acting.keys), who, tuple(not_checked))
 
 
 @lru_cache(maxsize=1024)  # receipts of one submission share it
@@ -63,19 +63,14 @@ def _signed_statement(body: bytes, key: bytes) -> None:
     submission.Statement.parse(body).verify(key)
 
 
-def _root_by_sides(leaf: bytes, path: SidedPath) -> bytes:
-    for side, other in path:
-        leaf = merkle.node_hash(other, leaf) if side == "left" else merkle.node_hash(leaf, other)
-    return leaf
-
-
 def _bundle_root(record: Record) -> bytes:
     """Step 7. The first leaf of a bundle is the statement, which is no record."""
     if all(side == "right" for side, _ in record.path):
         raise ReceiptInvalid("record.path is that of the bundle's first leaf, where no record stands")
-    return _root_by_sides(merkle.leaf_hash(record.commitment), record.path)
+    return merkle.root_by_sides(merkle.leaf_hash(record.commitment), record.path)
 
 
+@lru_cache(maxsize=1024)  # and this
 def _check_container(bundle: Bundle, bundle_root: bytes, anchor: AnchorBody) -> None:
     """Step 8."""
     if bundle.size != anchor.bundles:
@@ -88,19 +83,23 @@ def _check_container(bundle: Bundle, bundle_root: bytes, anchor: AnchorBody) -> 
         raise ReceiptInvalid("record.path and bundle.path do not lead to the root in the ANCHOR")
 
 
-def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genesis: Genesis) -> str | None:
+def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, begin: Begin) -> str | None:
     """Steps 9 to 12: who submitted, and by whose signature. None for a public receipt."""
-    sealed, issuer = receipt.statement, receipt.issuer
-    if sealed is msgspec.UNSET or issuer is msgspec.UNSET:
+    if receipt.statement is msgspec.UNSET or receipt.issuer is msgspec.UNSET:
         return None
+    return _submitted(receipt.statement, receipt.issuer, bundle_root, header, begin)
+
+
+@lru_cache(maxsize=1024)  # receipts of one bundle share it
+def _submitted(sealed: Statement, issuer: LoggedTransaction | str, bundle_root: bytes, header: Header, begin: Begin) -> str:
     leaf = merkle.leaf_hash(_commitment(sealed.salt, sealed.bytes, "statement.salt"))
-    if any(side == "left" for side, _ in sealed.path) or _root_by_sides(leaf, sealed.path) != bundle_root:
+    if any(side == "left" for side, _ in sealed.path) or merkle.root_by_sides(leaf, sealed.path) != bundle_root:
         raise ReceiptInvalid("statement.path does not lead from the bundle's first leaf to the root of the record's bundle")
     try:
         statement = submission.Statement.parse(sealed.bytes)
     except submission.SubmissionInvalid as error:
         raise ReceiptInvalid(f"statement.bytes: {error}") from error
-    party = _party(issuer, statement.issuer, header, genesis)
+    party = _party(issuer, statement.issuer, header, begin)
     key = party.signing_key if statement.signed_by == "issuer" else party.attestation_key
     if key is None:
         raise ReceiptInvalid(f"the issuer has no key to sign as {statement.signed_by} with")
@@ -115,14 +114,14 @@ def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, genes
     )
 
 
-def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, genesis: Genesis) -> PartyBody:
+def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, begin: Begin) -> PartyBody:
     """Step 11: the party that the statement names, as the ledger or genesis itself registered it."""
     if not isinstance(issuer, LoggedTransaction):
-        named = [party for party in genesis.parties if party.client_id == client_id]
+        named = [party for party in begin.genesis.parties if party.client_id == client_id]
         if not named:
             raise ReceiptInvalid("issuer: genesis names no such party")
         return named[0]
-    body = verify_logged(issuer, header, genesis, "issuer").body
+    body = verify_logged(issuer, header, begin, "issuer").body
     if not isinstance(body, PartyBody) or body.action is PartyAction.SUSPEND:
         raise ReceiptInvalid("issuer.transaction registers no party")
     if body.client_id != client_id:

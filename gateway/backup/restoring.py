@@ -37,7 +37,7 @@ from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.receipt_format import NoReceipt, from_json
-from gateway.recorded import ReceiptInvalid, verify_final
+from gateway.recorded import Begin, ReceiptInvalid, verify_final
 from gateway.settings import DATABASE_URLS, Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import StoredObject
@@ -152,7 +152,7 @@ def _evidence(request: Request, store: LedgerStore, genesis: Genesis, genesis_by
 
 def _height_of(path: Path, genesis_bytes: bytes) -> int:
     try:
-        return verify_final(from_json(path.read_bytes()), genesis_bytes).header.height
+        return verify_final(from_json(path.read_bytes()), Begin(genesis_bytes)).header.height
     except (NoReceipt, ReceiptInvalid, CouldNotCheck) as error:
         raise BackupRefused(f"{path} is no receipt of this chain: {error}") from error
 

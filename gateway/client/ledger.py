@@ -1,5 +1,6 @@
 """A gateway's ledger from afar, without an account: its head, its delegates, and handing in what a holder or delegate signed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -14,7 +15,7 @@ class LedgerUnreachable(Exception):
 
 
 class NotTaken(Exception):
-    """The gateway did not take the transaction; the message has its reason."""
+    """The gateway did not take the transaction, or has no such proof; the message has its reason."""
 
 
 class RemoteLedger:
@@ -45,6 +46,22 @@ class RemoteLedger:
             raise LedgerUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
         if answer.status_code == requests.codes.accepted:
             return
+        reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
+        raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
+
+    def proof(self, kind: str, asked: Mapping[str, str | int | None]) -> bytes:
+        """The file of a proof (`finality`, `inclusion`, `consistency`, `state`), as it came. Raises NotTaken, LedgerUnreachable."""
+        try:
+            answer = requests.get(
+                f"{self._url}/ledger/proofs/{kind}",
+                params={name: value for name, value in asked.items() if value is not None},
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise LedgerUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
+        if answer.status_code == requests.codes.ok:
+            return answer.content
         reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
         raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.client.connection import Answer, Connection
@@ -27,38 +28,47 @@ def receipt_link(headers_link: str | None) -> str | None:
     return found[1] if found else None
 
 
-def fetch_receipt(
-    connection: Connection, record: str, *, wait_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> bytes:
-    """The receipt's file of `record` (`Type/id`, or with `/_history/version`), asked for until it is there or `wait_seconds` are over.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a receipt that is not final yet is asked for again. `clock` in seconds."""
 
-    Raises NoReceiptThere, NotYetFinal, and what the connection raises. ValueError if `record` is no such name.
+    wait_seconds: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+
+
+def fetch_receipt(connection: Connection, record: str, patience: Patience, start: int = 0) -> bytes:
+    """The receipt's file of `record` (`Type/id`, or with `/_history/version`), asked for until it is there or the patience is over.
+
+    With a `start` it is against the block of that height or a later one, and its handovers begin there. Raises NoReceiptThere, NotYetFinal,
+    and what the connection raises. ValueError if `record` is no such name.
     """
     if not RECORD.fullmatch(record):
         raise ValueError(f"{record!r} is no record: its name looks like Observation/0123")
-    return _awaited(connection, _receipt_path(connection, record), f"the anchor of {record}", wait_seconds, clock, sleep)
+    return _awaited(connection, _receipt_path(connection, record) + _from(start), f"the anchor of {record}", patience)
 
 
-def fetch_access_receipt(
-    connection: Connection, sequence: int, *, wait_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> bytes:
-    """The receipt's file of the access of that number (`X-Access-Sequence`). Raises as `fetch_receipt`."""
-    return _awaited(connection, f"/ledger/accesses/{sequence}", f"the batch of access {sequence}", wait_seconds, clock, sleep)
+def fetch_access_receipt(connection: Connection, sequence: int, patience: Patience, start: int = 0) -> bytes:
+    """The receipt's file of the access of that number (`X-Access-Sequence`). Otherwise as `fetch_receipt`."""
+    return _awaited(connection, f"/ledger/accesses/{sequence}{_from(start)}", f"the batch of access {sequence}", patience)
 
 
-def _awaited(
-    connection: Connection, path: str, awaited: str, wait_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> bytes:
-    deadline = clock() + wait_seconds
+def _from(start: int) -> str:
+    """For who has pinned the block of that height: the receipt is against it or a later one."""
+    return f"?from={start}" if start else ""
+
+
+def _awaited(connection: Connection, path: str, awaited: str, patience: Patience) -> bytes:
+    deadline = patience.clock() + patience.wait_seconds
     while True:
         answer = connection.ask("GET", path)
         if answer.status == 200:
             return answer.body
         if answer.status != _PENDING:
             raise NoReceiptThere(_reason(answer))
-        if clock() + POLL_SECONDS > deadline:
+        if patience.clock() + POLL_SECONDS > deadline:
             raise NotYetFinal(f"{awaited} is not final yet")
-        sleep(POLL_SECONDS)
+        patience.sleep(POLL_SECONDS)
 
 
 def _receipt_path(connection: Connection, record: str) -> str:

@@ -123,7 +123,7 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress, TaskID
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+    with Progress(console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False) as shown:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, reached: int, total: int) -> None:

@@ -13,6 +13,7 @@ from chain.genesis import Genesis
 from chain.store import LedgerStore
 from gateway.commands.context import FINDINGS, CouldNot, bar, json_option, leave, opened_ledger, settings_of, tell
 from gateway.commands.delegates import delegates, schedule, stake
+from gateway.commands.prove import pin, prove
 from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.errors import GatewayError
 from gateway.settings import Settings, change_setting
@@ -23,7 +24,7 @@ def ledger() -> None:
     """The chain of blocks that anchors every container, and who produces it. All commands work whether or not the gateway runs."""
 
 
-for command in (delegates, schedule, stake, vote, transfer, delegate, evidence):
+for command in (delegates, schedule, stake, vote, transfer, delegate, evidence, prove, pin):
     ledger.add_command(command)
 
 

@@ -1,19 +1,23 @@
-"""`fhir-anchor receipt`: get the receipt of a record or of an access, and verify receipts offline."""
+"""`fhir-anchor receipt`: get the receipt of a record or of an access, and verify receipts and proofs offline."""
 
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, tell
+from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave
 
-VALID, INVALID, NOT_CHECKED = "valid", "invalid", "could not check"
-Outcome = dict[str, Any]
-Verify = Callable[[bytes, bytes, bytes | None], Any]  # receipt, genesis, record -> a Verdict
-Kinds = tuple[type[Exception], ...]
+if TYPE_CHECKING:
+    from gateway.verifiers import Check, Outcome
+
+_LINES = (".ndjson", ".jsonl")
+_FILES = (".json", *_LINES)
+Show = Callable[[str, int, int], None]
 
 
 @click.group()
@@ -27,6 +31,9 @@ _wait = click.option("--wait", is_flag=True, help="Wait until the ledger has acc
 _timeout = click.option(
     "--timeout", default=120, show_default=True, type=click.IntRange(1), metavar="SECONDS", help="How long to wait at most."
 )
+_pin = click.option(
+    "--pin", "pin_path", metavar="PIN.json", type=click.Path(path_type=Path), help="A block that was verified before (`ledger pin`)."
+)
 _out = click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where the receipt goes.")
 
 
@@ -36,12 +43,13 @@ _out = click.option("--out", required=True, type=click.Path(path_type=Path, dir_
 @click.argument("record", metavar="TYPE/ID")
 @_wait
 @_timeout
+@_pin
 @_out
-def get(*, credentials_path: Path, url: str | None, record: str, wait: bool, timeout: int, out: Path) -> None:
+def get(*, credentials_path: Path, url: str | None, record: str, wait: bool, timeout: int, pin_path: Path | None, out: Path) -> None:
     """Get the receipt of a record. Exit code 1 if there is none to give, 2 if it is not final yet or the gateway cannot be reached."""
     from gateway.client.receipt import fetch_receipt
 
-    _get(fetch_receipt, record, credentials_path, url, timeout if wait else 0, out)
+    _get(fetch_receipt, record, credentials_path, url, timeout if wait else 0, pin_path, out)
     click.echo(f"The receipt of {record} is in {out}", err=True)
 
 
@@ -51,8 +59,9 @@ def get(*, credentials_path: Path, url: str | None, record: str, wait: bool, tim
 @click.argument("sequence", type=click.IntRange(1, (1 << 63) - 1), metavar="NUMBER")
 @_wait
 @_timeout
+@_pin
 @_out
-def access(*, credentials_path: Path, url: str | None, sequence: int, wait: bool, timeout: int, out: Path) -> None:
+def access(*, credentials_path: Path, url: str | None, sequence: int, wait: bool, timeout: int, pin_path: Path | None, out: Path) -> None:
     """Get the receipt of an access: for who read by a consent, and for the patient who gave it.
 
     NUMBER is in the header X-Access-Sequence, in what `fetch --json` tells, and in `consent accesses`.
@@ -60,20 +69,24 @@ def access(*, credentials_path: Path, url: str | None, sequence: int, wait: bool
     """
     from gateway.client.receipt import fetch_access_receipt
 
-    _get(fetch_access_receipt, sequence, credentials_path, url, timeout if wait else 0, out)
+    _get(fetch_access_receipt, sequence, credentials_path, url, timeout if wait else 0, pin_path, out)
     click.echo(f"The receipt of access {sequence} is in {out}", err=True)
 
 
-def _get(fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: str | None, wait_seconds: int, out: Path) -> None:
+def _get(
+    fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: str | None, wait_seconds: int, pin_path: Path | None, out: Path
+) -> None:
     from gateway.client.connection import Connection, SignInRefused, Unreachable
     from gateway.client.credentials import BadCredentials, read
-    from gateway.client.receipt import NoReceiptThere, NotYetFinal
+    from gateway.client.receipt import NoReceiptThere, NotYetFinal, Patience
+    from gateway.commands.outcomes import printable
 
+    start = pinned_height(pin_path)
     try:
         connection = Connection(read(credentials_path).at(url))
-        out.write_bytes(fetch(connection, named, wait_seconds=wait_seconds, clock=time.monotonic, sleep=time.sleep))
+        out.write_bytes(fetch(connection, named, Patience(wait_seconds, time.monotonic, time.sleep), start))
     except NoReceiptThere as error:
-        click.echo(f"fhir-anchor: {_printable(str(error))}", err=True)
+        click.echo(f"fhir-anchor: {printable(str(error))}", err=True)
         leave(FINDINGS)
     except NotYetFinal as error:
         raise CouldNot(f"{error}" if wait_seconds else f"{error}; --wait waits for it") from error
@@ -83,8 +96,27 @@ def _get(fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: s
         raise CouldNot(str(error)) from error
 
 
-@receipt.command(epilog="Example: fhir-anchor receipt verify receipt.json --record record.json --genesis genesis.json")
-@click.argument("receipts", nargs=-1, required=True, metavar="R.json...", type=click.Path(path_type=Path))
+def pinned_height(pin_path: Path | None) -> int:
+    """Where the receipts and proofs are to begin that a pin's owner asks for; 0 is the genesis."""
+    try:
+        return 0 if pin_path is None else int(json.loads(read_file(pin_path))["height"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise CouldNot(f"{pin_path} is no pin; `fhir-anchor ledger pin` makes one") from error
+
+
+def read_file(path: Path) -> bytes:
+    """That it cannot be read becomes exit code 2."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CouldNot(f"{path}: {error.strerror or 'cannot be read'}") from error
+
+
+@receipt.command(
+    epilog="Examples: fhir-anchor receipt verify receipt.json --record record.json --genesis genesis.json; "
+    "fhir-anchor receipt verify receipts/ more.ndjson --genesis genesis.json --pin pin.json"
+)
+@click.argument("receipts", nargs=-1, required=True, metavar="R.json...", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--record",
     "records",
@@ -94,134 +126,118 @@ def _get(fetch: Callable[..., bytes], named: Any, credentials_path: Path, url: s
     help="The record as served: what `fetch` or GET /fhir/Type/ID gives. Once for each receipt, in the same order, or not at all.",
 )
 @click.option("--genesis", required=True, metavar="GENESIS.json", type=click.Path(path_type=Path), help="The chain's genesis file.")
+@_pin
 @click.option("--independent", is_flag=True, help="Verify with the second implementation, which shares no code with the gateway.")
 @json_option
-def verify(*, receipts: tuple[Path, ...], records: tuple[Path, ...], genesis: Path, independent: bool, as_json: bool) -> None:
-    """Verify receipts, of records and of accesses, without asking anyone.
+def verify(
+    *, receipts: tuple[Path, ...], records: tuple[Path, ...], genesis: Path, pin_path: Path | None, independent: bool, as_json: bool
+) -> None:
+    """Verify receipts of records and of accesses, and proofs of `ledger prove`, without asking anyone.
+
+    R.json is a file, a folder with all its .json, .ndjson and .jsonl, a file of one receipt a line (.ndjson, .jsonl), or - for such
+    lines on stdin. A line may be {"receipt": {...}, "record": "..."}, the record as served, as text.
 
     Exit code 0 all valid, 1 any invalid, 2 something could not be checked.
     """
-    if records and len(records) != len(receipts):
+    from gateway.line_verification import Counts
+    from gateway.verifiers import checker
+
+    if records and (len(records) != len(receipts) or any(_is_batch(one) for one in receipts)):
         raise CouldNot(
             f"{len(receipts)} receipts and {len(records)} records: give one --record for each receipt, in the same order, or none"
         )
+    genesis_bytes, pin_bytes = read_file(genesis), None if pin_path is None else read_file(pin_path)
+    check = checker(genesis_bytes, pin_bytes, of="independent" if independent else "first")
+    counts = Counts()
+    with nullcontext(_show_nothing) if sys.stdout.isatty() else bar() as show:
+        _tell(counts.each(_outcomes(receipts, records, check, show)), counts.told, as_json=as_json)
+    told = counts.told()
+    leave(FINDINGS if told["invalid"] else COULD_NOT if told["could_not_check"] else DONE)
+
+
+def _show_nothing(_what: str, _reached: int, _total: int) -> None:
+    """What is printed shows how far it is."""
+
+
+def _tell(outcomes: "Iterable[Outcome]", counts: Callable[[], dict[str, int]], *, as_json: bool) -> None:
+    """Each as it is found, so that a batch needs no memory: lines, or the items of one JSON document."""
+    from gateway.commands.outcomes import one_line, words
+
+    separator = '{"receipts":['
+    for outcome in outcomes:
+        is_named = outcome.pop("is_named")
+        if as_json:
+            click.echo(separator + json.dumps(outcome, separators=(",", ":")), nl=False)
+            separator = ","
+        else:
+            click.echo(words(outcome) if is_named else one_line(outcome))
+    if as_json:
+        begun = "" if separator == "," else separator
+        click.echo(begun + "]," + json.dumps(counts(), separators=(",", ":"))[1:])
+
+
+def _is_batch(path: Path) -> bool:
+    return str(path) == "-" or path.suffix in _LINES or path.is_dir()
+
+
+def _outcomes(receipts: tuple[Path, ...], records: tuple[Path, ...], check: "Check", show: Show) -> "Iterator[Outcome]":
+    for place, path in enumerate(receipts):
+        if path.is_dir():
+            yield from _in_folder(path, check, show)
+        elif _is_batch(path):
+            yield from _in_lines(path, check, show)
+        else:
+            yield {"is_named": True, **_in_file(path, records[place] if records else None, check)}
+
+
+def _in_folder(folder: Path, check: "Check", show: Show) -> "Iterator[Outcome]":
+    total = sum(1 for _ in _files_in(folder))
+    for number, path in enumerate(_files_in(folder), 1):
+        if path.suffix in _LINES:
+            yield from _in_lines(path, check, show)
+        else:
+            yield {"is_named": False, **_in_file(path, None, check)}
+        show(f"{folder}", number, total)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """In the order of names, a folder at a time; links to folders are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from _files_in(path)
+        elif path.suffix in _FILES:
+            yield path
+
+
+def _in_lines(path: Path, check: "Check", show: Show) -> "Iterator[Outcome]":
+    from gateway.line_verification import lines_of, pieces_of, verify_lines
+
+    name, reached, total = str(path), 0, 0
     try:
-        genesis_bytes = genesis.read_bytes()
+        with nullcontext(sys.stdin.buffer) if name == "-" else path.open("rb") as file:
+            total = 0 if name == "-" else path.stat().st_size
+            for outcome in verify_lines(lines_of(pieces_of(file)), check, with_records=True):
+                yield {"is_named": False, "file": name, **outcome}
+                reached += 1
+                if total and reached % 1000 == 0:
+                    show(name, file.tell(), total)
     except OSError as error:
-        raise CouldNot(f"{genesis}: {error.strerror or 'cannot be read'}") from error
-    check = _verifier(independent=independent)
-    pairs = zip(receipts, records or [None] * len(receipts), strict=True)
-    outcomes = [_outcome(check, receipt, record, genesis_bytes) for receipt, record in pairs]
-    counts = {name.replace(" ", "_"): sum(o["result"] == name for o in outcomes) for name in (VALID, INVALID, NOT_CHECKED)}
-    tell({**counts, "receipts": outcomes}, as_json=as_json, text=lambda: "\n".join(map(_words, outcomes)))
-    leave(FINDINGS if counts["invalid"] else COULD_NOT if counts["could_not_check"] else DONE)
+        yield {"is_named": False, **_not_read(path, path, error)}
 
 
-class _Invalid(Exception):
-    """Either verifier's."""
-
-
-class _NotChecked(Exception):
-    """Either verifier's."""
-
-
-def _verifier(*, independent: bool) -> Verify:
-    """One of the two, with the errors of both made one."""
-    from gateway import access_verification, recorded
-    from gateway import independent as second
-    from gateway import verification as first
-    from gateway.errors import CouldNotCheck
-
-    of_access = second.verify_access_receipt if independent else access_verification.verify_access_receipt
-
-    def verify_access(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
-        if record is not None:
-            raise CouldNotCheck("the receipt of an access names records, it commits to the bytes of none: leave --record out")
-        return of_access(receipt_bytes, genesis_bytes)
-
-    def verify_any(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
-        of_record = second.verify_receipt if independent else first.verify_receipt
-        return (verify_access if _is_of_access(receipt_bytes) else of_record)(receipt_bytes, genesis_bytes, record)
-
-    return _with_errors(verify_any, (recorded.ReceiptInvalid, second.Invalid), (CouldNotCheck, second.Unreadable))
-
-
-def _is_of_access(receipt_bytes: bytes) -> bool:
-    from gateway.access_receipt_format import FORMAT
-
+def _in_file(receipt: Path, record: Path | None, check: "Check") -> "Outcome":
     try:
-        found = json.loads(receipt_bytes)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("format") == FORMAT
+        return {"file": str(receipt), **check(receipt.read_bytes(), _as_served(record.read_bytes()) if record else None)}
+    except OSError as error:
+        return _not_read(receipt, error.filename, error)
 
 
-def _with_errors(verify_receipt: Verify, invalid: Kinds, not_checked: Kinds) -> Verify:
-    def check(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Any:
-        try:
-            return verify_receipt(receipt_bytes, genesis_bytes, record)
-        except invalid as error:
-            raise _Invalid(str(error)) from error
-        except not_checked as error:
-            raise _NotChecked(str(error)) from error
+def _not_read(receipt: Path, path: Any, error: OSError) -> "Outcome":
+    from gateway.verifiers import NOT_CHECKED
 
-    return check
+    return {"file": str(receipt), "result": NOT_CHECKED, "detail": f"{path}: {error.strerror or 'cannot be read'}"}
 
 
 def _as_served(record: bytes) -> bytes:
     """Without the line's end that `fetch` and editors put after it: no record is served with one, so nothing else is meant."""
     return record.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _outcome(check: Verify, receipt: Path, record: Path | None, genesis_bytes: bytes) -> Outcome:
-    try:
-        verdict = check(receipt.read_bytes(), genesis_bytes, _as_served(record.read_bytes()) if record else None)
-    except OSError as error:
-        return {"file": str(receipt), "result": NOT_CHECKED, "detail": f"{error.filename}: {error.strerror or 'cannot be read'}"}
-    except _Invalid as error:
-        return {"file": str(receipt), "result": INVALID, "detail": str(error)}
-    except _NotChecked as error:
-        return {"file": str(receipt), "result": NOT_CHECKED, "detail": str(error)}
-    return {"file": str(receipt), "result": VALID, **verdict._asdict(), "record_checked": record is not None}
-
-
-def _words(outcome: Outcome) -> str:
-    lines = [(f"{outcome['result'].upper()}  {outcome['file']}")]
-    if outcome["result"] != VALID:
-        lines.append(f"  {outcome['detail']}")
-    else:
-        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(outcome["accepted_at"]))
-        lines += [f"  {name:<12}{told}" for name, told in _told(outcome, at)]
-    return "\n".join(map(_printable, lines))
-
-
-def _told(outcome: Outcome, at: str) -> list[tuple[str, str]]:
-    """What a valid receipt says, line by line, and how far the check went."""
-    accepted = ("accepted", f"{at}, block {outcome['height']}, by {outcome['votes']} of {outcome['delegates']} delegates")
-    checked = ["chain", f"header and {outcome['votes']} votes"]
-    if "reference" not in outcome:
-        return [*_of_access(outcome), accepted, ("checked", "; ".join([*checked, "batch in the log", "entry in the batch"]))]
-    checked += ["anchor in the log", "record's commitment in the anchor"]
-    checked += ["submission's signature and its signer"] if outcome["who"] else []
-    checked += ["record's bytes, type, id and version"] if outcome["record_checked"] else []
-    return [
-        ("record", outcome["reference"]),
-        *([("by", outcome["who"])] if outcome["who"] else []),
-        accepted,
-        ("checked", "; ".join(checked)),
-        *[("not checked", what) for what in outcome["not_checked"]],
-    ]
-
-
-def _of_access(outcome: Outcome) -> list[tuple[str, str]]:
-    read_at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(outcome["accessed_ms"] // 1000))
-    return [
-        ("access", f"{outcome['sequence']}, {read_at} by the gateway's clock"),
-        ("reader", f"{outcome['client_id']} for {outcome['purpose']}, by grant {outcome['grant']}"),
-        *[("got", record) for record in outcome["records"]],
-    ]
-
-
-def _printable(text: str) -> str:
-    """A receipt may hold anything: nothing of it reaches the terminal as a control character."""
-    return "".join(character if character.isprintable() else "?" for character in text)

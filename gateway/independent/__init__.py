@@ -6,6 +6,7 @@ the rest. A fault would have to be made twice, in the same way, for both to acce
 
 from gateway.independent.access import AccessVerdict, verify_access_receipt
 from gateway.independent.faults import Invalid, Unreadable
+from gateway.independent.proof import ProofVerdict, verify_proof
 from gateway.independent.receipt import Verdict, verify_receipt
 
-__all__ = ["AccessVerdict", "Invalid", "Unreadable", "Verdict", "verify_access_receipt", "verify_receipt"]
+__all__ = ["AccessVerdict", "Invalid", "ProofVerdict", "Unreadable", "Verdict", "verify_access_receipt", "verify_proof", "verify_receipt"]

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from gateway.independent import cbor, fields, transaction, tree
+from gateway.independent import cbor, fields, pin, transaction, tree
 from gateway.independent import genesis as genesis_file
 from gateway.independent.faults import Invalid
 from gateway.independent.genesis import Genesis
@@ -41,11 +41,11 @@ class _Entry(NamedTuple):
     accessed_ms: int
 
 
-def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes) -> AccessVerdict:
+def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> AccessVerdict:
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)  # 1
     receipt = _receipt(receipt_bytes)  # 2
-    head, delegates = fields.accepted(receipt, genesis)  # 3 to 5
+    head, delegates = fields.accepted(receipt, genesis, pin.read_if_any(pin_bytes, genesis))  # 3 to 5
     raw = fields.transaction_of(receipt["batch"], "batch")
     batch = transaction.access_batch(raw, genesis)  # 6
     fields.check_in_log(receipt["batch"], raw, head, "batch")

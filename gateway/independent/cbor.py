@@ -23,6 +23,14 @@ def decode(data: bytes, what: str) -> Value:
     return value
 
 
+def head(major: int, argument: int) -> bytes:
+    """What stands before an item of `argument` bytes or items, or the number itself (RFC 8949, 3): the shortest form."""
+    if argument < 24:
+        return bytes([major << 5 | argument])
+    width = next(width for width in (1, 2, 4, 8) if argument < 1 << (8 * width))
+    return bytes([major << 5 | 23 + width.bit_length()]) + argument.to_bytes(width, "big")
+
+
 def _value(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if depth == 0:
         raise ValueError("nested too deeply")

@@ -1,10 +1,10 @@
 """The fields of a receipt's file, strict, and what all receipts rest on (docs/design/receipt.md)."""
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.independent import header, json_text, tree
-from gateway.independent.faults import Invalid
+from gateway.independent.faults import Invalid, Unreadable
 from gateway.independent.genesis import Genesis
 from gateway.independent.header import Acting, Header
 from gateway.independent.statement import from_base64url
@@ -23,12 +23,26 @@ def load(data: bytes) -> Any:
         raise Invalid(f"no receipt: not JSON as receipts have it: {error}") from error
 
 
-def accepted(receipt: dict[str, Any], genesis: Genesis) -> tuple[Header, int]:
-    """The final header, and how many delegates act under it: steps 3 to 5 of every receipt. Raises Invalid."""
+class Pinned(Protocol):
+    """What of a pin counts here (`gateway.independent.pin.Pin`)."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def block_hash(self) -> bytes: ...
+    @property
+    def delegates(self) -> tuple[bytes, ...]: ...
+
+
+def accepted(receipt: dict[str, Any], genesis: Genesis, pin: Pinned | None = None) -> tuple[Header, int]:
+    """The final header, and how many delegates act under it: steps 3 to 5 of every receipt. Raises Invalid, Unreadable."""
     if hash_of(receipt["chain_id"], "chain_id") != genesis.chain_id:  # 3
         raise Invalid("chain_id: the receipt is of another chain than the genesis file")
-    acting = handovers(receipt["handovers"], genesis)  # 4
-    head = header.final(from_base64url(receipt["header"], "header"), votes(receipt["votes"]), genesis, acting)  # 4, 5
+    raw = from_base64url(receipt["header"], "header")
+    if pin is not None and header.height_of(raw) < pin.height:
+        raise Unreadable(f"the header is of height {header.height_of(raw)}, older than the pin of height {pin.height}")
+    acting = handovers(receipt["handovers"], genesis, pin)  # 4
+    head = header.final(raw, votes(receipt["votes"]), genesis, acting)  # 4, 5
     return head, len(acting.delegates)
 
 
@@ -69,16 +83,25 @@ def sided_path(value: Any, what: str) -> list[tuple[str, bytes]]:
     return steps
 
 
-def handovers(value: Any, genesis: Genesis) -> Acting:
-    acting = Acting(0, genesis.delegates)
+def handovers(value: Any, genesis: Genesis, pin: Pinned | None = None) -> Acting:
+    """Who acts after the last of them. Those from before a pin must lead to its delegates; from the pin on, the pin alone counts."""
+    acting, is_pinned = Acting(0, genesis.delegates), pin is None
     for place, item in enumerate(list_of(value, "handovers")):
         part = of_names(item, {"header", "votes", "delegates"}, "a handover")
-        delegates = path(part["delegates"], "a handover's delegates")
+        raw, delegates = from_base64url(part["header"], "header"), path(part["delegates"], "a handover's delegates")
         try:
-            acting = header.handed_over(from_base64url(part["header"], "header"), votes(part["votes"]), delegates, genesis, acting)
+            if pin is not None and not is_pinned and header.height_of(raw) >= pin.height:
+                acting, is_pinned = _at_pin(acting, pin), True
+            acting = header.handed_over(raw, votes(part["votes"]), delegates, genesis, acting)
         except Invalid as error:
             raise Invalid(f"handovers: {place}: {error}") from error
-    return acting
+    return acting if is_pinned or pin is None else _at_pin(acting, pin)
+
+
+def _at_pin(reached: Acting, pin: Pinned) -> Acting:
+    if reached.after and reached.delegates != pin.delegates:
+        raise Invalid("they lead to other delegates than those of the pin")
+    return Acting(pin.height - 1, pin.delegates, pin.block_hash)
 
 
 def votes(value: Any) -> list[tuple[int, bytes]]:

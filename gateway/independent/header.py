@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.independent import cbor, signatures
+from gateway.independent.cbor import Value
 from gateway.independent.faults import Invalid
 from gateway.independent.genesis import Genesis
 
@@ -17,6 +18,7 @@ class Header(NamedTuple):
     time: int  # seconds since the epoch: when the slot began
     log_size: int
     log_root: bytes
+    state_root: bytes  # with its version before it
     following: bytes  # hash of the delegates of the next epoch
 
 
@@ -25,6 +27,7 @@ class Acting(NamedTuple):
 
     after: int
     delegates: tuple[bytes, ...]
+    next_hash: bytes | None = None  # of the very next block, where that is pinned
 
     @property
     def quorum(self) -> int:
@@ -52,12 +55,21 @@ def handed_over(raw: bytes, votes: Sequence[tuple[int, bytes]], delegates: Seque
 
 def set_hash(chain_id: bytes, delegates: Sequence[bytes]) -> bytes:
     """Over the CBOR array of the delegates' keys."""
-    count = len(delegates)
-    head = bytes([0x80 + count]) if count < 24 else b"\x98" + bytes([count]) if count < 256 else b"\x99" + count.to_bytes(2, "big")
-    return signatures.labelled_hash(signatures.DELEGATES, chain_id, head + b"".join(b"\x58\x20" + key for key in delegates))
+    keys = b"".join(b"\x58\x20" + key for key in delegates)
+    return signatures.labelled_hash(signatures.DELEGATES, chain_id, cbor.head(4, len(delegates)) + keys)
 
 
-def _read(raw: bytes, genesis: Genesis, acting: Acting) -> Header:
+def block_hash(raw: bytes, genesis: Genesis) -> bytes:
+    """What votes are over, and what a pin names a block by."""
+    return signatures.labelled_hash(signatures.BLOCK, genesis.chain_id, raw)
+
+
+def height_of(raw: bytes) -> int:
+    """The height that a well-formed header says, whoever made it. Raises Invalid."""
+    return _int(_fields(raw)[2])
+
+
+def _fields(raw: bytes) -> dict[int, Value]:
     found = cbor.decode(raw, "header")
     if not isinstance(found, dict) or list(found) != list(range(len(_KINDS))):
         raise Invalid("header does not have exactly the fields 0 to 12")
@@ -65,18 +77,25 @@ def _read(raw: bytes, genesis: Genesis, acting: Acting) -> Header:
         raise Invalid("header has a field of another kind")
     if any(len(_bytes(found[number])) != size for number, size in _SIZES.items()):
         raise Invalid("header has a hash or key of another size")
-    version, height, slot, time, log_size = (_int(found[number]) for number in (0, 2, 3, 4, 6))
-    if version not in (1, 2) or found[1] != genesis.chain_id:
-        raise Invalid("header is of another version or chain")
-    if not (1 <= height <= _MAX and 0 <= slot <= _MAX and 0 <= log_size <= _MAX):
-        raise Invalid("header has an impossible height, slot or log size")
+    if found[0] not in (1, 2) or any(not 0 <= _int(found[number]) <= _MAX for number in (2, 3, 4, 6)):
+        raise Invalid("header is of another version, or has an impossible number")
+    return found
+
+
+def _read(raw: bytes, genesis: Genesis, acting: Acting) -> Header:
+    found = _fields(raw)
+    height, slot, time, log_size = (_int(found[number]) for number in (2, 3, 4, 6))
+    if found[1] != genesis.chain_id or height == 0:
+        raise Invalid("header is of another chain, or of no block")
     if time != genesis.started_at + slot * genesis.slot_seconds:
         raise Invalid("header: its time is not that of its slot")
     if height <= acting.after:
         raise Invalid("header is not later than the handovers before it")
     if found[9] != set_hash(genesis.chain_id, acting.delegates) or found[11] not in acting.delegates:
         raise Invalid("header: its delegates are not those that act")
-    return Header(height, time, log_size, _bytes(found[7]), _bytes(found[10]))
+    if acting.next_hash is not None and height == acting.after + 1 and block_hash(raw, genesis) != acting.next_hash:
+        raise Invalid("header is not the pinned one")
+    return Header(height, time, log_size, _bytes(found[7]), _bytes(found[8]), _bytes(found[10]))
 
 
 def _check_votes(raw: bytes, height: int, votes: Sequence[tuple[int, bytes]], genesis: Genesis, acting: Acting) -> None:
@@ -86,18 +105,10 @@ def _check_votes(raw: bytes, height: int, votes: Sequence[tuple[int, bytes]], ge
         raise Invalid(f"votes: {len(votes)}, where exactly {acting.quorum} make a quorum")
     if numbers != sorted(set(numbers)) or numbers[-1] >= len(acting.delegates):
         raise Invalid("votes are not by different delegates in ascending order")
-    block_hash = signatures.labelled_hash(signatures.BLOCK, genesis.chain_id, raw)
-    message = signatures.labelled(signatures.VOTE, genesis.chain_id, b"\x82" + _cbor_number(height) + b"\x58\x20" + block_hash)
+    voted = b"\x82" + cbor.head(0, height) + b"\x58\x20" + block_hash(raw, genesis)
+    message = signatures.labelled(signatures.VOTE, genesis.chain_id, voted)
     for number, signature in votes:
         signatures.check(acting.delegates[number], message, signature, f"the vote of delegate {number}")
-
-
-def _cbor_number(number: int) -> bytes:
-    """RFC 8949, 3.1: the shortest form."""
-    if number < 24:
-        return bytes([number])
-    width = next(w for w in (1, 2, 4, 8) if number < 1 << (8 * w))
-    return bytes([23 + width.bit_length()]) + number.to_bytes(width, "big")
 
 
 def _bytes(value: object) -> bytes:

@@ -4,7 +4,7 @@ import re
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from gateway.independent import fields, json_text, statement, transaction, tree
+from gateway.independent import fields, json_text, pin, statement, transaction, tree
 from gateway.independent import genesis as genesis_file
 from gateway.independent.faults import Invalid, Unreadable
 from gateway.independent.genesis import Genesis, Party
@@ -29,11 +29,11 @@ class Verdict(NamedTuple):
     not_checked: tuple[str, ...]
 
 
-def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None) -> Verdict:
+def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None, pin_bytes: bytes | None = None) -> Verdict:
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)  # 1
     receipt = _receipt(receipt_bytes)  # 2
-    head, delegates = fields.accepted(receipt, genesis)  # 3 to 5
+    head, delegates = fields.accepted(receipt, genesis, pin.read_if_any(pin_bytes, genesis))  # 3 to 5
     anchor_bytes = fields.transaction_of(receipt["anchor"], "anchor")
     anchor = transaction.anchor(anchor_bytes, genesis)  # 6
     fields.check_in_log(receipt["anchor"], anchor_bytes, head, "anchor")

@@ -1,5 +1,6 @@
 """Ed25519 (RFC 8032) by pycryptodome, and the ledger's labels (docs/design/ledger.md)."""
 
+from functools import lru_cache
 from hashlib import sha256
 
 from Crypto.PublicKey.ECC import EccKey
@@ -10,6 +11,7 @@ from gateway.independent.faults import Invalid
 BLOCK = b"fhir-anchor/block/v1"
 DELEGATES = b"fhir-anchor/delegates/v1"
 TRANSACTION = b"fhir-anchor/transaction/v1"
+TRANSACTION_ID = b"fhir-anchor/transaction-id/v1"
 VOTE = b"fhir-anchor/vote/v1"
 
 _FIELD_PRIME = 2**255 - 19
@@ -24,6 +26,7 @@ def labelled_hash(label: bytes, chain_id: bytes, message: bytes) -> bytes:
     return sha256(labelled(label, chain_id, message)).digest()
 
 
+@lru_cache(maxsize=1024)
 def public_key(raw: bytes, what: str) -> EccKey:
     """A key in canonical form, of the prime-order group: pycryptodome alone would take the identity and points of small order."""
     if len(raw) != 32 or int.from_bytes(raw, "little") & ((1 << 255) - 1) >= _FIELD_PRIME:
@@ -38,6 +41,7 @@ def public_key(raw: bytes, what: str) -> EccKey:
     return key
 
 
+@lru_cache(maxsize=1024)  # receipts of one batch share votes and transactions; what does not hold is not remembered
 def check(key: bytes, message: bytes, signature: bytes, what: str) -> None:
     """Raises Invalid unless `signature` (64 bytes) is `key`'s (32 bytes) over `message`."""
     if len(signature) != 64:

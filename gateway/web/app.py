@@ -18,6 +18,7 @@ from gateway.web.health import health
 from gateway.web.history import history
 from gateway.web.ledger import ledger_routes
 from gateway.web.metadata import metadata
+from gateway.web.proofs import proofs
 from gateway.web.read import read
 from gateway.web.receipts import receipts
 from gateway.web.request_context import follow_requests
@@ -26,6 +27,7 @@ from gateway.web.smart_configuration import smart_configuration
 from gateway.web.token import token
 from gateway.web.tombstone import tombstone
 from gateway.web.update import update
+from gateway.web.verify import verify
 from gateway.web.voting import voting
 
 _BLUEPRINTS = (
@@ -45,6 +47,8 @@ _BLUEPRINTS = (
     receipts,
     tombstone,
     ledger_routes,
+    proofs,
+    verify,
     voting,
     health,
 )

@@ -9,10 +9,9 @@ from gateway.errors import NotFound
 from gateway.stake_submission import MAX_BYTES, submit_signed
 from gateway.vault.submission import to_base64url
 from gateway.web.authorization import public
+from gateway.web.proofs import FOR_EVER
 from gateway.web.request_body import request_body
 from gateway.web.request_context import ledger, services
-
-_FOR_EVER = "public, max-age=31536000, immutable"
 
 ledger_routes = Blueprint("ledger", __name__)
 
@@ -34,7 +33,7 @@ def block(height: int) -> Response:
     if found is None:
         raise NotFound("there is no final block at this height")
     answer = json_answer(_block(found))
-    answer.headers["Cache-Control"] = _FOR_EVER
+    answer.headers["Cache-Control"] = FOR_EVER
     return answer
 
 

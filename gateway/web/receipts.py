@@ -1,6 +1,8 @@
 """GET /ledger/receipts/{type}/{id}[/_history/{vid}]: the receipt of a record, for whoever may read it (docs/design/receipt.md).
 
 GET /ledger/accesses/{sequence}: the receipt of an access, for its reader and its patient (docs/design/access.md).
+
+With `?from=HEIGHT`, for whoever has pinned that block, the receipt is against it or a later one, and its handovers begin there.
 """
 
 from flask import Blueprint, Response, current_app
@@ -14,6 +16,7 @@ from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.storage.port import ObjectMissing
 from gateway.web.authorization import caller, require
 from gateway.web.errors import outcome
+from gateway.web.proofs import start_asked
 from gateway.web.read import version_number
 from gateway.web.request_context import ledger, services
 from gateway.web.resource_type import check_type
@@ -38,7 +41,7 @@ def version_receipt(resource_type: str, record_id: str, version_id: str) -> Resp
 @receipts.get(f"/ledger/accesses/<int(max={_MAX_SEQUENCE}):sequence>", defaults={"resource_type": "AuditEvent"})
 @require("r")  # an access is an AuditEvent to its patient
 def access_receipt(sequence: int, resource_type: str) -> Response:  # noqa: ARG001 - what the scope is checked for
-    return _made(assemble_access_receipt(services(), ledger(), caller().party, sequence))
+    return _made(assemble_access_receipt(services(), ledger(), caller().party, sequence, start_asked()))
 
 
 def _answer(resource_type: str, record_id: str, version: int | None) -> Response:
@@ -46,7 +49,7 @@ def _answer(resource_type: str, record_id: str, version: int | None) -> Response
     location = disclosure.locate(services(), caller().party, resource_type, record_id, version)
     assembler: ReceiptAssembler = current_app.extensions["receipts"]
     try:
-        return _made(assembler.assemble(location))
+        return _made(assembler.assemble(location, start_asked()))
     except ObjectMissing as error:
         raise Unavailable("the record's container cannot be read for now") from error
 

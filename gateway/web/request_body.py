@@ -16,7 +16,7 @@ SLOWEST = 64 * 1024  # bytes a second that a body must come with on the whole, b
 
 def request_body(limit: int = MAX_BODY) -> bytes:
     """All of it, unpacked; raises as `read_body`."""
-    with _patience(request.environ, SILENCE + limit / SLOWEST):
+    with patience(request.environ, SILENCE + limit / SLOWEST):
         return read_body(
             request.stream,
             content_length=request.content_length,
@@ -26,7 +26,7 @@ def request_body(limit: int = MAX_BODY) -> bytes:
 
 
 @contextmanager
-def _patience(environ: dict[str, Any], seconds: float) -> Iterator[None]:
+def patience(environ: dict[str, Any], seconds: float) -> Iterator[None]:
     """While inside, reading from gunicorn's socket ends after a silence, and in all after `seconds`; another server has its own rules."""
     connection = environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):

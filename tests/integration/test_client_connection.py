@@ -5,7 +5,7 @@ from scripted_server import HANG_UP, TOKEN, Server
 
 from gateway.client.connection import MAX_TRIES, Connection, SignInRefused, Unreachable
 from gateway.client.credentials import new_credentials
-from gateway.client.receipt import NoReceiptThere, NotYetFinal, fetch_receipt
+from gateway.client.receipt import NoReceiptThere, NotYetFinal, Patience, fetch_receipt
 
 
 class Clock:
@@ -139,7 +139,7 @@ RECEIPT = "/ledger/receipts/Patient/0123/_history/1"
 
 
 def fetch(connection, clock, wait=0.0):
-    return fetch_receipt(connection, NAME, wait_seconds=wait, clock=clock, sleep=clock.sleep)
+    return fetch_receipt(connection, NAME, Patience(wait, clock, clock.sleep))
 
 
 def test_a_receipt_is_waited_for(server, clock, connection):
@@ -164,4 +164,4 @@ def test_a_record_without_a_receipt(server, clock, connection, status, headers):
 @pytest.mark.parametrize("name", ["", "Patient", "Patient/", "Patient/../x", "Patient/1?x", "patient/1", "Patient/1/2"])
 def test_what_is_no_name_of_a_record(connection, clock, name):
     with pytest.raises(ValueError, match="no record"):
-        fetch_receipt(connection, name, wait_seconds=0, clock=clock, sleep=clock.sleep)
+        fetch_receipt(connection, name, Patience(0, clock, clock.sleep))

@@ -6,6 +6,7 @@ import os
 import pytest
 from click.testing import CliRunner
 from ledger_home import LedgerHome
+from scripted_server import Server
 from web_gateway import served
 
 from chain.encoding import decode
@@ -20,6 +21,7 @@ from gateway.errors import Unavailable
 from gateway.index import outbox
 from gateway.key_files import read_key, write_key
 from gateway.settings import BadSetting, load_settings
+from gateway.web import verify
 from gateway.web.app import create_app
 from jobs.audit_ledger import verify_ledger
 
@@ -252,3 +254,132 @@ def test_over_http(home, monkeypatch):
         home.run("vote", "--key", home.path / "keys" / "gateway.json", "--url", client.url, "--genesis", home.path / "genesis.json", code=1)
         home.produce(1)
         assert [one.hex() for one in home.ledger.delegates.stake(holder.public).votes] == [delegates[0].hex()]
+
+
+def test_proofs_are_got_checked_and_kept(home):
+    """At home and from afar: the same files, which `receipt verify` takes; a pin to begin at; and what is not there."""
+    home.produce(5)
+    genesis, out = home.path / "genesis.json", home.path / "proof.json"
+    gateway = json.loads(genesis.read_text())["parties"][0]["client_id"]
+    asked = (
+        ("finality", 3),
+        ("inclusion", "--index", 1),
+        ("inclusion", "--index", 1, "--size", 3),
+        ("consistency", 1, 3),
+        ("state", "party", gateway),
+        ("state", "party", "nobody"),
+        ("state", "roll"),
+    )
+    with served(create_app(home.services, home.ledger)) as client:
+        afar = ("--url", client.url, "--genesis", genesis)
+        for number, question in enumerate(asked):
+            told = home.told("prove", *question, "--out", out)
+            assert told["result"] == "valid"
+            here = out.read_bytes()
+            home.run("prove", *question, "--out", out, *afar, *(["--independent"] if number % 2 else []))
+            assert out.read_bytes() == here
+            verified = CliRunner().invoke(main, ["receipt", "verify", str(out), "--genesis", str(genesis)])
+            assert (verified.exit_code, "VALID" in verified.stdout) == (0, True)
+        assert home.told("prove", "state", "party", "nobody")["says"]["value"] is None
+        pin = home.path / "pin.json"
+        assert home.told("pin", "--height", 2, "--out", pin)["height"] == 2
+        home.run("prove", "consistency", "--pin", pin, *afar)
+        assert "older than the pinned" in home.run("prove", "finality", 1, "--pin", pin, code=2).stderr
+        home.run("pin", *afar, "--pin", pin, "--out", pin)
+        assert json.loads(pin.read_text())["height"] == home.ledger.height()
+        assert "no such final block" in home.run("prove", "finality", 99, *afar, code=2).stderr
+        assert "kind is one of" in home.run("prove", "state", "people", code=2).stderr
+        assert "needs --genesis" in home.run("prove", "finality", "--url", client.url, code=2).stderr
+        assert "--pin" in home.run("prove", "consistency", code=2).stderr
+        assert "--out" in home.run("pin", code=2).stderr
+        assert "is no pin" in home.run("prove", "finality", "--pin", genesis, code=2).stderr
+
+
+def test_proofs_over_http_say_how_long_they_hold_and_another_than_the_asked_one_is_noticed(home):
+    home.produce(3)
+    with served(create_app(home.services, home.ledger)) as client:
+        for question, lasts in (
+            ("finality?height=2", True),
+            ("finality", False),
+            ("inclusion?index=0", True),
+            ("consistency?first=1&second=2", True),
+            ("consistency?first=1", False),
+            ("state?kind=roll", False),
+        ):
+            answer = client.ask("GET", f"/ledger/proofs/{question}")
+            assert answer.status == 200
+            assert ("immutable" in answer.headers["cache-control"]) == lasts
+            assert "max-age" in answer.headers["cache-control"]
+        for question, status in (
+            ("finality?height=99", 404),
+            ("finality?height=0", 404),
+            ("finality?height=-1", 400),
+            ("finality?height=1&height=2", 400),
+            ("finality?size=1", 400),
+            ("finality?height=1&from=2", 404),
+            ("inclusion", 400),
+            ("inclusion?index=0&transaction=00", 400),
+            ("inclusion?transaction=00", 400),
+            (f"inclusion?transaction={'00' * 32}", 404),
+            ("inclusion?index=9999999999999999", 400),
+            ("consistency", 400),
+            ("consistency?first=0", 404),
+            ("consistency?first=2&second=1", 404),
+            ("consistency?first=1&second=99", 404),
+            ("state", 400),
+            ("state?kind=party", 200),
+            ("state?kind=anchor&name=xyz", 400),
+            ("state?kind=roll&name=x", 400),
+            ("everything", 404),
+        ):
+            answer = client.ask("GET", f"/ledger/proofs/{question}")
+            assert answer.status == status, question
+            if status != 200:
+                assert answer.outcome
+                assert answer.headers["cache-control"] == "no-store"
+    server = Server()
+    try:
+        for kept, asked, path in (
+            (("finality", 1), ("finality", 2), "finality?height=2"),
+            (("state", "roll"), ("state", "elected"), "state?kind=elected&name="),
+            (("inclusion", "--index", 0), ("inclusion", "--index", 1), "inclusion?index=1"),
+            (("consistency", 1, 2), ("consistency", 2, 2), "consistency?first=2&second=2"),
+        ):
+            home.run("prove", *kept, "--out", home.path / "other.json")
+            server.script["GET", f"/ledger/proofs/{path}"] = [(200, {}, (home.path / "other.json").read_bytes())]
+            ran = home.run("prove", *asked, "--url", server.url, "--genesis", home.path / "genesis.json", "--out", home.path / "x", code=1)
+            assert "something else" in ran.stdout
+            assert not (home.path / "x").exists()
+    finally:
+        server.close()
+
+
+def test_a_batch_over_http_is_answered_line_by_line(home):
+    home.produce(2)
+    with served(create_app(home.services, home.ledger)) as client:
+        proof = client.ask("GET", "/ledger/proofs/finality?height=1").body
+        body = b"\n".join([proof, b"{}", b"", b"x" * (verify.LONGEST_LINE + 1), b'{"receipt":{},"record":"text"}', proof])
+        answer = client.ask("POST", "/ledger/verify", body)
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
+        *told, counts = map(json.loads, answer.body.splitlines())
+        assert [(one["line"], one["result"]) for one in told] == [
+            (1, "valid"),
+            (2, "invalid"),
+            (4, "invalid"),
+            (5, "invalid"),
+            (6, "valid"),
+        ]
+        assert counts == {"valid": 2, "invalid": 3, "could_not_check": 0}
+        assert client.ask("POST", "/ledger/verify", b"x", Content_Encoding="gzip").status == 415
+        assert client.ask("POST", "/ledger/verify", b"", Content_Length=str(1 << 40)).status == 413
+        cut = client.raw(b"POST /ledger/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n" + proof + b"\n")
+        *told, counts = [json.loads(line) for line in cut.splitlines() if line.startswith(b"{")]
+        assert [one["result"] for one in told] == ["valid", "could not check"]
+        assert counts["could_not_check"] == 1
+        for _ in range(verify.PLACES):
+            assert verify._places.acquire(blocking=False), "every batch before gave its place back"
+        try:
+            assert client.ask("POST", "/ledger/verify", proof).status == 429
+        finally:
+            for _ in range(verify.PLACES):
+                verify._places.release()

@@ -9,6 +9,7 @@ from receipt_case import CLIENT_ID, RECORDS, party_body, random_from, record_bod
 from chain.engine import EmbeddedEngine
 from chain.genesis import Genesis
 from chain.ledger import Ledger
+from chain.merkle import ProofError
 from chain.stake import VoteBody, register
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, sign_transaction
@@ -19,12 +20,15 @@ from gateway.founding import found
 from gateway.index import archives, containers
 from gateway.index.records import RecordLocation
 from gateway.key_files import delegate_key_paths, read_key, write_key
+from gateway.proof_format import finality_of
+from gateway.proof_verification import pin_from
 from gateway.receipt_format import to_json
 from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.settings import load_settings
 from gateway.vault.container import build_container
 from gateway.vault.errors import SealBroken
 from gateway.vault.submission import SubmissionTree
+from gateway.verifiers import checker
 
 STARTED = 1_790_000_000
 
@@ -189,7 +193,22 @@ def test_a_receipt_says_how_the_delegates_came_to_act(tmp_path, monkeypatch):
         verdict = verify_both(chain, receipt, 9)
         assert (verdict.votes, verdict.delegates) == (3, 4)
     assert set(late.handovers[0].delegates) == set(chain.ledger.delegates.acting().keys)
+    check_from_a_pin(chain, place, early)
     chain.close()
+
+
+def check_from_a_pin(chain, place, early):
+    """What is older than the pin is proven against the pinned block, without the handovers before it."""
+    height = chain.ledger.height()
+    proof = to_json(finality_of(chain.ledger.prover.finality(height), chain.genesis.chain_id))
+    pin = pin_from(proof, chain.genesis_bytes)
+    receipt = chain.assembler().assemble(place, start=height)
+    assert (receipt.record, receipt.anchor.transaction, receipt.handovers) == (early.record, early.anchor.transaction, ())
+    for of in ("first", "independent"):
+        assert checker(chain.genesis_bytes, pin, of=of)(to_json(receipt), record_body(9))["height"] == height
+        assert checker(chain.genesis_bytes, pin, of=of)(to_json(early), record_body(9))["result"] == "could not check"
+    with pytest.raises(ProofError):
+        chain.assembler().assemble(place, start=height + 1)
 
 
 def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):

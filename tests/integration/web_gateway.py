@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 import uuid
@@ -80,6 +81,13 @@ class Client:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
             return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.getheaders()}, body=answer.read())
+
+    def raw(self, request):
+        """Sends these bytes and nothing more; all that comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
 
     def sign_in(self, form):
         return self.ask("POST", "/auth/token", urlencode(form), Content_Type=FORM)

@@ -175,11 +175,11 @@ def test_a_pinned_header_spares_the_handovers_before_it(grown):
     whole = ledger.prove(index)
     for height, left in ((0, 2), (4, 2), (8, 1), (12, 1), (16, 0), (17, 0)):
         acting = verify_handovers(ledger.delegates.handovers(height + 1), ELECTED, Known.at_genesis(ELECTED)).acting
-        proof = ledger.prove(index, since=height)
+        proof = ledger.prove(index, start=height + 1)
         assert len(proof.handovers) == left
         assert verify_log_proof(proof, ELECTED, Known(height, acting)) == verify_log_proof(whole, ELECTED)
     with pytest.raises(ProofError):
-        verify_log_proof(ledger.prove(index, since=16), ELECTED)
+        verify_log_proof(ledger.prove(index, start=17), ELECTED)
 
 
 def resigned(handover, members, **changes):

@@ -10,9 +10,12 @@ from test_receipt_agreement import at, changed, other_values, places
 from test_receipt_agreement import verdicts as verdicts_of
 
 from chain.block import Header
+from chain.delegate_set import DelegateSet
 from chain.genesis import Genesis
 from gateway import independent, verification
+from gateway.pins import pin_file
 from gateway.receipt_format import Hash, Raw, to_json
+from gateway.verifiers import checker
 
 GENESIS = genesis_bytes(seats=7)
 CHAIN = Genesis.parse(GENESIS)
@@ -139,3 +142,54 @@ def test_both_refuse_the_same_geneses(change):
     genesis = json.dumps({**json.loads(GENESIS), **change}).encode()
     receipt = replace(CASE.receipt, chain_id=Hash(hashlib.sha256(genesis).digest()))
     assert verdicts(receipt, genesis) == ["could not check", "could not check"]
+
+
+def pin_at(header, members):
+    return pin_file(Header.from_bytes(header), DelegateSet.of(CHAIN.chain_id, [member.public for member in members]))
+
+
+PIN = pin_at(SECOND.header, SEVEN)  # the block in which seven hand over to four
+
+
+def pinned(receipt, pin=PIN):
+    """What each says with a pin."""
+    return [
+        verdict["result"] for verdict in (checker(GENESIS, pin, of=of)(to_json(receipt), CASE.record) for of in ("first", "independent"))
+    ]
+
+
+def test_from_a_pin_on_handovers_are_enough_that_begin_there():
+    assert pinned(CASE.receipt) == ["valid", "valid"]
+    short = replace(CASE.receipt, handovers=(SECOND,))
+    assert pinned(short) == ["valid", "valid"]
+    assert verdicts(short) == ["invalid", "invalid"], "without the pin nothing says who the seven are"
+    at_the_end = pin_at(CASE.receipt.header, FOUR)
+    assert pinned(replace(CASE.receipt, handovers=()), at_the_end) == ["valid", "valid"]
+    assert pinned(CASE.receipt, at_the_end) == ["valid", "valid"]
+    for handovers in ((), (FIRST_ONE,), (SECOND, FIRST_ONE), (SECOND, SECOND)):
+        assert pinned(replace(CASE.receipt, handovers=handovers)) == ["invalid", "invalid"]
+
+
+def test_keys_of_old_delegates_cannot_make_another_history_for_who_has_a_pin():
+    """A quorum of the genesis's delegates, long since succeeded, signs another succession; from the genesis alone nobody can tell."""
+    for sets in ((STRANGERS,), (STRANGERS, members_of(4, "friend")), (STRANGERS, FOUR)):
+        forged = make_case(genesis=GENESIS, sets=sets)
+        assert verdicts(forged.receipt) == ["valid", "valid"]
+        if len(sets) == 2:
+            assert pinned(forged.receipt) == ["invalid", "invalid"]
+            assert pinned(replace(forged.receipt, handovers=forged.receipt.handovers[1:])) == ["invalid", "invalid"]
+        else:
+            assert pinned(forged.receipt) == ["could not check", "could not check"], "it is older than the pin"
+
+
+def test_another_block_at_the_pinned_height_is_refused():
+    """Though a quorum of the very delegates that voted for the pinned one signed it."""
+    other = handover(CHAIN, SEVEN, FOUR, epoch=2, state_root=b"\x02" + bytes(32))
+    assert verdicts(replace(CASE.receipt, handovers=(FIRST_ONE, other))) == ["valid", "valid"]
+    assert pinned(replace(CASE.receipt, handovers=(FIRST_ONE, other))) == ["invalid", "invalid"]
+
+
+def test_what_is_older_than_the_pin_is_not_checked():
+    older = make_case(genesis=GENESIS, sets=(SEVEN,))
+    assert verdicts(older.receipt) == ["valid", "valid"]
+    assert pinned(older.receipt) == ["could not check", "could not check"]
