@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 from threading import Lock
 
+from sqlalchemy import Connection
+
 from chain.ledger import Ledger
 from gateway.errors import Unavailable
 from gateway.index import archives, containers
@@ -61,7 +63,11 @@ class AnchoredBundles:
     def private_key(self, archive: int) -> WrapPrivateKey:
         """What opens the bundles of the archive of this row number."""
         with self._index.reading() as connection:
-            return self._keyring.private_key(archives.by_rows(connection, [archive])[archive].keys)
+            return self.private_key_in(connection, archive)
+
+    def private_key_in(self, connection: Connection, archive: int) -> WrapPrivateKey:
+        """The same in a unit that is open already."""
+        return self._keyring.private_key(archives.by_rows(connection, [archive])[archive].keys)
 
     def bundle(self, location: RecordLocation, key: WrapPrivateKey | None = None) -> OpenedBundle:
         """The bundle that the record lies in, checked; `key` is its archive's, if the caller has it already.

@@ -33,8 +33,10 @@ def verify_grants(services: Services, connection: Connection, grants: Collection
 
 def _verify(services: Services, connection: Connection, grant: Grant, archive: Archive, secret: ArchiveSecret) -> None:
     ledger = services.ledger
-    passed = ledger.last_sequence(services.gateway) if ledger else 0  # before the grant is asked for: a block may come between
-    entry = ledger.grant(grant.id) if ledger else None
+    entry, passed = ledger.grant(grant.id) if ledger else None, 0
+    if entry is None and ledger:  # asked once more, after the number: a block may come between
+        passed = ledger.last_sequence(services.gateway)
+        entry = ledger.grant(grant.id)
     if entry is None and grant.sequence <= passed:
         raise _altered(grant, "the ledger went past its number without it")
     if entry is None and not _is_as_sealed(services, connection, grant, secret):

@@ -18,16 +18,17 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from gateway import directory
 from gateway.access_log import LoggedAccess, log_accesses
 from gateway.consent.decision import OWN, AccessRequest, Decision, Grant, Role, decide
 from gateway.consent.facts import OpenedFacts
 from gateway.consent_check import verify_grants
-from gateway.directory_references import directory_references
 from gateway.errors import Forbidden, Gone, NotFound
 from gateway.index import archives, consents, directory_links, records
 from gateway.index.parties import Party, PartyRole
 from gateway.index.records import RecordLocation
 from gateway.services import Services
+from gateway.vault.primitives import WrapPrivateKey
 
 REFUSAL = "no such record, or no permission to read it"  # the same words for what is another's and for what does not exist
 
@@ -74,20 +75,24 @@ def read(
 
     Raises as `locate` and `committed` do, Deleted for a deleted version.
     """
-    location = locate(services, reader, resource_type, id_, version, purpose=purpose)
-    record = committed(services, location)
+    with services.index.reading() as connection:
+        location, decision = _located(services, connection, reader, resource_type, id_, version, purpose)
+        key = services.anchored.private_key_in(connection, location.archive)
+    record = committed(services, location, key)
     if location.deleted:
         raise Deleted(location)
-    released = release_page(services, reader, purpose, [Disclosed(location, id_, record.body)])
+    page = [Disclosed(location, id_, record.body)]
+    released = release_page(services, reader, purpose, page, rests_on_grants=bool(decision.grants))
     return replace(record, accesses=released.accesses)
 
 
-def committed(services: Services, location: RecordLocation) -> StandardRecord:
-    """The bytes at a place that the reader may have, a tombstone's too.
+def committed(services: Services, location: RecordLocation, key: WrapPrivateKey | None = None) -> StandardRecord:
+    """The bytes at a place that the reader may have, a tombstone's too; `key` is its archive's, if the caller has it already.
 
     Unavailable if the container cannot be read, SealBroken if it was altered.
     """
-    return StandardRecord(services.anchored.record(location).body, location.version, location.updated_ms)
+    record = services.anchored.record(location, services.anchored.bundle(location, key))
+    return StandardRecord(record.body, location.version, location.updated_ms)
 
 
 def locate(
@@ -97,26 +102,34 @@ def locate(
 
     Forbidden, in the same words, for what is another's and for what does not exist; NotFound for a version that one's own never had.
     """
+    with services.index.reading() as connection:
+        return _located(services, connection, reader, resource_type, id_, version, purpose)[0]
+
+
+def _located(
+    services: Services, connection: Connection, reader: Party, resource_type: str, id_: str, version: int | None, purpose: str | None
+) -> tuple[RecordLocation, Decision]:
+    """The same in a unit that is open already, and why the reader may have it."""
     row = services.ids.decode(id_)
-    if row is not None:
-        with services.index.reading() as connection:
-            current = records.find(connection, resource_type, row)
-            found = current if version is None else records.find(connection, resource_type, row, version)
-            asked = found or current
-            if asked is not None and _may_have(services, connection, reader, purpose, asked):
-                if found is None:
-                    raise NotFound("the resource has no such version")
-                return found
-    raise Forbidden(REFUSAL)
+    current = None if row is None else records.find(connection, resource_type, row)
+    if row is None or current is None:
+        raise Forbidden(REFUSAL)
+    found = current if version in (None, current.version) else records.find(connection, resource_type, row, version)
+    decision = _decided(services, connection, reader, purpose, found or current)
+    if not decision.permitted:
+        raise Forbidden(REFUSAL)
+    if found is None:
+        raise NotFound("the resource has no such version")
+    return found, decision
 
 
-def _may_have(services: Services, connection: Connection, reader: Party, purpose: str | None, at: RecordLocation) -> bool:
+def _decided(services: Services, connection: Connection, reader: Party, purpose: str | None, at: RecordLocation) -> Decision:
     """Whether it is the reader's to have. What content decides is opened first: nothing is told of it before."""
     [decision] = _judged(connection, reader, purpose, [at], services.clock(), preliminary=True)
     if decision.permitted and not decision.settled:
         opened = OpenedFacts({(at.row, at.version): committed(services, at).body})
         [decision] = _judged(connection, reader, purpose, [at], services.clock(), opened)
-    return decision.permitted
+    return decision
 
 
 def history(
@@ -213,19 +226,25 @@ def _judged_by_links(
     return [again(*one) for one in judged]
 
 
-def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> Released:
+def release_page(
+    services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed], *, rests_on_grants: bool = False
+) -> Released:
     """What of `page` may leave. Every page leaves through here, and a single record as a page of one.
 
     Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. What rests on a grant is looked at in the
     unit of the database that logs it. That commit is the moment that counts: no revoke that was answered lies before it. Forbidden where
     nothing of the page is left; RowAltered for a grant that is not as it was given; Unavailable where it cannot be logged.
+
+    A caller who has just seen that the page `rests_on_grants` spares it the look beforehand, whether there is anything to log.
     """
     found, opened = [record.location for record in page], _opened(page)
-    with services.index.reading() as connection:
-        judged = _judged(connection, reader, purpose, found, services.clock(), opened)
-        links = _new_links(services, connection, reader, page, judged)
+    links: set[tuple[int, int]] = set()
+    if not rests_on_grants:
+        with services.index.reading() as connection:
+            judged = _judged(connection, reader, purpose, found, services.clock(), opened)
+            links = _new_links(services, connection, reader, page, judged)
     accesses: Sequence[LoggedAccess] = ()
-    if links or (purpose is not None and any(decision.grants for decision in judged)):
+    if rests_on_grants or links or (purpose is not None and any(decision.grants for decision in judged)):
         with services.index.atomic() as connection:
             now = services.clock()
             judged = _judged(connection, reader, purpose, found, now, opened)
@@ -242,37 +261,11 @@ def release_page(services: Services, reader: Party, purpose: str | None, page: S
     return Released(kept, accesses)
 
 
-def referred_to(services: Services, connection: Connection, page: Sequence[Disclosed]) -> dict[int, set[int]]:
-    """By record's row: the rows of the directory resources to which the records of patients on `page` refer, of the same issuer.
-
-    Of the same issuer, so that nobody opens another's directory by a reference of its own; from patients' records alone, so that one
-    reference leads to one resource and not through a whole directory.
-    """
-    rows = {record.location.row: _rows_referred_to(services, record.body) for record in page}
-    if not any(rows.values()):
-        return {}
-    issuers = directory_links.in_directories(connection, set(rows).union(*rows.values()))
-    found: dict[int, set[int]] = {}
-    for record in page:
-        at = record.location
-        if at.row not in issuers:
-            found.setdefault(at.row, set()).update(row for row in rows[at.row] if issuers.get(row) == at.issuer)
-    return found
-
-
-def _rows_referred_to(services: Services, body: bytes) -> set[int]:
-    return {row for id_ in directory_references(body) if (row := services.ids.decode(id_)) is not None}
-
-
 def _new_links(
     services: Services, connection: Connection, reader: Party, page: Sequence[Disclosed], judged: Sequence[Decision]
 ) -> set[tuple[int, int]]:
-    """(resource, grant or OWN) for what `page` refers to and was not referred to yet, as far as the record itself may leave."""
-    giving = [(record, _ways(decision)) for record, decision in zip(page, judged, strict=True) if _ways(decision)]
-    targets = referred_to(services, connection, [record for record, _ in giving]) if giving else {}
-    links = {(row, way) for record, ways in giving for row in targets.get(record.location.row, ()) for way in ways}
-    known = directory_links.linked(connection, reader.row, {row for row, _ in links}) if links else {}
-    return {(row, way) for row, way in links if way not in known.get(row, ())}
+    giving = (((record.location, record.body), _ways(decision)) for record, decision in zip(page, judged, strict=True))
+    return directory.new_links(services, connection, reader.row, giving)
 
 
 def _kind(decision: Decision) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhir_adapters import parse_resource
-from gateway import disclosure
+from gateway import directory, disclosure
 from gateway.access_log import LoggedAccess
 from gateway.disclosure import Disclosed
 from gateway.index import records
@@ -94,7 +94,7 @@ def _released(
 def _referred_to(services: Services, search: Search, kept: list[Disclosed], opener: RecordOpener) -> list[Disclosed]:
     """What of the institutions' directories the records of a page refer to, as far as its type was asked for."""
     with services.index.reading() as connection:
-        rows = set().union(*disclosure.referred_to(services, connection, kept).values())
+        rows = set().union(*directory.referred_to(services, connection, [(r.location, r.body) for r in kept]).values())
         located = [at for at in records.current(connection, rows) if not search.types or at.type in search.types]
     ids = services.ids.encode(at.row for at in located)
     return [Disclosed(at, id_, opener.body(at)) for at, id_ in zip(located, ids, strict=True)]
