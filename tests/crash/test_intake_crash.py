@@ -5,21 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from intake_case import add_party, open_services, post, transaction
-from sqlalchemy import event, func, select
+from killed_case import MOMENTS, KillingStore, check_storage, count, die_at, die_if_writing
+from sqlalchemy import event
 
 from gateway import disclosure
-from gateway.index import containers, parties
+from gateway.index import parties
 from gateway.index import schema as t
-from gateway.storage.file_store import FileObjectStore
 
 pytestmark = pytest.mark.both_databases(slow=True)
 
-MOMENTS = ("before the put", "after the put", "before the commit", "after the commit")
 SUBMISSIONS = 4
 KILLED_AT = 2  # from 0
 
@@ -31,20 +29,6 @@ def body(number):
     flag = {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": f"{url}"}}
     common = {"resourceType": "Organization", "name": f"version {number}"}
     return transaction((url, patient), (f"{url}a", flag), ("urn:uuid:00000000-0000-4000-8000-000000000099", common))
-
-
-class KillingStore(FileObjectStore):
-    moment = ""
-
-    def put_if_absent(self, name, body):
-        die_at("before the put", self.moment)
-        super().put_if_absent(name, body)
-        die_at("after the put", self.moment)
-
-
-def die_at(here, moment):
-    if here == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def child(folder, moment):
@@ -62,11 +46,6 @@ def child(folder, moment):
         if number == KILLED_AT:
             die_at("after the commit", moment)
         print(json.dumps([[r.reference, r.version] for r in answer.results]), flush=True)
-
-
-def die_if_writing(connection, moment):
-    if connection.get_execution_options().get("writes"):
-        die_at("before the commit", moment)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -95,35 +74,3 @@ def test_what_was_answered_survives_and_nothing_is_doubled(tmp_path, moment):
     assert count(services, t.resource) == 2 * SUBMISSIONS + 1
     check_storage(services, orphans=0 if moment in {"before the put", "after the commit"} else 1)
     services.index.close()
-
-
-def count(services, table):
-    with services.index.reading() as connection:
-        return connection.scalar(select(func.count()).select_from(table))
-
-
-def check_storage(services, orphans):
-    """Every container that the index names is whole in the bucket, with its ANCHOR; at most `orphans` objects are not named."""
-    named = {}
-    for batch in containers.batches(services.index, 2):
-        named |= {row.name: row for row in batch}
-    for name, row in named.items():
-        assert sha256(services.store.get(name)).digest() == row.digest
-    assert len({item.name for item in services.store.list()} - set(named)) == orphans
-    with services.index.reading() as connection:
-        anchors = connection.scalar(select(func.count()).select_from(t.outbox).where(t.outbox.c.kind == 2))
-        assert anchors == len(named)
-        for archive, numbers in numbers_by_archive(connection).items():
-            assert numbers == list(range(1, len(numbers) + 1)), archive
-        if connection.dialect.name == "sqlite":
-            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
-
-
-def numbers_by_archive(connection):
-    found = {}
-    for archive, number in connection.execute(
-        select(t.bundle.c.archive, t.bundle.c.number).order_by(t.bundle.c.archive, t.bundle.c.number)
-    ):
-        found.setdefault(archive, []).append(number)
-    return found

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from intake_case import add_party, delete, open_services, put
+from killed_case import MOMENTS, KillingStore, check_storage, count, die_at, die_if_writing
 from sqlalchemy import event, func, select
-from test_intake_crash import MOMENTS, KillingStore, check_storage, count, die_at, die_if_writing
 
 from gateway import disclosure
 from gateway.index import parties

@@ -2,15 +2,13 @@
 
 import os
 import time
-from dataclasses import replace
 
 import pytest
-from conduct_case import audit_conduct, make_conduct
+from conduct_case import audit_conduct, disclose, make_conduct
 
 from gateway import joining
-from gateway.access_log import log_accesses
 from gateway.granting import sealed_context
-from gateway.index import archives, consents, records
+from gateway.index import archives, consents
 from gateway.registration import register_party
 
 
@@ -24,18 +22,6 @@ def home(tmp_path):
 def other_agency(home):
     out = home.made.home.parent / "other.json"
     return register_party(home.made.services, "agency", "Other", (), "gateway", "http://h", out, now=int(time.time()), random=os.urandom)
-
-
-def disclose(home, name, granted, *, reader=None, purpose="HPAYMT", resource_type="Observation", ms=None, location=None):
-    """Log an access as `release_page` does, but without asking whether it is permitted. `granted`: the number of the grant."""
-    services = home.made.services
-    with services.index.atomic() as connection:
-        at = records.find(connection, resource_type, services.ids.decode(home.records[name]))
-        at = replace(at, **(location or {}))
-        [grant] = [row.grant for row in consents.numbered(connection, range(granted, granted + 1)) if row.grant.sequence == granted]
-        relied_on = [(at, services.ids.encode([at.row])[0], (grant,))]
-        [logged] = log_accesses(services, connection, reader or home.insurer, purpose, relied_on, ms or int(time.time() * 1000))
-        return logged.sequence
 
 
 def test_what_no_consent_permitted_is_named(home):

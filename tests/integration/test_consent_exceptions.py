@@ -4,10 +4,9 @@ import json
 
 import pytest
 from audit_case import observation
-from conduct_case import ConductHome, audit_conduct
+from conduct_case import ConductHome, audit_conduct, disclose
 from consent_case import changed, optin
 from intake_case import delete, put
-from test_audit_permits import disclose
 
 from fhir_adapters import InvalidInput
 from gateway import disclosure, granting

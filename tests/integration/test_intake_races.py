@@ -1,18 +1,16 @@
 """Submissions at the same time: each outcome is one that some order of them would have had."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from intake_case import add_party, open_services, post, transaction
+from races_case import THREADS, at_once, check
 from sqlalchemy import func, select
 
-from gateway.index import containers
 from gateway.index import schema as t
 
 pytestmark = pytest.mark.both_databases
 
-THREADS = 8
 URN = "urn:uuid:00000000-0000-4000-8000-00000000000"
 PATIENT = {"resourceType": "Patient"}
 
@@ -22,11 +20,6 @@ def services(tmp_path):
     services = open_services(tmp_path)
     yield services
     services.index.close()
-
-
-def at_once(work, count=THREADS):
-    with ThreadPoolExecutor(count) as pool:
-        return [future.result() for future in [pool.submit(work, number) for number in range(count)]]
 
 
 def rows(services, table):
@@ -69,14 +62,3 @@ def test_what_is_not_there_yet_is_reserved_once(services):
     assert rows(services, t.resource) == THREADS + 1
     assert rows(services, t.archive) == 1
     check(services)
-
-
-def check(services):
-    """Nothing is left behind by who lost, and running numbers have no gap."""
-    named = {row.name for batch in containers.batches(services.index) for row in batch}
-    assert {item.name for item in services.store.list()} == named
-    with services.index.reading() as connection:
-        for archive, count, last in connection.execute(
-            select(t.bundle.c.archive, func.count(), func.max(t.bundle.c.number)).group_by(t.bundle.c.archive)
-        ):
-            assert count == last, archive

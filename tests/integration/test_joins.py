@@ -7,8 +7,8 @@ import os
 import pytest
 from consent_case import optin
 from intake_case import add_party, open_services, post, put
+from races_case import at_once, check
 from sqlalchemy import select, text
-from test_intake_races import at_once, check
 
 from gateway import disclosure, granting, joining, registration
 from gateway.access_receipts import assemble_access_receipt

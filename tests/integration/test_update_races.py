@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 from intake_case import add_party, delete, open_services, post, put, submit, transaction
+from races_case import at_once, check
 from sqlalchemy import func, select
-from test_intake_races import at_once, check
 
 from gateway import disclosure
 from gateway.errors import PreconditionFailed

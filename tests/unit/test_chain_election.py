@@ -2,8 +2,8 @@
 
 import pytest
 from chain_case import DELEGATES, ELECTED, HOLDERS, NEW, registration, vote
+from elected_case import PROVEN, RESIGN, StakeChain
 from msgspec.structs import replace
-from test_chain_stake_rules import PROVEN, RESIGN, StakeChain
 
 from chain.delegate_set import DelegateSet
 from chain.election import Attended, absent, electable, elected_set, end_epoch, ranked, read_set

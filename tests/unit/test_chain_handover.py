@@ -2,6 +2,7 @@
 
 import pytest
 from chain_case import DELEGATES, ELECTED, HOLDERS, NEW, SmallChain, anchor, key, registration, vote
+from elected_case import elect_new, grow
 from msgspec.structs import replace
 
 from chain.block import Header, Vote, sign_vote
@@ -12,24 +13,6 @@ from chain.proof import Known, verify_finality, verify_handovers, verify_log_pro
 from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody
 
 MEMBERS = {member.public: member for member in (*DELEGATES, *NEW)}
-
-
-def grow(chain, upto):
-    """Blocks of one anchor each, up to a height."""
-    while chain.ledger().height() < upto:
-        chain.record(anchor(1000 + chain.slot))
-
-
-def elect_new(chain):
-    """In block 1 three new delegates are registered, in block 2 everybody votes for all seven: they act from block 9 on."""
-    for member in NEW[:3]:
-        chain.add_delegate(member)
-    chain.reopen()
-    chain.submit(*(registration(member) for member in NEW[:3]), signer=HOLDERS[0])
-    chain.produce()
-    for holder in HOLDERS:
-        chain.submit(vote(*DELEGATES, *NEW[:3]), signer=holder)
-    chain.produce()
 
 
 @pytest.fixture(scope="module")

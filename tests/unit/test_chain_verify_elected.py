@@ -3,9 +3,9 @@
 import sqlite3
 
 import pytest
-from chain_case import ELECTED, HOLDERS, NEW, SmallChain, anchor
+from chain_case import ELECTED, HOLDERS, NEW, SmallChain, anchor, vote
+from elected_case import elect_new, grow
 from msgspec.structs import replace
-from test_chain_handover import elect_new, grow, vote
 
 from chain.block import Header
 from chain.encoding import decode, encode
