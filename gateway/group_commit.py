@@ -10,8 +10,9 @@ processes make groups of their own.
 One that finds its race lost (what it was decided on has changed), or cannot be written, is left out, and the others go on without it:
 their container is made anew, since one with a bundle that nothing refers to must not be anchored.
 
-A bucket that hangs holds the thread of who commits, and no other for long: who waits gives up, and who comes then is refused at once, so
-that there are threads left to read with. What took so long that the sweeper may have taken its container for an orphan is not committed.
+A bucket that hangs holds the thread of who commits, and no other for long: who waits gives up, and who comes then is refused at once. A
+slow one holds as many threads as COMPANY, and who comes beyond them gives up soon: so there are threads left to read with. What took so
+long that the sweeper may have taken its container for an orphan is not committed.
 """
 
 from collections import defaultdict, deque
@@ -40,6 +41,8 @@ from gateway.vault.seal import SealedBundle
 MAX_BYTES = 8 << 20  # sealed, of a group; a larger submission goes alone
 ATTEMPTS = 30
 PATIENCE = 30.0  # seconds for a commit, before who waits for it gives up; an outage is known sooner
+COMPANY = 12  # of the 16 threads of a worker (gateway.web.server)
+SHORT = 2.0  # seconds; what is stored in good time lets everybody in
 LONGEST = 900  # seconds from a put to its commit, by the clock that the sweeper looks at, whose grace is far longer
 
 
@@ -85,10 +88,13 @@ class GroupCommit:
         clock: Callable[[], float],
         max_bytes: int = MAX_BYTES,
         patience: float = PATIENCE,
+        company: int = COMPANY,
+        short: float = SHORT,
     ) -> None:
-        """`clock` in seconds since the epoch."""
+        """`clock` in seconds since the epoch. `company` may wait for `patience` seconds, or be stored; whoever comes beyond, `short`."""
         self._index, self._store, self._metrics, self._clock = index, store, metrics, clock
-        self._max_bytes, self._patience = max_bytes, patience
+        self._max_bytes, self._patience, self._company, self._short = max_bytes, patience, company, short
+        self._inside = 0  # how many wait, or are being stored
         self._waiting: deque[Pending] = deque()
         self._line = Lock()  # of those who wait; held for a moment
         self._turn = Lock()  # held by whoever commits, for itself and others
@@ -98,23 +104,32 @@ class GroupCommit:
         """Durable when it returns. LostRace if another submission came first, Unavailable if storage or database cannot be reached, or
         take too long; then it may be stored all the same, as where the answer to a commit is lost.
         """
-        began_at = self._began_at
-        if began_at is not None and monotonic() - began_at > self._patience:
-            raise Unavailable("storage or database take too long; nothing was written")
         with self._line:
+            patience = self._patience if self._inside < self._company else self._short
+            began_at = self._began_at
+            if began_at is not None and monotonic() - began_at > patience:
+                raise Unavailable("storage or database take too long; nothing was written")
             self._waiting.append(pending)
-        self._take_turn(pending)
+            self._inside += 1
+        try:
+            self._commit_in_turn(pending, patience)
+        finally:
+            with self._line:
+                self._inside -= 1
+        if pending.failure is not None:
+            raise pending.failure
+
+    def _commit_in_turn(self, pending: Pending, patience: float) -> None:
+        self._take_turn(pending, patience)
         try:
             while not pending.is_settled:
                 self._commit_next()
         finally:
             self._turn.release()
-        if pending.failure is not None:
-            raise pending.failure
 
-    def _take_turn(self, pending: Pending) -> None:
+    def _take_turn(self, pending: Pending, patience: float) -> None:
         """Raises Unavailable for who waited in vain: at once where it is still in line, a while later where others are storing it."""
-        if self._turn.acquire(timeout=self._patience):
+        if self._turn.acquire(timeout=patience):
             return
         with self._line:
             is_in_line = pending in self._waiting
@@ -138,7 +153,7 @@ class GroupCommit:
         with self._line:
             group = [self._waiting.popleft()]
             size = group[0].size
-            while self._waiting and (size := size + self._waiting[0].size) <= self._max_bytes:
+            while self._waiting and len(group) < self._company and (size := size + self._waiting[0].size) <= self._max_bytes:
                 group.append(self._waiting.popleft())
         return group
 

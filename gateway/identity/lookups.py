@@ -36,8 +36,8 @@ class Lookups:
     source_tokens: dict[str, bytes]  # by name
     source_rows: dict[bytes, dict[int, int]]  # by token: type number -> row of the sender's resource
     identifier_tokens: dict[Condition, bytes]
-    identifier_rows: dict[bytes, set[int]]  # by token: rows of anyone's resources
-    states: dict[int, ResourceState]  # of all those rows, but of others' that were found by an identifier alone
+    identifier_rows: dict[bytes, set[int]]  # by token: rows of the sender's resources
+    states: dict[int, ResourceState]  # of all those rows
     archives: dict[int, Archive]  # of all those states and in `also_of`
     also_of: Mapping[tuple[int, int], Collection[int]]  # where something is to be deleted, by (row, version): rows of further archives
     directory: Archive | None  # the sender's, once it has one
@@ -80,14 +80,13 @@ def look_up(
     conditions = {r.condition for r in references.values() if r.condition} | {d.condition for d in drafts if d.condition}
     identifier_tokens = {condition: tokens.identifier(*condition) for condition in conditions}
     source_rows = sources.rows_by_source(connection, source_tokens.values())
-    identifier_rows = sources.rows_by_identifier(connection, identifier_tokens.values())
+    identifier_rows = sources.own_rows_by_identifier(connection, party, identifier_tokens.values())
     rows = {row for by_type in source_rows.values() for row in by_type.values()}
     targets = (draft.interaction.id or draft.resource.source_id for draft in drafts if draft.interaction.method != "POST")
     addressed = {target: row for target in targets if target is not None and (row := ids.decode(target)) is not None}
     rows.update((r.row for r in references.values() if r.row is not None), addressed.values(), earlier_rows.values())
     # Others' that merely have an identifier cost no more than none, and row 0 is asked for none: the time would tell who is known.
     states = records.states(connection, rows.union({0}, *identifier_rows.values()))
-    states = {row: state for row, state in states.items() if state.issuer == party or row in rows}
     shared = records.also_archives(connection, states) if any(draft.deletes for draft in drafts) else {}
     known = archives.by_rows(connection, {s.archive for s in states.values() if s.archive is not None}.union(*shared.values()))
     directory = archives.directory_of(connection, party)

@@ -43,15 +43,15 @@ class Changes:
 
 def write(connection: Connection, changes: Changes, first_bundle: int) -> None:
     """Write everything; `first_bundle` is the row of the submission's first bundle. LostRace if what was decided on has changed."""
-    _check_conditions(connection, changes.met)
+    _check_conditions(connection, changes.issuer, changes.met)
     archives.write_new(connection, changes.opened, changes.now)
     _write_resources(connection, changes, first_bundle)
     _replace_tokens(connection, changes.versions)
     insert_rows(connection, t.source_map, changes.sources)
 
 
-def _check_conditions(connection: Connection, met: Mapping[bytes, frozenset[int]]) -> None:
-    found = sources.rows_by_identifier(connection, met)
+def _check_conditions(connection: Connection, issuer: int, met: Mapping[bytes, frozenset[int]]) -> None:
+    found = sources.own_rows_by_identifier(connection, issuer, met)
     if any(found.get(token, set()) != rows for token, rows in met.items()):
         raise LostRace("what an If-None-Exist looks for was written meanwhile")
 

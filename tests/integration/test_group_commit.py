@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from chain.encoding import decode
 from fhir_adapters import InvalidInput
 from gateway.errors import Unavailable
+from gateway.group_commit import COMPANY as COMPANY_OF_A_WORKER
 from gateway.group_commit import GroupCommit, Pending, Sealed
 from gateway.index import containers, erasures, outbox
 from gateway.index import schema as t
 from gateway.metrics import Metrics
 from gateway.vault.errors import SealBroken
+from gateway.web.server import THREADS
 
 COMPANY = 6
 
@@ -179,6 +181,30 @@ def test_a_bucket_that_hangs_holds_no_thread_but_one(services, store, hospital):
         assert leader.result(30).results[0].status == "created"
     assert post(services, hospital, {"resourceType": "Patient"}, "Patient").results[0].status == "created"
     assert [bundles for bundles, _ in stored(services)] == [1, 1]
+    check(services, store)
+
+
+def test_a_slow_bucket_leaves_threads_to_read_with(services, store, hospital):
+    """As many as the company wait for it; who comes beyond gives up soon, then at once, and is told to come again."""
+    assert COMPANY_OF_A_WORKER < THREADS
+    commit = GroupCommit(services.index, store, Metrics(), services.clock, patience=30, company=3, short=0.2)
+    object.__setattr__(services, "group_commit", commit)
+    store.is_closed = True
+    with ThreadPoolExecutor(8) as pool:
+        company = [pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient")]
+        assert store.entered.wait(30)
+        for number in range(2):
+            company.append(pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient"))
+            while len(commit._waiting) <= number:
+                pass
+        for _ in range(2):
+            beyond = [pool.submit(post, services, hospital, {"resourceType": "Patient"}, "Patient") for _ in range(4)]
+            refused = [other.exception(5) for other in beyond]
+            assert [(type(error), error.retry_after > 0) for error in refused] == [(Unavailable, True)] * 4
+        assert not any(member.done() for member in company)
+        store.opens.set()
+        assert [member.result(30).results[0].status for member in company] == ["created"] * 3
+    assert [bundles for bundles, _ in stored(services)] == [1, 2]
     check(services, store)
 
 

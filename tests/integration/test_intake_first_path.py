@@ -10,6 +10,7 @@ from fhir_adapters import InvalidInput
 from gateway import disclosure
 from gateway.errors import Forbidden, NotFound, PreconditionFailed
 from gateway.index import schema as t
+from gateway.index import sources
 from gateway.vault.submission import SubmissionInvalid
 
 pytestmark = pytest.mark.both_databases(slow=True)
@@ -291,3 +292,17 @@ def test_other_methods_are_refused_in_their_place(services, hospital):
     answer = post(services, hospital, body)
     assert answer.results[0].status == "created"
     assert (answer.results[1].status, answer.results[1].issues[0].code) == (501, "not-supported")
+
+
+def test_a_condition_looks_at_the_senders_own_alone(services, hospital):
+    others = [add_party(services, f"hospital-0000000{n}", seed=bytes(31) + bytes([n])) for n in (2, 3)]
+    patient = PATIENT | {"identifier": [{"system": "urn:mrn", "value": "7"}]}
+    for other in others:
+        assert post(services, other, patient, "Patient").results[0].status == "created"
+    own = [post(services, hospital, patient, "Patient", if_none_exist="identifier=urn:mrn|7").results[0] for _ in range(2)]
+    assert [result.status for result in own] == ["created", "unchanged"]
+    token = services.tokens.identifier("Patient", "urn:mrn", "7")
+    with services.index.reading() as connection:
+        assert len(sources.rows_by_identifier(connection, [token])[token]) == 3
+        found = sources.own_rows_by_identifier(connection, hospital.row, [token])
+    assert found == {token: {services.ids.decode(own[0].reference.partition("/")[2])}}
