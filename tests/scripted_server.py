@@ -32,7 +32,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            do_GET = do_POST = answer  # noqa: N815 - the library's names
+            do_GET = do_POST = do_PUT = answer  # noqa: N815 - the library's names
 
             def log_message(self, *_):
                 pass
