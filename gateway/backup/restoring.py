@@ -110,7 +110,7 @@ def _build(request: Request, building: Path, progress: Progress) -> tuple[Restor
     settings = load_settings(building, {})
     genesis = Genesis.parse((building / GENESIS).read_bytes())
     with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
-        evidence = _evidence(request, store, genesis, (building / GENESIS).read_bytes())
+        evidence = _evidence(request, store, genesis, building)
         marks = _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)
         upgrade(settings)
@@ -136,7 +136,7 @@ def _put_keys(request: Request, building: Path, manifest: Manifest) -> None:
         raise BackupRefused(f"{request.keys} has no kek.json, without which nothing opens")
 
 
-def _evidence(request: Request, store: LedgerStore, genesis: Genesis, genesis_bytes: bytes) -> Evidence:
+def _evidence(request: Request, store: LedgerStore, genesis: Genesis, building: Path) -> Evidence:
     with store.engine.connect() as connection:
         height = queries.height_of(connection)
         proposal = queries.stored_proposal(connection)
@@ -146,8 +146,17 @@ def _evidence(request: Request, store: LedgerStore, genesis: Genesis, genesis_by
         mark = (height + 1, block_hash(genesis.chain_id, proposal.header))
     elif head is not None:
         mark = (height, block_hash(genesis.chain_id, head[0]))
-    seen = [_height_of(path, genesis_bytes) for path in request.receipts]
-    return Evidence(height, mark, seen, request.known_height, request.ledger is not None, request.regardless)
+    seen = [_height_of(path, (building / GENESIS).read_bytes()) for path in request.receipts]
+    elsewhere = _elsewhere(Ledger(store, genesis), building / "keys")
+    return Evidence(height, mark, seen, request.known_height, request.ledger is not None, request.regardless, elsewhere)
+
+
+def _elsewhere(ledger: Ledger, keys: Path) -> list[str]:
+    """The acting delegates whose keys are not here, by name."""
+    here = _delegates(keys)
+    named = {delegate.key: delegate.name for delegate in ledger.genesis.delegates}
+    found = {key: ledger.delegates.delegate(key) for key in ledger.delegates.acting().keys if key not in here}
+    return [named.get(key, key.hex()) if entry is None else entry.name for key, entry in found.items()]
 
 
 def _height_of(path: Path, genesis_bytes: bytes) -> int:
@@ -158,14 +167,19 @@ def _height_of(path: Path, genesis_bytes: bytes) -> int:
 
 
 def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) -> dict[bytes, Mapping[Duty, Mark]]:
+    delegates = _delegates(keys)
+    for public, path in delegates.items():
+        create_watermark(path.with_suffix(".watermark"), genesis.chain_id, public, marks)
+    return dict.fromkeys(delegates, marks)
+
+
+def _delegates(keys: Path) -> dict[bytes, Path]:
+    """The delegates whose keys are here, by public key, with their files. BackupRefused unless these and the gateway's are usable."""
     try:
-        delegates = {read_key(path).public: path for path in delegate_key_paths(keys)}
-        for public, path in delegates.items():
-            create_watermark(path.with_suffix(".watermark"), genesis.chain_id, public, marks)
         read_key(keys / "gateway.json")
+        return {read_key(path).public: path for path in delegate_key_paths(keys)}
     except KeyFileUnusable as error:
         raise BackupRefused(str(error)) from error
-    return dict.fromkeys(delegates, marks)
 
 
 def _look_through(request: Request, building: Path, manifest: Manifest, progress: Progress) -> Compared:

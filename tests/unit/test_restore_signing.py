@@ -20,6 +20,12 @@ def test_a_backup_alone_does_not_say_what_was_signed_after_it():
         first_marks(replace(BACKUP, seen=(3, 7)))  # what was as high as the backup says nothing of later
 
 
+def test_who_is_to_be_asked_is_said():
+    for known in ({}, {"seen": (9,)}):
+        with pytest.raises(BackupRefused, match=r"Nordvik, Sorvik.*delegate verify.*ledger\.db"):
+            first_marks(replace(BACKUP, elsewhere=("Nordvik", "Sorvik"), **known))
+
+
 @pytest.mark.parametrize("known", [{"seen": (9,)}, {"told": 8}, {"newest_ledger": True, "seen": (8,)}, {"told": 7, "seen": (8,)}])
 def test_nobody_signs_below_what_is_known_to_be_final(known):
     with pytest.raises(BackupRefused, match="signed twice"):
