@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.ingest import observations
+from benchmarks.places import containers, ledger_bytes
 from benchmarks.pushing import Request
-from benchmarks.served import DidNotRun, ServedGateway, database_bytes
+from benchmarks.served import DidNotRun, ServedGateway
 from benchmarks.timing import percentile
 
 CLIENTS = 64
@@ -35,10 +36,10 @@ def measure(gateway: ServedGateway, each: int, fsync_per_s: float) -> dict[str, 
     requests = observations(gateway, party, CLIENTS * each)
     shares = [[_prepared(request, token) for request in requests[n::CLIENTS]] for n in range(CLIENTS)]
     time.sleep(SETTLE_SECONDS)
-    ledger, containers, cpu = database_bytes(gateway.home / "ledger.db"), _containers(gateway), gateway.group.cpu_seconds()
+    ledger, before, cpu = ledger_bytes(gateway.home), len(containers(gateway.home)), gateway.group.cpu_seconds()
     seconds, wall = _at_once(urlsplit(gateway.url).netloc, shares)
     cpu = gateway.group.cpu_seconds() - cpu
-    containers = _containers(gateway) - containers
+    shared = len(containers(gateway.home)) - before
     time.sleep(SETTLE_SECONDS)
     count = len(seconds)
     return {
@@ -48,17 +49,13 @@ def measure(gateway: ServedGateway, each: int, fsync_per_s: float) -> dict[str, 
         "creates_per_fsync": round(count / wall / fsync_per_s, 2),
         "p50_ms": round(percentile(seconds, 0.5) * 1000, 1),
         "p99_ms": round(percentile(seconds, 0.99) * 1000, 1),
-        "creates_per_container": round(count / containers, 2),
-        "ledger_bytes_per_record": round((database_bytes(gateway.home / "ledger.db") - ledger) / count, 1),
+        "creates_per_container": round(count / shared, 2),
+        "ledger_bytes_per_record": round((ledger_bytes(gateway.home) - ledger) / count, 1),
     }
 
 
 def _prepared(request: Request, token: str) -> tuple[str, bytes, dict[str, str]]:
     return request.sent.path, request.sent.body, {**request.headers, "Authorization": f"Bearer {token}"}
-
-
-def _containers(gateway: ServedGateway) -> int:
-    return sum(1 for _ in (gateway.home / "bucket").glob("*/*.container"))
 
 
 def _at_once(address: str, shares: Sequence[Prepared]) -> tuple[list[float], float]:

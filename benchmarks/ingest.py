@@ -8,8 +8,9 @@ from typing import Any
 
 from benchmarks.generated_bundle import generated_bundle
 from benchmarks.index_filler import fill
+from benchmarks.places import containers, index_bytes
 from benchmarks.pushing import Pushed, Request, push, signed
-from benchmarks.served import DidNotRun, ServedGateway, bucket_bytes, database_bytes
+from benchmarks.served import DidNotRun, ServedGateway
 from benchmarks.timing import percentile
 from benchmarks.workload import Workload
 from gateway.client.connection import Answer
@@ -127,7 +128,7 @@ def created_reference(answer: Answer) -> str:
 
 
 def _stored(home: Path) -> dict[str, int]:
-    return {"sealed": bucket_bytes(home), "index": database_bytes(home / "gateway.db")}
+    return {"sealed": sum(item.size for item in containers(home)), "index": index_bytes(home)}
 
 
 def _mb(size: int) -> float:

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,10 +49,10 @@ class ServedGateway:
         return (self.home / "genesis.json").read_bytes()
 
 
-def make_home(folder: Path, slot_seconds: int = 1) -> Path:
-    """A new gateway's home below `folder`."""
+def make_home(folder: Path, slot_seconds: int = 1, options: Sequence[str] = ()) -> Path:
+    """A new gateway's home below `folder`, with these `options` of `init`."""
     home = folder / "gateway"
-    command(home, "init", "--slot-seconds", str(slot_seconds))
+    command(home, "init", "--slot-seconds", str(slot_seconds), *options)
     return home
 
 
@@ -96,11 +96,6 @@ def database_bytes(path: Path) -> int:
     finally:
         connection.close()
     return int((pages - free) * size)
-
-
-def bucket_bytes(home: Path) -> int:
-    """Bytes of all containers."""
-    return sum(path.stat().st_size for path in (home / "bucket").rglob("*.container"))
 
 
 def words(home: Path, *args: str) -> list[str]:

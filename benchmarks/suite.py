@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import audit, content_audit, crowd, fetch, ingest, ledger, limits, long_chain, receipts, stages
+from benchmarks.places import Places
 from benchmarks.pushing import Pushed, push
 from benchmarks.served import ServedGateway, make_home, served
 from benchmarks.workload import Workload
@@ -59,8 +60,8 @@ QUICK = Extent(
 )
 
 
-def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) -> Result:
-    """One document. Raises DidNotRun where a figure could not be taken."""
+def run(names: Collection[str], workload: Workload, extent: Extent, say: Say, places: Places = Places()) -> Result:  # noqa: B008 - frozen
+    """One document. `places` are those of the gateway over HTTP. Raises DidNotRun where a figure could not be taken."""
     if extent.bundles is not None:
         workload = workload.first(extent.bundles)
     result: Result = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "machine": machine()}
@@ -69,7 +70,7 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
         say("this machine's own limits")
         measured = limits.measure(folder, workload.bundles[0], extent.limit_seconds)
         result["limits"] = {name: round(value, 1) for name, value in measured.items()}
-        result |= _over_http(folder, names, workload, extent, say, measured["fsync_per_s"])
+        result |= _over_http(folder, names, workload, extent, say, measured["fsync_per_s"], places)
         if "ledger" in names:
             say("ledger: blocks by four delegates")
             per_container = workload.resources / len(workload.all)
@@ -80,7 +81,7 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say) ->
             say("audit: storage and ledger")
             result["audit"] = audit.measure(_new(folder, "audit"), megabytes=extent.megabytes, blocks=extent.blocks)
             result["audit"] |= content_audit.measure(_new(folder, "content-audit"), workload, rounds=extent.audit_rounds, say=say)
-    return {name: result[name] for name in ("cores", "python", "machine", "limits", *NAMES) if name in result}
+    return {name: result[name] for name in ("cores", "python", "machine", "places", "limits", *NAMES) if name in result}
 
 
 def machine() -> str:
@@ -92,14 +93,16 @@ def machine() -> str:
     return ", ".join([*names[:1], platform.machine(), f"{platform.system()} {platform.release()}"])
 
 
-def _over_http(folder: Path, names: Collection[str], workload: Workload, extent: Extent, say: Say, fsync_per_s: float) -> Result:
+def _over_http(
+    folder: Path, names: Collection[str], workload: Workload, extent: Extent, say: Say, fsync_per_s: float, places: Places
+) -> Result:
     """What one running gateway is measured by; it is stopped before anything else is."""
     if not {"ingest", "fetch", "receipts"} & set(names):
         return {}
-    result: Result = {}
+    result: Result = {"places": places.told()} if places.told() else {}
     say("a gateway is made and started")
-    home = make_home(folder)
-    with served(folder, home) as gateway:
+    home = make_home(folder, options=places.options())
+    with places.emptied(), served(folder, home) as gateway:
         if "ingest" in names:
             result["ingest"] = ingest.measure(
                 gateway, workload, rounds=extent.rounds, singles=extent.singles, large_entries=extent.large_entries, say=say
@@ -107,7 +110,7 @@ def _over_http(folder: Path, names: Collection[str], workload: Workload, extent:
             say(f"ingest: {crowd.CLIENTS} clients at once")
             result["ingest"]["crowd"] = crowd.measure(gateway, extent.crowd_creates, fsync_per_s)
         result |= _reading(gateway, names, workload, extent, say)
-    if "ingest" in names:
+    if "ingest" in names and not places.told():  # below the home alone, as they take it apart
         result["ingest"] |= _more_on_ingest(folder, home, workload, extent, say)
     return result
 

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from gateway.commands.context import DONE, FINDINGS, CouldNot, json_option, leave
-from gateway.commands.gcs_emulator import GcsEmulator, NoEmulator
+from gateway.commands.gcs_emulator import NoEmulator, emulated_bucket
 from gateway.settings import load_settings
 from gateway.storage.opening import open_object_store
 
@@ -58,10 +58,8 @@ def _bucket(*, on_gcs: bool) -> Iterator[str | None]:
         yield None
         return
     try:
-        with GcsEmulator() as emulator:
-            emulator.make_bucket("demo-bucket")
-            os.environ["STORAGE_EMULATOR_HOST"] = emulator.url  # the gateway's processes find it there
-            yield "gs://demo-bucket/gateway"
+        with emulated_bucket("demo-bucket") as url:
+            yield f"{url}/gateway"
     except NoEmulator as error:
         raise CouldNot(str(error)) from error
 

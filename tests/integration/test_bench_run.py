@@ -8,8 +8,11 @@ import pytest
 
 from benchmarks import targets
 from benchmarks.generated_bundle import generated_bundle
+from benchmarks.places import Places
 from benchmarks.suite import NAMES, Extent, run
 from benchmarks.workload import load
+from chain.postgresql import is_empty, open_engine, place
+from gateway.storage.opening import open_object_store
 
 TINY = Extent(
     limit_seconds=0.02,
@@ -32,11 +35,16 @@ pytestmark = pytest.mark.xdist_group("gateway")
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
+def workload(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     for seed in (1, 2):
         (folder / f"{seed}.json").write_bytes(generated_bundle(seed, 40))
-    return run(NAMES, load(folder), TINY, lambda _: None)
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def result(workload):
+    return run(NAMES, workload, TINY, lambda _: None)
 
 
 def test_every_figure_with_a_target_is_measured(result):
@@ -83,3 +91,18 @@ def test_a_folder_without_bundles_is_said_in_words(tmp_path):
     assert done.returncode == 2
     assert "holds no FHIR Bundle" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.campaign
+def test_places_that_are_given_are_measured_and_left_empty(workload, gcs_bucket, postgresql_server):
+    urls = [postgresql_server.create(f"bench-{name}") for name in ("index", "chain")]
+    places = Places(f"gs://{gcs_bucket}/bench", *urls)
+    result = run(("ingest",), workload, TINY, lambda _: None, places)
+    assert result["places"] == {"index": place(urls[0]), "chain": place(urls[1]), "bucket": places.bucket_url}
+    assert min(result["ingest"][f"{what}_bytes_per_record"] for what in ("sealed", "index")) > 0
+    assert "at_rows" not in result["ingest"]
+    assert list(open_object_store(places.bucket_url).list()) == []
+    for url in urls:
+        engine = open_engine(url, patience=5)
+        assert is_empty(engine)
+        engine.dispose()
