@@ -32,6 +32,11 @@ def chosen():
     return {f"{setting}_url": _server.create(f"{setting}-{next(_numbers)}") for setting in ("database", "ledger")}
 
 
+def options():
+    """The same as options of `init` and of `backup restore`."""
+    return [part for name, url in chosen().items() for part in (f"--{name.replace('_', '-')}", url)]
+
+
 def new_ledger(folder, genesis):
     """Makes it; its address."""
     made = url(folder, "ledger")

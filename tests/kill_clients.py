@@ -231,7 +231,7 @@ def live_of(gateway, connection):
 
 @contextmanager
 def index_of(gateway):
-    with closing(open_index(f"sqlite:///{gateway.home / 'gateway.db'}")) as index, index.reading() as connection:
+    with closing(open_index(load_settings(gateway.home, {}).effective_database_url)) as index, index.reading() as connection:
         yield connection
 
 

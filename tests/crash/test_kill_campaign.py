@@ -11,6 +11,7 @@ import random
 import threading
 import time
 
+import databases
 import pytest
 from gateway_process import GatewayProcess
 from kill_clients import Deleter, Granter, Pusher, Updater
@@ -19,6 +20,7 @@ from gateway.settings import load_settings
 from jobs.registry import opened_for
 from jobs.sweep_orphans import sweep_orphans
 
+pytestmark = [pytest.mark.campaign, pytest.mark.both_databases]
 KILLS = int(os.environ.get("KILL_CAMPAIGN_KILLS", "20"))
 SEED = int(os.environ.get("KILL_CAMPAIGN_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 PUSHERS = 2
@@ -27,13 +29,12 @@ PUSHERS = 2
 @pytest.fixture
 def gateway(tmp_path):
     """A running gateway that is gone afterwards, whatever happened."""
-    gateway = GatewayProcess(tmp_path).start()
+    gateway = GatewayProcess(tmp_path, *databases.options()).start()
     yield gateway
     if gateway.process.poll() is None:
         gateway.kill9()
 
 
-@pytest.mark.campaign
 @pytest.mark.timeout(1800)
 def test_what_was_acknowledged_survives_every_kill(gateway):
     print(f"KILL_CAMPAIGN_SEED={SEED}")

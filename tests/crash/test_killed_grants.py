@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import date, timedelta
 from importlib import resources
 
+import databases
 import pytest
 from gateway_process import served
 
@@ -17,6 +18,7 @@ from gateway.client.consent import ConsentRefused, grant, granted, revoke
 from gateway.client.credentials import read
 from gateway.settings import load_settings
 
+pytestmark = pytest.mark.both_databases(slow=True)
 DEMO = resources.files("gateway").joinpath("assets/demo-bundle.json")
 FIRST_DAY = date(2030, 1, 1)
 
@@ -41,7 +43,7 @@ def grant_until_stopped(credentials, url, stop, days, acknowledged):
 @pytest.fixture
 def gateway(tmp_path):
     """A running gateway that is gone afterwards, whatever happened."""
-    with served(tmp_path) as gateway:
+    with served(tmp_path, *databases.options()) as gateway:
         yield gateway
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from importlib import resources
 
+import databases
 import pytest
 from gateway_process import served
 
@@ -14,6 +15,7 @@ from gateway.client.connection import Connection, SignInRefused, Unreachable
 from gateway.client.credentials import read
 from gateway.client.submission import parse_submission, signed_headers
 
+pytestmark = pytest.mark.both_databases(slow=True)
 DEMO = json.loads(resources.files("gateway").joinpath("assets/demo-bundle.json").read_bytes())
 
 NUMBERS = itertools.count(1)
@@ -38,7 +40,7 @@ def push_until_stopped(credentials, url, stop, acknowledged):
 @pytest.fixture
 def gateway(tmp_path):
     """A running gateway that is gone afterwards, whatever happened."""
-    with served(tmp_path) as gateway:
+    with served(tmp_path, *databases.options()) as gateway:
         yield gateway
 
 

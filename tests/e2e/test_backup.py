@@ -57,10 +57,6 @@ def signed_in(gateway):
         return {height: queries.block_at(connection, height).hash for height in range(1, queries.height_of(connection) + 1)}
 
 
-def flags(urls):
-    return [part for name, url in urls.items() for part in (f"--{name.replace('_', '-')}", url)]
-
-
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.campaign)])
 def places(request):
     """Makes new places for the databases of a gateway, as options."""
@@ -68,7 +64,7 @@ def places(request):
         yield list
         return
     databases.use(request.getfixturevalue("postgresql_server"))
-    yield lambda: flags(databases.chosen())
+    yield databases.options
     databases.use(None)
 
 

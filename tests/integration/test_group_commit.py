@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.vault.errors import SealBroken
 from gateway.web.server import THREADS
 
+pytestmark = pytest.mark.both_databases(slow=True)
 COMPANY = 6
 
 

@@ -21,6 +21,7 @@ from gateway.search.page import find_page
 from gateway.search.parse import parse_everything, parse_search
 from gateway.vault.errors import SealBroken
 
+pytestmark = pytest.mark.both_databases(slow=True)
 SYSTEM = "urn:shared"
 INSURER = "insurer-00000001"
 

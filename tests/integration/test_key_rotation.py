@@ -1,26 +1,34 @@
-"""The key-encryption key is replaced: all of it, through crashes, beside a gateway that serves, and never over what was altered."""
+"""The key-encryption key is replaced: all of it, through crashes, beside a gateway that serves, and never over what was altered.
+
+In campaigns once more on PostgreSQL, to which the same gateway is moved as a restore moves it.
+"""
 
 import json
 import shutil
-import sqlite3
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import databases
 import pytest
 from gateway_process import GatewayProcess, served
+from sqlalchemy import select
 
+from gateway.backup.placing import move_in
 from gateway.bootstrap import open_services
 from gateway.index import parties, restores
+from gateway.index import schema as t
+from gateway.index.database import open_index
 from gateway.index.schema import metadata
 from gateway.key_rotation import IN_FLIGHT, SEALED, NotRetired, prepare, retire, rotate
-from gateway.settings import load_settings
+from gateway.settings import load_settings, save_settings
 from gateway.vault import primitives
 from gateway.vault.errors import RowAltered, WrongKey
 from gateway.vault.kek_file import KekFile, KeyFileUnusable, create_kek
 from gateway.vault.keyring import version_of, version_of_tag
 
+pytestmark = pytest.mark.both_databases(slow=True)
 DEMO = Path(__file__).parents[2] / "gateway/assets/demo-bundle.json"
 SHARED = "https://ids.example.org/person"
 NOW = 2_000_000_000
@@ -47,9 +55,24 @@ def made(tmp_path_factory):
     return gateway
 
 
+def copied(made, home):
+    """The gateway in a home of its own."""
+    shutil.copytree(made.home, home)
+    if urls := databases.chosen():
+        move_in(home, urls, {}, ExitStack(), lambda _what, _reached, _total: None)
+        save_settings(home, {"shared_systems": (SHARED,), **urls})
+    return home
+
+
 @pytest.fixture
 def home(made, tmp_path):
-    return Path(shutil.copytree(made.home, tmp_path / "gw"))
+    return copied(made, tmp_path / "gw")
+
+
+@contextmanager
+def unit(home):
+    with closing(open_index(load_settings(home, {}).effective_database_url)) as index, index.atomic() as connection:
+        yield connection
 
 
 @contextmanager
@@ -64,16 +87,19 @@ def opened(home):
 
 def values(home):
     """(table, column, version) of every sealed value and tag."""
-    with closing(sqlite3.connect(home / "gateway.db")) as database:
+    with unit(home) as connection:
         for sealed in SEALED:
-            for column in [*sealed.contexts, *(["tag"] if sealed.retag else [])]:
-                for (value,) in database.execute(f"SELECT {column} FROM {sealed.table.name} WHERE {column} IS NOT NULL"):
-                    yield sealed.table.name, column, (version_of_tag if column == "tag" else version_of)(value)
+            for name in [*sealed.contexts, *(["tag"] if sealed.retag else [])]:
+                column = sealed.table.c[name]
+                for value in connection.scalars(select(column).where(column.is_not(None))):
+                    yield sealed.table.name, name, (version_of_tag if name == "tag" else version_of)(value)
 
 
-def change(home, statement, *parameters):
-    with closing(sqlite3.connect(home / "gateway.db")) as database, database:
-        assert database.execute(statement, parameters).rowcount == 1
+def change(home, column, make, *where):
+    """What `make` makes of the value of one row."""
+    with unit(home) as connection:
+        value = connection.scalars(select(column).where(*where)).one()
+        assert connection.execute(column.table.update().where(*where).values({column: make(value)})).rowcount == 1
 
 
 def audit(made, home, expect=0):
@@ -88,6 +114,7 @@ def states(home):
     return [(key.version, key.state) for key in KekFile(home / "keys/kek.json").read()]
 
 
+@pytest.mark.sqlite_only
 def test_every_sealed_column_of_the_schema_is_rotated():
     known = {(sealed.table.name, name) for sealed in SEALED for name in sealed.contexts}
     named = {(table.name, c.name) for table in metadata.sorted_tables for c in table.columns if "sealed" in c.name}
@@ -133,8 +160,8 @@ def test_a_crash_in_the_middle_leaves_all_of_it_open_and_the_next_call_goes_on(m
 
 
 def test_what_does_not_open_is_named_and_keeps_the_old_key(made, home):
-    change(home, "UPDATE consent_grant SET sealed = CAST(sealed || X'00' AS BLOB)")
-    change(home, "UPDATE party SET name = 'Other' WHERE name = 'Insurer'")
+    change(home, t.consent_grant.c.sealed, lambda sealed: sealed + b"\0")
+    change(home, t.party.c.name, lambda _: "Other", t.party.c.name == "Insurer")
     with opened(home) as (file, services):
         rotation = rotate(file, services, NOW)
         assert [row.split()[0] for row in rotation.unopened] == ["party", "consent_grant"]
@@ -145,11 +172,11 @@ def test_what_does_not_open_is_named_and_keeps_the_old_key(made, home):
 
 
 def test_what_came_in_under_the_old_key_at_the_end_is_sealed_anew_before_that_is_dropped(made, home):
-    with closing(sqlite3.connect(home / "gateway.db")) as database:
-        (older,) = database.execute("SELECT sealed_secret FROM archive WHERE row = 1").fetchone()
+    with unit(home) as connection:
+        older = connection.scalar(select(t.archive.c.sealed_secret).where(t.archive.c.row == 1))
     with opened(home) as (file, services):
         rotate(file, services, NOW)
-        change(home, "UPDATE archive SET sealed_secret = ? WHERE row = 1", older)
+        change(home, t.archive.c.sealed_secret, lambda _: older, t.archive.c.row == 1)
         assert retire(file, services, NOW + IN_FLIGHT) == [1]
     assert {version for _, _, version in values(home)} == {2}
     assert audit(made, home)["findings"] == []
@@ -158,7 +185,7 @@ def test_what_came_in_under_the_old_key_at_the_end_is_sealed_anew_before_that_is
 def test_no_key_is_dropped_while_something_does_not_open(home):
     with opened(home) as (file, services):
         rotate(file, services, NOW)
-        change(home, "UPDATE archive SET sealed_secret = CAST(sealed_secret || X'00' AS BLOB) WHERE row = 1")
+        change(home, t.archive.c.sealed_secret, lambda sealed: sealed + b"\0", t.archive.c.row == 1)
         with pytest.raises(NotRetired, match="archive 1 does not open"):
             retire(file, services, NOW + IN_FLIGHT)
     assert states(home) == [(1, "retired"), (2, "current")]
@@ -246,7 +273,7 @@ def test_a_file_that_breaks_while_it_is_used_stops_nobody(home):
 def test_a_gateway_serves_through_rotations(made, tmp_path):
     gateway = GatewayProcess.__new__(GatewayProcess)
     gateway.__dict__.update(vars(made))
-    gateway.folder, gateway.home, gateway.log = tmp_path, Path(shutil.copytree(made.home, tmp_path / "gw")), tmp_path / "serve.log"
+    gateway.folder, gateway.home, gateway.log = tmp_path, copied(made, tmp_path / "gw"), tmp_path / "serve.log"
     gateway.start()
     answers, stop = [], threading.Event()
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import databases
 import pytest
 
 from gateway.index import job_runs
@@ -12,12 +13,13 @@ from jobs.registry import Job, Result
 from jobs.runs import claim, due_at, holder_of, perform
 from jobs.schedule import Every
 
+pytestmark = pytest.mark.both_databases
 JOB = Job("sweep", "Sweeps.", Every(100), lambda _opened: Result())
 
 
 @pytest.fixture
 def index(tmp_path):
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    url = databases.url(tmp_path, "gateway")
     create_index(url)
     index = open_index(url)
     yield index
@@ -103,6 +105,7 @@ def test_what_a_host_that_never_comes_back_had_claimed_is_anothers_in_time(index
         assert not job_runs.is_any_running(connection)
 
 
+@pytest.mark.sqlite_only
 def test_what_nobody_foresaw_leaves_no_time_claimed(index, tmp_path):
     settings = Settings(home=tmp_path)
     assert claim(index, JOB, 500, 510, holder_of(settings))
