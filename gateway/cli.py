@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gateway.commands.context import altered_told
+from gateway.commands.context import altered_told, stop_told
 
 EXIT_CODES = "Exit codes: 0 done or clean, 1 findings or refused, 2 could not do or check it."
 
@@ -53,7 +53,7 @@ class LateGroup(click.Group):
         return _with_exit_codes(command)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with altered_told():
+        with stop_told(), altered_told():
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

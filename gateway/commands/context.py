@@ -3,8 +3,11 @@
 Results go to stdout, everything else to stderr; `--json` makes the result one JSON document.
 """
 
+import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,6 +50,20 @@ def altered_told() -> Iterator[None]:
         what = "gateway.db was altered" if isinstance(error, RowAltered) else "what the gateway holds was altered"
         hint = "; if a gateway of an earlier version made it, run `fhir-anchor upgrade`" if isinstance(error, RowAltered) else ""
         raise CouldNot(f"{what}: {error}. `fhir-anchor audit run` names all that is wrong{hint}") from error
+
+
+@contextmanager
+def stop_told() -> Iterator[None]:
+    """Around every command: Ctrl-C and SIGTERM let it take away what it has begun, and become exit code 2, as it was not done."""
+    is_main = threading.current_thread() is threading.main_thread()  # only there are handlers set
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CouldNot("stopped before it was done") from None
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def home_of(context: click.Context) -> Path:
@@ -144,7 +161,19 @@ def check_out(out: Path) -> None:
 
 def tell(result: object, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print the result once: as JSON for programs, else as `text` for people."""
-    click.echo(msgspec.json.encode(result).decode() if as_json else text())
+    click.echo(_json(result) if as_json else text())
+
+
+def _json(result: object) -> str:
+    try:
+        return msgspec.json.encode(result).decode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8, as Python has it
+        return json.dumps(result)
+
+
+def printable(text: str) -> str:
+    """Names of files and what others say may hold anything: nothing of it reaches the terminal as a control character."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def leave(code: int) -> NoReturn:

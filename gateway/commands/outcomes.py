@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from gateway.commands.context import printable
 from gateway.verifiers import VALID, Outcome
 
 
@@ -77,8 +78,3 @@ def _of_access(outcome: Outcome) -> list[tuple[str, str]]:
         ("reader", f"{outcome['client_id']} for {outcome['purpose']}, by grant {outcome['grant']}"),
         *[("got", record) for record in outcome["records"]],
     ]
-
-
-def printable(text: str) -> str:
-    """A receipt may hold anything: nothing of it reaches the terminal as a control character."""
-    return "".join(character if character.isprintable() else "?" for character in text)

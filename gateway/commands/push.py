@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, tell
+from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, printable, tell
 
 SHOWN = 20  # errors, and records, in words
 
@@ -96,4 +96,4 @@ def _first(lines: list[str]) -> list[str]:
 
 def _error(error: dict[str, Any]) -> str:
     where = ", ".join(error.get("expression", []))
-    return f"refused  {error['file']}: {where + ': ' if where else ''}{error.get('diagnostics', error.get('code', ''))}"
+    return printable(f"refused  {error['file']}: {where + ': ' if where else ''}{error.get('diagnostics', error.get('code', ''))}")

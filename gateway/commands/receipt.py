@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave
+from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave, printable
 
 if TYPE_CHECKING:
     from gateway.verifiers import Check, Outcome
@@ -79,7 +79,6 @@ def _get(
     from gateway.client.connection import Connection, SignInRefused, Unreachable
     from gateway.client.credentials import BadCredentials, read
     from gateway.client.receipt import NoReceiptThere, NotYetFinal, Patience
-    from gateway.commands.outcomes import printable
 
     start = pinned_height(pin_path)
     try:
