@@ -148,9 +148,18 @@ def _identity(file: Path) -> tuple[int, int]:
 
 @contextmanager
 def part_of(connection: Connection) -> Iterator[None]:
-    """All of the block is written in the unit of `connection`, or none of it and the unit goes on. LostRace as `atomic` raises it."""
-    with _races(), connection.begin_nested():
-        yield
+    """All of the block is written in the unit of `connection`, or none of it and the unit goes on. LostRace as `atomic` raises it.
+
+    Within a block there is no other.
+    """
+    executed(connection, "SAVEPOINT part").close()
+    try:
+        with _races():
+            yield
+    except BaseException:
+        executed(connection, "ROLLBACK TO SAVEPOINT part").close()
+        raise
+    executed(connection, "RELEASE SAVEPOINT part").close()
 
 
 @contextmanager
