@@ -115,7 +115,7 @@ def open_engine(
         @event.listens_for(engine, "handle_error")
         def translate(context: ExceptionContext) -> None:
             error = context.sqlalchemy_exception
-            if isinstance(error, DBAPIError) and is_passing(error):
+            if isinstance(error, DBAPIError) and is_passing(error) and not context.is_pre_ping:  # else no new connection is tried
                 raise unreachable(f"{place(url)}: {why(error)}") from error
 
     return engine
