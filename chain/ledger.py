@@ -195,6 +195,11 @@ class Ledger:
             rows = connection.execute(select(rejected).order_by(rejected.c.source))
             return [Rejected(row.source, row.tx_id, Reason(row.reason), row.height) for row in rows]
 
+    def rejected_count(self) -> int:
+        """How many transactions were refused: who holds stake can have many refused."""
+        with self._store.engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(rejected)) or 0
+
     def _state_value(self, key: bytes) -> bytes | None:
         with self._store.engine.connect() as connection:
             return _value(connection, key)

@@ -49,7 +49,7 @@ class Gauges(Collector):
             _gauge("fhir_anchor_chain_head_age_seconds", "Time since the slot of the last final block.", self._clock() - last_at),
             _gauge("fhir_anchor_chain_pool_transactions", "Transactions that wait for a block.", self._ledger.pending()),
             _gauge(
-                "fhir_anchor_chain_rejected_transactions", "Transactions that the rules refused for good.", len(self._ledger.rejected())
+                "fhir_anchor_chain_rejected_transactions", "Transactions that the rules refused for good.", self._ledger.rejected_count()
             ),
         ]
 
