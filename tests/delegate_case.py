@@ -26,7 +26,7 @@ class Shown:
         mark = f"{height}-{proposed.hex()}-{is_signed}"
         if mark == after:
             return None
-        return Progress(mark, height, block.hash if block else GENESIS.chain_id, reader.proposal())
+        return Progress(mark, height, block.hash if block else self.chain.genesis.chain_id, reader.proposal())
 
     def block(self, height):
         if self.end is not None and height > self.end:
@@ -35,7 +35,7 @@ class Shown:
 
     def send(self, ballot):
         proposal = self.chain.ledger().proposal()
-        if proposal is None or block_hash(GENESIS.chain_id, proposal.header) != ballot.block_hash:
+        if proposal is None or block_hash(self.chain.genesis.chain_id, proposal.header) != ballot.block_hash:
             raise BallotNotTaken("another block is proposed")
         self.ballots.append(Ballot.from_bytes(ballot.to_bytes()))
 
@@ -43,25 +43,25 @@ class Shown:
 class Elsewhere:
     """A delegate with a folder, a copy and a watermark of its own. `is_up` is whether it takes its turns."""
 
-    def __init__(self, folder, member, shown, clock):
-        self.folder, self.member, self.shown, self.clock = folder, member, shown, clock
+    def __init__(self, folder, member, shown, clock, genesis=GENESIS):
+        self.folder, self.member, self.shown, self.clock, self.genesis = folder, member, shown, clock, genesis
         self.url = f"sqlite:///{folder}/ledger.db"
         self.said, self.is_up, self.slept = [], True, 0
         folder.mkdir()
-        LedgerStore.create(self.url, GENESIS).close()
-        create_watermark(folder / "key.watermark", GENESIS.chain_id, member.public)
+        LedgerStore.create(self.url, genesis).close()
+        create_watermark(folder / "key.watermark", genesis.chain_id, member.public)
         self.open()
 
     def open(self):
-        self.store = LedgerStore.open(self.url, GENESIS)
-        self.replica = Replica.open(self.store, GENESIS, self.member, self.folder / "key.watermark")
+        self.store = LedgerStore.open(self.url, self.genesis)
+        self.replica = Replica.open(self.store, self.genesis, self.member, self.folder / "key.watermark")
         said = self.said
 
         def say(event, **facts):
             said.append({"event": event, **facts})
 
         proofs = self.folder / "refused"
-        self.delegation = Delegation(self.replica, GENESIS, self.shown, proofs, say, clock=self.clock, sleep=self._sleep)
+        self.delegation = Delegation(self.replica, self.genesis, self.shown, proofs, say, clock=self.clock, sleep=self._sleep)
 
     def _sleep(self, _):
         self.slept += 1
