@@ -358,7 +358,7 @@ def test_a_batch_over_http_is_answered_line_by_line(home):
     home.produce(2)
     with served(create_app(home.services, home.ledger)) as client:
         proof = client.ask("GET", "/ledger/proofs/finality?height=1").body
-        body = b"\n".join([proof, b"{}", b"", b"x" * (verify.LONGEST_LINE + 1), b'{"receipt":{},"record":"text"}', proof])
+        body = b"\n".join([proof, b"{}", b"", b"x" * (verify.LONGEST_LINE + 1), b'{"receipt":' + proof + b',"record":"text"}', proof])
         answer = client.ask("POST", "/ledger/verify", body)
         assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
         *told, counts = map(json.loads, answer.body.splitlines())

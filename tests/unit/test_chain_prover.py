@@ -2,6 +2,7 @@
 
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 from chain_case import ELECTED, SmallChain, anchor
@@ -15,12 +16,15 @@ from chain.database import LedgerDamaged
 from chain.entries import EntryKind, anchor_key, natural_key_named
 from chain.merkle import ProofError, leaf_hash
 from chain.proof import Known, verify_begins_with, verify_finality
-from chain.state import BUCKETS, State, bucket_of
-from chain.state_proof import are_neighbours, verify_state
+from chain.state import BUCKETS, EMPTY_BY_DEPTH, State, bucket_of, entry_leaf
+from chain.state_proof import ProvenEntry, are_neighbours, verify_state
 from chain.state_tiles import branch_of, changed_tiles, tree_root
+from gateway.independent.faults import Invalid
+from gateway.independent.state import value_of
 from gateway.proof_format import inclusion_of
 from gateway.proof_verification import verify_proof
 from gateway.receipt_format import to_json
+from gateway.vault.submission import to_base64url
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,40 @@ def test_neighbours_are_known_by_their_sides(size):
             assert are_neighbours(sides[lower], sides[upper]) == (upper == lower + 1)
     assert [index for index in range(size) if all(side == "left" for side in sides[index])] == [size - 1]
     assert [index for index in range(size) if all(side == "right" for side in sides[index])] == [0]
+
+
+def checked(key, entries, branch, root):
+    """What each of the two checkers says of a state of this root."""
+    header = SimpleNamespace(state_root=root)
+    files = [{"key": one.key.hex(), "value": to_base64url(one.value), "path": [[side, h.hex()] for side, h in one.path]} for one in entries]
+    for check, fault in (
+        (lambda: verify_state(key, entries, branch, header), ProofError),
+        (lambda: value_of(key, files, branch, root), Invalid),
+    ):
+        try:
+            yield check()
+        except fault:
+            yield "invalid"
+
+
+def test_where_a_bucket_ends_and_the_tree_begins_is_not_for_the_prover_to_say():
+    """In the first bucket every hash of the branch stands on the right, so that one could go over to the entry's path."""
+    key, value = bytes(32), b"\x00"
+    state = State(lambda _: (), [(key, value), (b"\x00\x01" + bytes(30), value)])
+    tiles = changed_tiles(lambda _: b"", state.nodes)
+    _, branch = branch_of(lambda number: tiles.get(number, b""), 0)
+    assert list(checked(key, [ProvenEntry(key, value, ())], branch, state.root())) == [value, value]
+    moved = ProvenEntry(key, value, (("right", branch[0]),))
+    assert list(checked(key, [moved], branch[1:], state.root())) == ["invalid", "invalid"]
+
+
+def test_an_entry_in_another_bucket_than_its_keys_shows_nothing():
+    """Only delegates could make such a state."""
+    key, stranger, value = b"\x00\x01" + bytes(30), b"\x00\x02" + bytes(30), b"\x00"
+    branch = EMPTY_BY_DEPTH[:0:-1]
+    root = b"\x01" + tree_root(1, entry_leaf(stranger, value), branch)
+    assert list(checked(key, [ProvenEntry(stranger, value, ())], branch, root)) == ["invalid", "invalid"]
+    assert list(checked(stranger, [ProvenEntry(stranger, value, ())], branch, root)) == ["invalid", "invalid"]
 
 
 def test_tiles_give_the_branches_of_the_tree():

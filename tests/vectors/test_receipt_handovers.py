@@ -166,7 +166,7 @@ def test_from_a_pin_on_handovers_are_enough_that_begin_there():
     at_the_end = pin_at(CASE.receipt.header, FOUR)
     assert pinned(replace(CASE.receipt, handovers=()), at_the_end) == ["valid", "valid"]
     assert pinned(CASE.receipt, at_the_end) == ["valid", "valid"]
-    for handovers in ((), (FIRST_ONE,), (SECOND, FIRST_ONE), (SECOND, SECOND)):
+    for handovers in ((), (FIRST_ONE,), (SECOND, FIRST_ONE), (SECOND, SECOND), (handover(CHAIN, FIRST, STRANGERS), SECOND)):
         assert pinned(replace(CASE.receipt, handovers=handovers)) == ["invalid", "invalid"]
 
 
