@@ -18,7 +18,7 @@ from chain.block import block_hash
 from chain.database import LedgerMissing
 from chain.errors import LedgerError
 from chain.store import LedgerStore
-from chain.tables import block, log_entry, log_tile, state_entry, transaction_index
+from chain.tables import block, log_entry, log_tile, state_entry, state_tile, transaction_index
 from chain.verify import verify_chain
 from chain.watermark import Watermark, WatermarkUnusable, read_marks
 
@@ -31,7 +31,9 @@ BLOCKS = [
     (anchor(2), anchor(3)),
 ]
 LAST = len(BLOCKS)
-PLACE = re.compile(r"height \d+|transaction \d+|state entry [0-9a-f]+|log tile \d+/\d+|log tiles|transaction index|table \w+|ledger\.db")
+PLACE = re.compile(
+    r"height \d+|transaction \d+|state entry [0-9a-f]+|state tile \d+|log tile \d+/\d+|log tiles|transaction index|table \w+|ledger\.db"
+)
 
 
 class Stored:
@@ -72,7 +74,7 @@ def values(path):
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         tables = {
             table.name: [column.name for column in table.columns if column.name != "source"]
-            for table in (block, log_entry, log_tile, state_entry, transaction_index)
+            for table in (block, log_entry, log_tile, state_entry, state_tile, transaction_index)
         }
         return {
             name: sorted(connection.execute(f"SELECT {', '.join(of)} FROM {name} NOT INDEXED"), key=repr) for name, of in tables.items()
@@ -156,6 +158,8 @@ def places(stored, name, row):
         return {f"transaction {row[0]}", f"height {stored.entries_at[row[0]]}"}
     if name == "state_entry":
         return {f"state entry {row[1].hex()}"}
+    if name == "state_tile":
+        return {f"state tile {row[0]}"}
     return {f"transaction {row[1]}", "transaction index"} if name == "transaction_index" else {f"log tile {row[0]}/{row[1]}", "log tiles"}
 
 
