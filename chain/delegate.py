@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from chain.ballot import Ballot
 from chain.block import BlockInvalid, Header, Proposal, block_hash, sign_header, sign_vote, verify_header_signature
+from chain.checkpoint import Checkpoint, cosign, origin_of
 from chain.committed import Committed
 from chain.execution import Execution
 from chain.findings import Code
 from chain.format import LATEST
-from chain.keys import SigningKey
+from chain.keys import COSIGNING_KEY, SigningKey
+from chain.stake_entries import cosigner_at
+from chain.state import Overlay
 from chain.state_machine import Built, Candidate
 from chain.watermark import Duty, Watermark
 
@@ -47,6 +51,20 @@ class LocalDelegate:
         verify_header_signature(header.producer, header.chain_id, proposal.header, proposal.signature or b"")
         self._watermark.advance(Duty.VOTE, header.height, block_hash_)
         return sign_vote(self._key, header.chain_id, header.height, block_hash_)
+
+    def cosign(self, now: int) -> Ballot | None:
+        """Its cosignature of the checkpoint of the last final block, as this process has it; none if no key of this delegate is registered.
+
+        The mark is the vote's kind: never an earlier block than one before, never another block at its height, durable before it signs. A
+        final block follows from those before it, so no two checkpoints that are cosigned contradict each other. Raises `DoubleSign`.
+        """
+        tip, chain_id = self._committed.tip, self._committed.machine.genesis.chain_id
+        registered, key = cosigner_at(Overlay(self._committed.state), self.key), self._key.derived(COSIGNING_KEY)
+        if tip.height == 0 or registered is None or registered.key != key.public:
+            return None
+        self._watermark.advance(Duty.COSIGN, tip.height, tip.hash)
+        checkpoint = Checkpoint(origin_of(chain_id), tip.log.size, tip.log.root())
+        return Ballot(Duty.COSIGN, tip.height, tip.hash, self.key, cosign(key, checkpoint, now))
 
     def execution(self, block_hash_: bytes) -> Execution | None:
         """What the block does, if it is the last one that this delegate accepted."""

@@ -14,7 +14,7 @@ from chain.genesis import Genesis
 from chain.merkle import ProofError
 from chain.proof import Handover
 from chain.schedule import epoch_seed_height, is_last_of_epoch, producer_index
-from chain.stake_entries import ELECTED_KEY, DelegateEntry, StakeEntry, delegate_at, roll_at, stake_at
+from chain.stake_entries import ELECTED_KEY, CosignerEntry, DelegateEntry, StakeEntry, cosigner_at, delegate_at, roll_at, stake_at
 from chain.state import Overlay, UnhashedState
 from chain.store import LedgerStore
 
@@ -57,6 +57,11 @@ class Delegates:
             acting = self.named(connection, Header.from_bytes(stored[0]).delegates_hash).keys
         hash_ = block_hash(self._genesis.chain_id, stored[0])
         return next(((hash_, vote.signature) for vote in stored[1] if acting[vote.delegate] == key), None)
+
+    def cosigner(self, key: bytes) -> CosignerEntry | None:
+        """With which key a delegate that stands cosigns checkpoints, if it does."""
+        with self._store.engine.connect() as connection:
+            return cosigner_at(overlay_on(connection), key)
 
     def stake(self, holder: bytes) -> StakeEntry | None:
         """What a key holds."""

@@ -19,8 +19,10 @@ With all keys in one process the chain is tamper-evident, no more.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from chain.ballot import Ballot
 from chain.block import (
     FinalBlock,
     Header,
@@ -43,7 +45,7 @@ from chain.ports import Mailbox
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore, Submission
 from chain.transactions import parse_transaction
-from chain.watermark import Duty, Watermark, create_watermark
+from chain.watermark import DoubleSign, Duty, Watermark, create_watermark
 
 
 class NoQuorum(LedgerError):
@@ -126,6 +128,17 @@ class EmbeddedEngine:
         slot = self._genesis.slot_at(now)
         proposal = self._begun(slot) or self._propose(slot)
         return None if proposal is None else self._finalise(self._signed(proposal), now)
+
+    def cosign(self, now: int) -> list[Ballot]:
+        """The cosignatures of the delegates here of the last final block's checkpoint (`LocalDelegate.cosign`), but of those whose mark
+        forbids it. Raises `LeaseLost`, `LedgerUnreachable`.
+        """
+        made: list[Ballot] = []
+        for delegate in self._delegates.values() if self.is_producer() and not self._is_behind else ():
+            with suppress(DoubleSign):
+                ballot = delegate.cosign(now)
+                made += [] if ballot is None else [ballot]
+        return made
 
     def close(self) -> None:
         """Lets go of watermarks and lease. The store is the caller's."""

@@ -24,6 +24,7 @@ class EntryKind(IntEnum):
     ELECTED = 10  # nothing -> hash of the set of delegates that was elected last
     DELEGATE_SET = 11  # hash of a set -> its delegates' keys by index
     AUDIT_REPORT = 12  # digest of a report -> AuditReportEntry
+    COSIGNER = 13  # delegate's key -> chain.stake_entries.CosignerEntry
 
 
 SEEN = encode(None)

@@ -34,6 +34,7 @@ from chain.refusal import Reason, TransactionRefused
 from chain.state import UnhashedState, bucket_of
 from chain.store import LedgerStore
 from chain.tables import pool, rejected
+from chain.transactions import Role
 
 
 class Rejected(Struct, frozen=True):
@@ -160,6 +161,21 @@ class Ledger:
         """The last number of a gateway's commit sequence that is recorded, 0 before the first: only higher ones can follow."""
         with self._store.engine.connect() as connection:
             return _sequence(connection, gateway).last
+
+    def log_keys(self) -> list[bytes]:
+        """The keys that sign the log's checkpoints: the attestation keys of the genesis's gateways as they are now."""
+        gateways = [self.party(party.client_id) for party in self.genesis.parties if party.role is Role.GATEWAY]
+        return [one.attestation_key for one in gateways if one is not None and one.attestation_key is not None and not one.suspended]
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile of the log, as many as there are (`chain.log`)."""
+        with self._store.engine.connect() as connection:
+            return queries.tile_reader(connection)(level, number)
+
+    def entries(self, first: int, end: int) -> list[bytes]:
+        """The transactions from log index `first` up to, not including, `end`, as far as they are there."""
+        with self._store.engine.connect() as connection:
+            return queries.log_entries(connection, first, end)
 
     def prove(self, log_index: int, at_height: int | None = None, start: int = 0) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.

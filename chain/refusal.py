@@ -32,6 +32,7 @@ class Reason(StrEnum):
     DELEGATE_UNKNOWN = "delegate-unknown"
     DELEGATE_GONE = "delegate-gone"
     DELEGATE_SIGNATURE_INVALID = "delegate-signature-invalid"
+    COSIGNER_SIGNATURE_INVALID = "cosigner-signature-invalid"
     NOT_JAILED = "not-jailed"
     EVIDENCE_INVALID = "evidence-invalid"
 

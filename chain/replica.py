@@ -104,6 +104,11 @@ class Replica(Copy):
             duty, signature = Duty.PRODUCE, self._delegate.sign(proposal)
         return Ballot(duty, header.height, block_hash(self._genesis.chain_id, proposal.header), self._delegate.key, signature)
 
+    def cosign(self, now: int) -> Ballot | None:
+        """See `LocalDelegate.cosign`."""
+        self._catch_up()
+        return self._delegate.cosign(now)
+
     def difference(self, height: int, block: FinalBlock | None) -> Finding | None:
         """What somebody else's block of a height that is here has other than this copy's; `block` is None if they have none."""
         return difference(self._reader, height, block)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from chain.encoding import encode
-from chain.keys import DELEGATE, SIGNATURE_SIZE, ChainId, SigningKey, is_valid_public_key, verify
+from chain.keys import COSIGNER, COSIGNING_KEY, DELEGATE, SIGNATURE_SIZE, ChainId, SigningKey, is_valid_public_key, verify
 from chain.kinds import Kind, TransactionInvalid, check_fields, is_count, is_hash, is_name
 
 MAX_VOTES = 100  # delegates that one holder can approve of
@@ -19,31 +19,40 @@ MAX_VOTES = 100  # delegates that one holder can approve of
 class DelegateAction(IntEnum):
     REGISTER = 0
     RESIGN = 1
+    COSIGN = 2
+
+
+_FIELDS = {DelegateAction.REGISTER: 4, DelegateAction.RESIGN: 1, DelegateAction.COSIGN: 3}  # of a body
 
 
 class DelegateBody(Struct, frozen=True, gc=False):
-    """A holder registers a delegate, or a delegate resigns for good; to resign, the signer is the delegate and the rest is none."""
+    """A holder registers a delegate; or the signer is the delegate and resigns for good, or says with which key it cosigns checkpoints."""
 
     action: DelegateAction
-    key: bytes | None = None  # the delegate's public key
-    name: str | None = None
-    signature: bytes | None = None  # the delegate's; see `register`
+    key: bytes | None = None  # public: the delegate's, or the one that cosigns
+    name: str | None = None  # to register only
+    signature: bytes | None = None  # by that key; see `register` and `cosigner`
 
     kind: ClassVar[Kind] = Kind.DELEGATE
 
     def to_map(self) -> dict[int, Any]:
         if self.action is DelegateAction.RESIGN:
             return {0: int(self.action)}
+        if self.action is DelegateAction.COSIGN:
+            return {0: int(self.action), 1: self.key, 2: self.signature}
         return {0: int(self.action), 1: self.key, 2: self.name, 3: self.signature}
 
     @classmethod
     def from_map(cls, body: dict[int, Any]) -> "DelegateBody":
         """Raises `TransactionInvalid`."""
-        resigns = type(body) is dict and body.get(0) == DelegateAction.RESIGN
-        check_fields(body, 1 if resigns else 4)
-        if type(body[0]) is not int or body[0] not in (0, 1):
+        if type(body) is not dict or type(body.get(0)) is not int or body[0] not in _FIELDS:
             raise TransactionInvalid("DELEGATE has an unknown action")
-        parsed = cls(DelegateAction(body[0])) if resigns else cls(DelegateAction(body[0]), body[1], body[2], body[3])
+        action = DelegateAction(body[0])
+        check_fields(body, _FIELDS[action])
+        if action is DelegateAction.COSIGN:
+            parsed = cls(action, key=body[1], signature=body[2])
+        else:
+            parsed = cls(action, *list(body.values())[1:])
         parsed.check()
         return parsed
 
@@ -53,14 +62,17 @@ class DelegateBody(Struct, frozen=True, gc=False):
             return
         if type(self.key) is not bytes or not is_valid_public_key(self.key):
             raise TransactionInvalid("DELEGATE has an unusable public key")
-        if not is_name(self.name):
+        if self.action is DelegateAction.REGISTER and not is_name(self.name):
             raise TransactionInvalid("DELEGATE has no valid name")
         if type(self.signature) is not bytes or len(self.signature) != SIGNATURE_SIZE:
             raise TransactionInvalid("DELEGATE has a signature of the wrong size")
 
-    def verify_signature(self, chain_id: ChainId, holder: bytes) -> None:
-        """Raises `chain.keys.SignatureInvalid` unless the delegate lets itself be registered by the holder with this key."""
-        verify(self.key or b"", DELEGATE, chain_id, encode([holder, self.key, self.name]), self.signature or b"")
+    def verify_signature(self, chain_id: ChainId, signer: bytes) -> None:
+        """Raises `chain.keys.SignatureInvalid` unless the key lets itself be registered by the signer: a holder, or the delegate."""
+        if self.action is DelegateAction.COSIGN:
+            verify(self.key or b"", COSIGNER, chain_id, encode([signer, self.key]), self.signature or b"")
+        else:
+            verify(self.key or b"", DELEGATE, chain_id, encode([signer, self.key, self.name]), self.signature or b"")
 
 
 class VoteBody(Struct, frozen=True, gc=False):
@@ -137,3 +149,10 @@ def register(delegate: SigningKey, chain_id: ChainId, holder: bytes, name: str) 
     """The registration of `delegate` by the holder with this public key, with the delegate's own signature in it."""
     signature = delegate.sign(DELEGATE, chain_id, encode([holder, delegate.public, name]))
     return DelegateBody(DelegateAction.REGISTER, delegate.public, name, signature)
+
+
+def cosigner(delegate: SigningKey, chain_id: ChainId) -> DelegateBody:
+    """The registration of the cosigning key that is derived from a delegate's, with that key's own signature in it."""
+    key = delegate.derived(COSIGNING_KEY)
+    signature = key.sign(COSIGNER, chain_id, encode([delegate.public, key.public]))
+    return DelegateBody(DelegateAction.COSIGN, key.public, signature=signature)

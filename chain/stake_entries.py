@@ -1,4 +1,4 @@
-"""What the state holds about stake and delegates: the values behind the entry kinds 7 to 11 of `chain.entries`."""
+"""What the state holds about stake and delegates: the values behind the entry kinds 7 to 11 and 13 of `chain.entries`."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -17,6 +17,10 @@ def stake_key(holder: bytes) -> bytes:
 
 def delegate_key(delegate: bytes) -> bytes:
     return entry_key(EntryKind.DELEGATE, delegate)
+
+
+def cosigner_key(delegate: bytes) -> bytes:
+    return entry_key(EntryKind.COSIGNER, delegate)
 
 
 def delegate_set_key(hash_: bytes) -> bytes:
@@ -66,6 +70,20 @@ class DelegateEntry(NamedTuple):
         return cls(log_index, name, sponsor, approval, Standing(standing), jailed)
 
 
+class CosignerEntry(NamedTuple):
+    """The key with which a delegate cosigns checkpoints now, and the DELEGATE transaction that says so."""
+
+    log_index: int
+    key: bytes
+
+    def to_value(self) -> bytes:
+        return encode([self.log_index, self.key])
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "CosignerEntry":
+        return cls(*decode(value))
+
+
 class RollEntry(NamedTuple):
     """The total of stake, and every delegate that stands (keys, ascending)."""
 
@@ -89,6 +107,12 @@ def stake_at(overlay: Overlay, holder: bytes) -> StakeEntry | None:
 def delegate_at(overlay: Overlay, delegate: bytes) -> DelegateEntry | None:
     value = overlay.get(delegate_key(delegate))
     return None if value is None else DelegateEntry.from_value(value)
+
+
+def cosigner_at(overlay: Overlay, delegate: bytes) -> CosignerEntry | None:
+    """None also of a delegate that resigned or was removed: what it cosigns counts no more."""
+    entry, value = delegate_at(overlay, delegate), overlay.get(cosigner_key(delegate))
+    return None if value is None or entry is None or entry.standing is not Standing.STANDS else CosignerEntry.from_value(value)
 
 
 def roll_at(overlay: Overlay) -> RollEntry | None:

@@ -3,17 +3,19 @@
 Two sums hold after each: the weights are the total of the genesis, and a delegate's approval is the weight of those who approve of it.
 """
 
-from chain.entries import SEEN, transaction_key
+from chain.entries import SEEN, signing_key_key, transaction_key
 from chain.evidence import EvidenceBody
 from chain.keys import SignatureInvalid
 from chain.refusal import Envelope, Reason, TransactionRefused
 from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody
 from chain.stake_entries import (
     ROLL_KEY,
+    CosignerEntry,
     DelegateEntry,
     RollEntry,
     StakeEntry,
     Standing,
+    cosigner_key,
     delegate_at,
     delegate_key,
     roll_at,
@@ -36,6 +38,8 @@ def check_stake_body(overlay: Overlay, body: StakeBody, envelope: Envelope) -> N
     match body:
         case DelegateBody(action=DelegateAction.REGISTER):
             _check_registration(overlay, roll, body, envelope)
+        case DelegateBody(action=DelegateAction.COSIGN):
+            _check_cosigner(overlay, body, envelope)
         case DelegateBody():
             _standing(overlay, envelope.signer)
         case UnjailBody():
@@ -57,6 +61,10 @@ def apply_stake_body(overlay: Overlay, body: StakeBody, envelope: Envelope, log_
     match body:
         case DelegateBody(action=DelegateAction.REGISTER):
             _apply_registration(overlay, body, signer, log_index)
+        case DelegateBody(action=DelegateAction.COSIGN):
+            assert body.key is not None
+            overlay.set(cosigner_key(signer), CosignerEntry(log_index, body.key).to_value())
+            _leave_identity(overlay, envelope)
         case DelegateBody():
             _end(overlay, signer, Standing.RESIGNED)
         case EvidenceBody():
@@ -131,6 +139,18 @@ def _check_registration(overlay: Overlay, roll: RollEntry, body: DelegateBody, e
         body.verify_signature(envelope.chain_id, envelope.signer)
     except SignatureInvalid:
         raise TransactionRefused(Reason.DELEGATE_SIGNATURE_INVALID) from None
+
+
+def _check_cosigner(overlay: Overlay, body: DelegateBody, envelope: Envelope) -> None:
+    """No key signs for two protocols: one that produces and votes, or signs for a party, cosigns nothing."""
+    _standing(overlay, envelope.signer)
+    assert body.key is not None
+    if body.key == envelope.signer or any(overlay.get(key(body.key)) is not None for key in (delegate_key, stake_key, signing_key_key)):
+        raise TransactionRefused(Reason.KEY_TAKEN)
+    try:
+        body.verify_signature(envelope.chain_id, envelope.signer)
+    except SignatureInvalid:
+        raise TransactionRefused(Reason.COSIGNER_SIGNATURE_INVALID) from None
 
 
 def _check_transfer(overlay: Overlay, roll: RollEntry, body: TransferBody, signer: bytes) -> None:

@@ -31,6 +31,7 @@ class Duty(StrEnum):
 
     PRODUCE = "produced"
     VOTE = "voted"
+    COSIGN = "cosigned"  # the checkpoint of the log as this block left it
 
 
 Share = Callable[[bytes, Duty, int, bytes], None]  # key, duty, height, block hash; raises as `Watermark.advance` does

@@ -16,9 +16,11 @@ from chain import postgresql
 from chain.errors import LedgerError
 from chain.genesis import MAX_STAKE, MIN_ELECTED, Delegate, Genesis, GenesisInvalid, Stake, make_genesis
 from chain.keys import ChainId
+from chain.ledger import Ledger
 from chain.store import LedgerStore
 from chain.transactions import PartyAction, PartyBody, Role
 from chain.watermark import create_watermark
+from gateway.checkpoint_keys import log_key, register
 from gateway.errors import Unavailable
 from gateway.index import secrets
 from gateway.index.database import create_index, open_index
@@ -76,7 +78,7 @@ def found(
             settings = Settings(building, urls.get("database_url"), urls.get("ledger_url"), kek_uri=kek_uri)
             genesis = _build(building, delegates, elsewhere, slot_seconds, chosen, now, random)
             _make_kek(settings, now, random, undo)
-            _make_databases(settings, genesis, random, undo)
+            _make_databases(settings, genesis, random, undo, now)
             mark_tagged(settings)
             sync_folder(building)
             building.rename(home)
@@ -103,7 +105,8 @@ def _build(
 ) -> Genesis:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32))
+    gateway_key = write_key(keys / "gateway.json", GATEWAY_CLIENT_ID, random(32)).public
+    gateway = PartyBody(PartyAction.REGISTER, GATEWAY_CLIENT_ID, "fhir-anchor gateway", Role.GATEWAY, gateway_key, log_key(keys).public)
     stake_key = write_key(keys / "stake.json", STAKE_HOLDER, random(32))
     names = [f"delegate-{number}" for number in range(1, delegates + 1)]
     delegate_keys = {name: write_key(keys / f"{name}.json", name, random(32)) for name in names}
@@ -114,7 +117,7 @@ def _build(
         epoch_blocks=EPOCH_BLOCKS,
         heartbeat_slots=max(1, HEARTBEAT_SECONDS // slot_seconds),
         delegates=(*(Delegate(name, key.public) for name, key in delegate_keys.items()), *elsewhere),
-        parties=(PartyBody(PartyAction.REGISTER, GATEWAY_CLIENT_ID, "fhir-anchor gateway", Role.GATEWAY, gateway_key.public, None),),
+        parties=(gateway,),
         seats=max(MIN_ELECTED, delegates + len(elsewhere)),
         stakes=(Stake(STAKE_HOLDER, stake_key.public, MAX_STAKE),),
     )
@@ -154,7 +157,7 @@ def check_databases(urls: Mapping[str, str]) -> None:
                 raise FoundingRefused(f"{_flag(name)}: {postgresql.place(url)} is not empty; a new gateway needs databases of its own")
 
 
-def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: ExitStack) -> None:
+def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: ExitStack, now: int) -> None:
     url = settings.effective_ledger_url
     with database_in_words("ledger_url", url):
         LedgerStore.create(url, genesis).close()
@@ -165,6 +168,8 @@ def _make_databases(settings: Settings, genesis: Genesis, random: Random, undo: 
         undo.callback(take_out, url)
         with closing(open_index(url)) as index, index.atomic() as connection:
             secrets.create(connection, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))), random)
+            with closing(Ledger.open(settings.effective_ledger_url, genesis)) as ledger:
+                register(connection, ledger, settings.keys_path, now)
 
 
 def take_out(url: str) -> None:

@@ -1,6 +1,7 @@
 """Bringing a gateway that an earlier version made to this version's database (docs/adr/0021-row-tags.md)."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from chain.database import connect, missing_migrations
+from chain.genesis import Genesis
+from chain.ledger import Ledger
+from gateway.checkpoint_keys import due, register
 from gateway.index import archives, directory_links, migrate, outbox, parties, persons
 from gateway.index.database import open_index
 from gateway.settings import Settings
@@ -24,31 +28,42 @@ _MARKS: dict[str, tuple[Callable[[Connection], None], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an upgrade would do: migrations by their titles, and whether it vouches for rows of before there were tags."""
+    """What an upgrade would do: migrations by their titles, whether it vouches for rows of before there were tags, and for which keys
+    (files below `keys`) it makes known to the chain with what they sign checkpoints.
+    """
 
     database: list[str]
     ledger: list[str]
     vouches: bool
+    registers: list[str]
 
     @property
     def is_empty(self) -> bool:
-        return not (self.database or self.ledger or self.vouches)
+        return not (self.database or self.ledger or self.vouches or self.registers)
 
 
 def planned(settings: Settings) -> Plan:
-    """Changes nothing. Raises Unavailable, chain.errors.LedgerError."""
-    with closing(open_index(settings.effective_database_url)) as index, index.reading() as connection:
+    """Changes nothing. Raises KeyFileUnusable, Unavailable, chain.errors.LedgerError."""
+    keys = settings.keys_path
+    with (
+        closing(Ledger.open(settings.effective_ledger_url, _genesis(settings))) as ledger,
+        closing(open_index(settings.effective_database_url)) as index,
+        index.reading() as connection,
+    ):
         found = migrate.missing(connection)
-    return Plan(found, missing_migrations(settings.effective_ledger_url), bool(_unmarked(settings)))
+        registers = [one.name for one in due(ledger, keys, None if found else connection)]
+    return Plan(found, missing_migrations(settings.effective_ledger_url), bool(_unmarked(settings)), registers)
 
 
 def upgrade(settings: Settings) -> bool:
-    """Migrate both databases, and vouch once for rows as they stand that are not believed without a tag; whether that was so.
+    """Migrate both databases, put in line what makes the keys of checkpoints known to the chain, and vouch once for rows as they stand that
+    are not believed without a tag; whether that was so.
 
     All of it is one unit. A crash before the marks are made leaves rows with their tags: the next upgrade gives them the same once more.
     Raises KeyFileUnusable, KmsFailed, Unavailable, chain.errors.LedgerError.
     """
     connect(settings.effective_ledger_url).dispose()
+    ledger = Ledger.open(settings.effective_ledger_url, _genesis(settings))
     unmarked = _unmarked(settings)
     index = open_index(settings.effective_database_url, Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri))))
     try:
@@ -57,7 +72,9 @@ def upgrade(settings: Settings) -> bool:
             for mark in unmarked:
                 for tag_all in _MARKS[mark]:
                     tag_all(connection)
+            register(connection, ledger, settings.keys_path, int(time.time()))
     finally:
+        ledger.close()
         index.close()
     mark_tagged(settings)
     return bool(unmarked)
@@ -65,6 +82,10 @@ def upgrade(settings: Settings) -> bool:
 
 def _unmarked(settings: Settings) -> list[str]:
     return [mark for mark in _MARKS if not (settings.keys_path / mark).exists()]
+
+
+def _genesis(settings: Settings) -> Genesis:
+    return Genesis.parse(settings.genesis_path.read_bytes())
 
 
 def mark_tagged(settings: Settings) -> None:

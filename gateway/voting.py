@@ -1,7 +1,8 @@
 """Ballots that delegates elsewhere send in: each is checked as it comes, and kept for the jobs process, the ledger's only writer.
 
-Anyone may send one. Kept is only what an acting delegate's key has signed over the very block that is proposed now, so that nobody else can
-write here, and a delegate no more than its own two rows. What is refused is logged with the delegate's name.
+Anyone may send one. Kept is only what an acting delegate's key has signed over the very block that is proposed now, and what the cosigning
+key of a delegate that stands has signed of the last final block's checkpoint; so nobody else can write here, and a delegate no more than
+its own three rows. What is refused is logged with the delegate's name.
 """
 
 import structlog
@@ -10,13 +11,16 @@ from chain.ballot import MAX_BALLOT_BYTES, Ballot, BallotInvalid
 from chain.block import Header, Proposal, block_hash
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
+from chain.note import VerifierKey
 from chain.watermark import Duty
+from gateway.checkpoints import checkpoint_of, cosigner_of
 from gateway.equivocation import report_equivocation
 from gateway.errors import Conflict, Forbidden, Refused
 from gateway.index import ballots
 from gateway.index.database import Index, LostRace
 
 MAX_BYTES = MAX_BALLOT_BYTES
+MAX_AHEAD = 60  # seconds that a cosigner's clock may be ahead
 
 
 class BallotRefused(Refused):
@@ -31,16 +35,21 @@ def take_ballot(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
 
     A vote that is refused, but shows that the delegate voted for two blocks of one height, is reported to the ledger.
 
-    Raises BallotRefused, Forbidden for who does not act, Conflict for a block that is not proposed (any more), Unavailable.
+    Raises BallotRefused, Forbidden for who does not act or cosign, Conflict for a block that is not proposed, or not the last one (any
+    more), Unavailable.
     """
     try:
         ballot = Ballot.from_bytes(raw)
     except BallotInvalid as error:
         raise BallotRefused(str(error)) from error
-    if ballot.delegate not in ledger.delegates.acting().keys:
-        raise Forbidden("this key is no acting delegate's")
+    verifier = cosigner_of(ledger, ballot.delegate) if ballot.duty is Duty.COSIGN else None
+    if verifier is None and (ballot.duty is Duty.COSIGN or ballot.delegate not in ledger.delegates.acting().keys):
+        raise Forbidden("this key is no acting delegate's, or of one that has no key to cosign with")
     try:
-        _check(ballot, ledger)
+        if verifier is None:
+            _check(ballot, ledger)
+        else:
+            _check_cosignature(ballot, ledger, verifier, now)
     except Refused as refusal:
         told = {"delegate": _name(ledger, ballot.delegate), "duty": ballot.duty.value, "height": ballot.height, "reason": str(refusal)}
         structlog.get_logger().warning("a delegate's ballot was refused", **told)
@@ -71,6 +80,18 @@ def _check(ballot: Ballot, ledger: Ledger) -> None:
         ballot.verify(ledger.genesis.chain_id, proposal.header)
     except SignatureInvalid as error:
         raise BallotRefused(str(error)) from error
+
+
+def _check_cosignature(ballot: Ballot, ledger: Ledger, verifier: VerifierKey, now: float) -> None:
+    head = ledger.head()
+    if head is None or (ballot.height, ballot.block_hash) != (head.height, head.hash()):
+        raise Conflict("another block is the last final one")
+    try:
+        signed_at = verifier.verify(checkpoint_of(head).to_text().encode(), ballot.signature)
+    except SignatureInvalid as error:
+        raise BallotRefused(str(error)) from error
+    if signed_at is None or signed_at > now + MAX_AHEAD:
+        raise BallotRefused("the cosignature is from a time that has not come")
 
 
 def _check_duty(ballot: Ballot, proposal: Proposal, header: Header) -> None:

@@ -23,12 +23,14 @@ from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.bootstrap import keyring_of, read_genesis
+from gateway.checkpoint_keys import log_key, log_watermark
 from gateway.errors import Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
 from gateway.supervisor import signals_as_bytes
+from jobs.checkpoints import CheckpointSigning
 from jobs.mailbox import IndexMailbox
 from jobs.produce_blocks import BlockProduction
 from jobs.registry import Job, jobs_of
@@ -48,11 +50,16 @@ def run(settings: Settings) -> None:
     index = open_index(settings.effective_database_url, keyring_of(settings))
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
     engine = EmbeddedEngine.open(store, genesis, keys, IndexMailbox(index, genesis.slot_seconds), switch_of(settings))
+    reader, mark = Ledger(store, genesis), None
     try:
         gateway_key, delegates = read_key(settings.keys_path / "gateway.json"), [key for key, _ in keys]
-        production = BlockProduction(index, engine, Ledger(store, genesis), gateway_key, delegates)
-        JobsProcess(settings, genesis, index, production).run_until_told()
+        production = BlockProduction(index, engine, reader, gateway_key, delegates)
+        mark = log_watermark(settings.keys_path, genesis.chain_id, store.put_mark if store.is_shared else None)
+        checkpoints = CheckpointSigning(index, engine, reader, log_key(settings.keys_path), mark)
+        JobsProcess(settings, genesis, index, production, checkpoints=checkpoints).run_until_told()
     finally:
+        if mark is not None:
+            mark.close()
         engine.close()
         store.close()
         index.close()
@@ -67,9 +74,16 @@ class JobsProcess:
     """The scheduler with what it fires."""
 
     def __init__(
-        self, settings: Settings, genesis: Genesis, index: Index, production: BlockProduction, clock: WallClock | None = None
+        self,
+        settings: Settings,
+        genesis: Genesis,
+        index: Index,
+        production: BlockProduction,
+        clock: WallClock | None = None,
+        checkpoints: CheckpointSigning | None = None,
     ) -> None:
         self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
+        self._checkpoints = checkpoints
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._told = threading.Event()
@@ -112,6 +126,8 @@ class JobsProcess:
             )
         else:
             self._production.produce(self._clock.now())
+            if self._checkpoints is not None:
+                self._checkpoints.sign(self._clock.now())
 
     def _follow_clock(self) -> None:
         """Where the clock was put back, what is fired would wait for times that were near when it was ahead."""

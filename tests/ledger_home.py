@@ -30,6 +30,8 @@ class LedgerHome:
         self.services = open_services(self.settings)
         self.ledger = Ledger.open(self.settings.effective_ledger_url, self.genesis)
         self.holder = self.path / "keys" / "stake.json"
+        with self.services.index.atomic() as connection:  # what its founding put in line: the delegates' cosigning keys
+            outbox.done(connection, [row.id for row in outbox.pending(connection, from_outside=True)])
 
     def run(self, *arguments, code=0):
         result = CliRunner().invoke(main, ["--home", str(self.path), "ledger", *map(str, arguments)])

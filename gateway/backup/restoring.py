@@ -29,6 +29,7 @@ from gateway.backup.manifest import DATABASE, GENESIS, KEK, LEDGER, SETTINGS, Ba
 from gateway.backup.signing_again import Evidence, first_marks
 from gateway.backup.snapshot import Progress
 from gateway.bootstrap import keyring_of, open_services
+from gateway.checkpoint_keys import begin_log_watermark, log_key
 from gateway.erasure import destroy, marked
 from gateway.errors import CouldNotCheck
 from gateway.founding import sync_folder
@@ -170,7 +171,8 @@ def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) 
     delegates = _delegates(keys)
     for public, path in delegates.items():
         create_watermark(path.with_suffix(".watermark"), genesis.chain_id, public, marks)
-    return dict.fromkeys(delegates, marks)
+    begin_log_watermark(keys, genesis.chain_id, marks)
+    return dict.fromkeys([*delegates, log_key(keys).public], marks)
 
 
 def _delegates(keys: Path) -> dict[bytes, Path]:

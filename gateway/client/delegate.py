@@ -21,7 +21,7 @@ from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.replica import Replica
-from chain.watermark import DoubleSign, WatermarkUnwritable
+from chain.watermark import DoubleSign, Duty, WatermarkUnwritable
 from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
 from gateway.vault.submission import to_base64url
 
@@ -61,7 +61,7 @@ class Delegation:
         self._after = ""
         self._sent: Ballot | None = None  # on the block that is proposed now
         self._early: Proposal | None = None  # proposed now, and refused because its slot is still to come
-        self._patrolled = 0
+        self._cosigned = self._patrolled = 0  # heights
 
     def run(self) -> None:
         """Until it is interrupted. Raises ChainContradicted once the proof is kept, FormatUnknown where only a later program can go on."""
@@ -87,6 +87,7 @@ class Delegation:
         if progress is not None:
             self._sent = self._early = None
             self._follow(progress.height, progress.hash)
+            self._cosign()
             if progress.proposal is not None:
                 self._answer(progress.proposal)
             self._after = progress.after
@@ -110,6 +111,19 @@ class Delegation:
         if replica.hash != hash_:
             self._locate(replica.height)
             raise ChainUnreachable("the gateway contradicts itself about its last block")
+
+    def _cosign(self) -> None:
+        """The checkpoint of the last final block, each once, if a key of this delegate is registered for it."""
+        height, hash_ = self._replica.height, self._replica.hash
+        if self._cosigned == height:
+            return
+        try:
+            ballot = self._replica.cosign(int(self._clock()))
+            if ballot is not None:
+                self._send(ballot)
+        except DoubleSign as error:  # a copy that was begun anew has not come as far as the one before it
+            self._say("not-taken", duty=Duty.COSIGN.value, height=height, hash=hash_.hex(), reason=str(error))
+        self._cosigned = height
 
     def _append(self, height: int) -> None:
         block = None

@@ -15,6 +15,7 @@ from gateway.commands.context import FINDINGS, CouldNot, bar, json_option, leave
 from gateway.commands.delegates import delegates, schedule, stake
 from gateway.commands.prove import pin, prove
 from gateway.commands.stake import delegate, evidence, transfer, vote
+from gateway.commands.tlog import policy
 from gateway.errors import GatewayError
 from gateway.settings import Settings, change_setting
 
@@ -24,7 +25,7 @@ def ledger() -> None:
     """The chain of blocks that anchors every container, and who produces it. All commands work whether or not the gateway runs."""
 
 
-for command in (delegates, schedule, stake, vote, transfer, delegate, evidence, prove, pin):
+for command in (delegates, schedule, stake, policy, vote, transfer, delegate, evidence, prove, pin):
     ledger.add_command(command)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave, printable
+from gateway.commands.tlog import tlog_proof, verify_tlog_proof
 
 if TYPE_CHECKING:
     from gateway.verifiers import Check, Outcome
@@ -23,6 +24,10 @@ Show = Callable[[str, int, int], None]
 @click.group()
 def receipt() -> None:
     """Get receipts, and verify them offline."""
+
+
+receipt.add_command(tlog_proof)
+receipt.add_command(verify_tlog_proof)
 
 
 _as = click.option("--as", "credentials_path", required=True, metavar="CRED.json", type=click.Path(path_type=Path), help="Who asks.")

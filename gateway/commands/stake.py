@@ -19,7 +19,7 @@ from chain.evidence import Offence, evidence_of
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import SigningKey
 from chain.ledger import Ledger
-from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody, register
+from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody, cosigner, register
 from chain.transactions import StakeBody, sign_transaction
 from chain.watermark import create_watermark
 from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, settings_of, tell
@@ -126,6 +126,18 @@ def register_(
 def resign(context: click.Context, key_path: Path, url: str | None, genesis_path: Path | None, as_json: bool) -> None:
     """The delegate of --key stands for no election any more, for good. It acts until a set without it does."""
     _send(context, key_path, url, genesis_path, lambda _place, _key: DelegateBody(DelegateAction.RESIGN), as_json=as_json)
+
+
+@delegate.command(
+    epilog="Example: fhir-anchor ledger delegate cosign --key nordvik.json --url https://fhir.example.org --genesis genesis.json"
+)
+@_sending
+def cosign(context: click.Context, key_path: Path, url: str | None, genesis_path: Path | None, as_json: bool) -> None:
+    """The delegate of --key cosigns the log's checkpoints from now on, with a key that is derived from its own.
+
+    `init` and `upgrade` do this for the delegates of their home; a delegate elsewhere or one that is registered later says it itself.
+    """
+    _send(context, key_path, url, genesis_path, lambda place, key: cosigner(key, place.genesis.chain_id), as_json=as_json)
 
 
 @delegate.command(epilog="Example: fhir-anchor --home ./gw ledger delegate unjail --key ./gw/keys/delegate-2.json")

@@ -44,7 +44,13 @@ def upgrade(context: click.Context, dry_run: bool, out: Path | None, no_backup: 
                 upgrade_gateway(settings)
     except (GatewayError, LedgerError, BackupRefused, CouldNotServe, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
-    told = {"home": str(settings.home), "database": plan.database, "ledger": plan.ledger, "vouched": plan.vouches}
+    told = {
+        "home": str(settings.home),
+        "database": plan.database,
+        "ledger": plan.ledger,
+        "vouched": plan.vouches,
+        "registers": plan.registers,
+    }
     told |= {"backup": made, "dry_run": dry_run}
     tell(told, as_json=as_json, text=lambda: _text(settings, plan, made, dry_run=dry_run))
 
@@ -63,6 +69,8 @@ def _text(settings: "Settings", plan: "Plan", made: str | None, *, dry_run: bool
     lines = [f"gateway.db  {step}" for step in plan.database] + [f"ledger.db   {step}" for step in plan.ledger]
     if plan.vouches:
         lines.append("gateway.db  rows of an earlier version, which had no tags, are vouched for as they stand")
+    if plan.registers:
+        lines.append(f"ledger      the keys with which these sign checkpoints become known to it: {', '.join(plan.registers)}")
     if made:
         lines.append(f"A backup of before is in {made}; it holds every key.")
     return "\n".join([*lines, "Nothing was changed." if dry_run else f"The gateway in {settings.home} is up to date."])

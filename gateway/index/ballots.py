@@ -1,6 +1,7 @@
 """Ballots of delegates elsewhere, on their way from the workers that take them to the jobs process that counts them.
 
-Of each delegate and duty only the last is kept, so the table never holds more rows than there were delegates, whatever is sent.
+Of each delegate and duty only the last is kept, so the table never holds more rows than there were delegates, whatever is sent. The
+signatures below the log's checkpoint are rows of the duty COSIGN: the log's own, of the delegates here, and of those elsewhere.
 """
 
 from collections.abc import Collection
@@ -37,3 +38,9 @@ def signatures(connection: Connection, duty: Duty, height: int, block_hash: byte
     is_it = and_(ballot.c.duty == duty.value, ballot.c.height == height, ballot.c.block_hash == block_hash)
     rows = connection.execute(select(ballot.c.delegate, ballot.c.signature).where(is_it, ballot.c.delegate.in_(list(delegates))))
     return {row.delegate: row.signature for row in rows}
+
+
+def cosignatures(connection: Connection) -> list[Ballot]:
+    """The last signature below a checkpoint of everyone who made one; the log's own stands under its public key."""
+    rows = connection.execute(select(ballot).where(ballot.c.duty == Duty.COSIGN.value).order_by(ballot.c.delegate))
+    return [Ballot(Duty.COSIGN, row.height, row.block_hash, row.delegate, row.signature) for row in rows]

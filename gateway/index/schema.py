@@ -328,7 +328,7 @@ job_run = Table(
 )
 
 ballot = Table(
-    "ballot",  # of a delegate elsewhere, the last of each duty
+    "ballot",  # of a delegate elsewhere, the last of each duty; and whatever stands below the log's checkpoint
     metadata,
     Column("delegate", LargeBinary, primary_key=True),  # public key
     Column("duty", Text, primary_key=True),  # chain.watermark.Duty

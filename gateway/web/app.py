@@ -24,6 +24,7 @@ from gateway.web.receipts import receipts
 from gateway.web.request_context import follow_requests
 from gateway.web.search import search
 from gateway.web.smart_configuration import smart_configuration
+from gateway.web.tlog import tlog
 from gateway.web.token import token
 from gateway.web.tombstone import tombstone
 from gateway.web.update import update
@@ -49,6 +50,7 @@ _BLUEPRINTS = (
     ledger_routes,
     proofs,
     verify,
+    tlog,
     voting,
     health,
 )

@@ -43,7 +43,7 @@ def proposal() -> Response:
 @voting.post("/ledger/votes")
 @public
 def vote() -> Response:
-    """Take a delegate's ballot: its bytes are the body. 202; the jobs process counts it within the slot."""
+    """Take a delegate's ballot: its bytes are the body. 202; the jobs process counts it within the slot; a cosignature is served."""
     take_ballot(services().index, ledger(), request_body(MAX_BYTES), int(services().clock()))
     return Response(status=202)
 

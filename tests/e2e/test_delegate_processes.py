@@ -15,6 +15,7 @@ from gateway_process import GatewayProcess
 from chain.ballot import Ballot
 from chain.block import Header, block_hash, sign_vote
 from chain.genesis import Genesis
+from chain.note import Note
 from chain.watermark import Duty
 from gateway.client.blocks import BallotNotTaken, RemoteChain
 from gateway.key_files import read_key
@@ -77,6 +78,20 @@ def test_the_chain_advances_with_all_of_them(world):
     assert {row["name"] for row in shown} == {"delegate-1", "nordvik", "osthavn", "vestby"}
     assert world.gateway.json("ledger", "verify")["could_not_check"] == []
     assert world.delegates[0].key.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_cosigns_checkpoints_from_when_it_says_so(world):
+    one, url = world.delegates[0], world.gateway.url
+
+    def cosigners():
+        note = Note.from_bytes(requests.get(f"{url}/ledger/checkpoint", timeout=10).content)
+        return {signature.name.partition("/")[2].partition("/")[2] for signature in note.signatures} - {""}
+
+    assert one.public not in cosigners()
+    genesis = world.gateway.home / "genesis.json"
+    world.gateway.cli("ledger", "delegate", "cosign", "--key", one.key, "--url", url, "--genesis", genesis)
+    until(lambda: one.public in cosigners(), world.gateway.log)
+    assert {told["duty"] for told in one.said("signed")} == {"produced", "voted", "cosigned"}
 
 
 def test_one_is_killed_and_returns(world):

@@ -8,10 +8,12 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from gateway_process import served
 from real_data import files
 
 from gateway import independent, verification
+from gateway.cli import main
 
 SYNTHEA = files("synthea-r4-v2.4-smart/*.json")[:3]  # none where the real data is absent: then the project's own bundle alone
 DEMO = Path(str(resources.files("gateway").joinpath("assets/demo-bundle.json")))
@@ -31,8 +33,33 @@ def pushed(tmp_path_factory):
         records = {r["record"]: connection.ask("GET", f"/fhir/{r['record']}") for r in told["receipts"]}
         receipts = {name: connection.ask("GET", "/ledger/receipts/" + name) for name in records}
         connection.close()
+        proven(gateway, next(iter(receipts.values())).body)
         gateway.stop()
     return gateway, bundles, told, again, records, receipts
+
+
+def proven(gateway, receipt):
+    """Files beside the home: a receipt, its proof for foreign tools, and by whose signatures that is checked."""
+    (gateway.folder / "receipt.json").write_bytes(receipt)
+    (gateway.folder / "policy.txt").write_text(run("--home", gateway.home, "ledger", "policy").stdout)
+    of = ("--genesis", gateway.home / "genesis.json", "--policy", gateway.folder / "policy.txt")
+    run(
+        "receipt",
+        "tlog-proof",
+        gateway.folder / "receipt.json",
+        "--url",
+        gateway.url,
+        *of,
+        "--wait",
+        "--out",
+        gateway.folder / "r.tlog-proof",
+    )
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
+    return done
 
 
 def test_every_resource_is_stored_once(pushed):
@@ -60,6 +87,20 @@ def test_every_receipt_is_final_and_fits_its_record_and_no_other(pushed):
         assert independent.verify_receipt(answer.body, genesis, records[name].body)
         with pytest.raises(independent.Invalid):
             independent.verify_receipt(answer.body, genesis, altered)
+
+
+def test_a_receipt_exports_as_a_proof_of_the_log_that_the_delegates_cosigned(pushed):
+    folder, genesis = pushed[0].folder, pushed[0].home / "genesis.json"
+    verify = ("receipt", "verify-tlog-proof", "--genesis", genesis)
+    [proof] = json.loads(run(*verify, "--json", "--policy", folder / "policy.txt", folder / "r.tlog-proof").stdout)["proofs"]
+    assert (proof["kind"], proof["not_checked"], len(proof["cosigned_by"])) == ("ANCHOR", [], 4)
+    assert "not checked" in run(*verify, folder / "r.tlog-proof").stdout
+    policy = (folder / "policy.txt").read_text()
+    (folder / "other.txt").write_text(re.sub("^witness.*\n|^group.*\n", "", policy, flags=re.MULTILINE))
+    run(*verify, "--policy", folder / "other.txt", folder / "r.tlog-proof", code=2)
+    forged = (folder / "r.tlog-proof").read_bytes().replace(b"index ", b"index 1")
+    (folder / "forged.tlog-proof").write_bytes(forged)
+    run(*verify, folder / "forged.tlog-proof", code=1)
 
 
 def test_an_audit_of_what_was_pushed_is_clean(pushed):

@@ -73,4 +73,4 @@ def test_credentials_are_never_written_over(hospital):
 def test_the_ledger_names_no_patient(hospital):
     enrol(hospital, f"{SYSTEM}|BERT-2", "bert")
     before = hospital.wait_final()["transactions"]
-    assert before == 1 + len(hospital.told), "a PARTY for the hospital and an ANCHOR for each bundle"
+    assert before == 4 + 1 + len(hospital.told), "four cosigning keys, a PARTY for the hospital and an ANCHOR for each bundle"

@@ -32,7 +32,7 @@ def gateway(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def final_block(gateway):
-    """The three registrations and the suspension, in a block."""
+    """The three registrations, the suspension and the delegate's cosigning key, in a block."""
     genesis, settings = gateway.ledger.genesis, gateway.services.settings
     store = LedgerStore.open(settings.effective_ledger_url, genesis)
     keys = [(read_key(path), path.with_suffix(".watermark")) for path in delegate_key_paths(settings.keys_path)]
@@ -90,12 +90,12 @@ def test_a_missing_part_is_named(gateway, part):
 
 
 def test_a_chain_that_leaves_work_lie_is_named(gateway):
-    """No jobs process runs here, so the registrations stay in the outbox."""
+    """No jobs process runs here, so the registrations stay in the outbox, and what makes the delegate's cosigning key known."""
     now = [time.time()]
     readiness = Readiness(gateway.services.settings, gateway.services.store, gateway.ledger, lambda: now[0])
     assert "chain" not in readiness.missing()
     now[0] += STALLED_SECONDS + 2
-    assert "4 transactions waiting" in readiness.missing()["chain"]
+    assert "5 transactions waiting" in readiness.missing()["chain"]
     readiness.close()
 
 
@@ -208,7 +208,7 @@ def test_a_block_is_served_whole_and_for_ever(gateway, final_block):
     answer = gateway.client.ask("GET", "/ledger/blocks/1")
     told = answer.json
     assert [from_base64url(text) for text in told["transactions"]] == list(final_block.transactions)
-    assert len(final_block.transactions) == 4
+    assert len(final_block.transactions) == 5
     assert [(delegate, from_base64url(text)) for delegate, text in told["votes"]] == list(final_block.votes)
     assert from_base64url(told["signature"]) == final_block.signature
     assert "immutable" in answer.headers["cache-control"]

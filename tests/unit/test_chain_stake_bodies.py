@@ -7,7 +7,7 @@ from chain.block import Header
 from chain.encoding import encode
 from chain.evidence import EvidenceBody, Offence
 from chain.kinds import Kind
-from chain.stake import MAX_VOTES, DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody
+from chain.stake import MAX_VOTES, DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody, cosigner
 from chain.transactions import TransactionInvalid, parse_transaction, sign_transaction
 
 VOTES = EvidenceBody(Offence.VOTED, DELEGATES[0].public, 7, b"a" * 32, bytes(64), b"b" * 32, bytes(64))
@@ -15,6 +15,7 @@ HEADERS = EvidenceBody(Offence.PRODUCED, DELEGATES[0].public, 7, b"a", bytes(64)
 BODIES = [
     registration(NEW[0]),
     DelegateBody(DelegateAction.RESIGN),
+    cosigner(NEW[0], ELECTED.chain_id),
     vote(),
     vote(*DELEGATES),
     UnjailBody(),
@@ -48,7 +49,11 @@ def test_the_largest_fit():
 DELEGATE_FIELDS, VOTE_FIELDS, EVIDENCE_FIELDS = registration(NEW[0]).to_map(), vote(*DELEGATES).to_map(), VOTES.to_map()
 KEYS = VOTE_FIELDS[0]
 BAD = {
-    "unknown action": (Kind.DELEGATE, {**DELEGATE_FIELDS, 0: 2}),
+    "unknown action": (Kind.DELEGATE, {**DELEGATE_FIELDS, 0: 3}),
+    "cosign with a name": (Kind.DELEGATE, {**DELEGATE_FIELDS, 0: 2}),
+    "cosign with nothing": (Kind.DELEGATE, {0: 2}),
+    "cosign with the identity": (Kind.DELEGATE, {0: 2, 1: b"\x01" + bytes(31), 2: bytes(64)}),
+    "cosign with a short signature": (Kind.DELEGATE, {0: 2, 1: DELEGATE_FIELDS[1], 2: bytes(63)}),
     "action true": (Kind.DELEGATE, {**DELEGATE_FIELDS, 0: True}),
     "resign as true": (Kind.DELEGATE, {0: True}),
     "resign with a key": (Kind.DELEGATE, {**DELEGATE_FIELDS, 0: 1}),

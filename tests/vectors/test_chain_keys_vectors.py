@@ -83,7 +83,7 @@ def test_signatures_of_the_wrong_size_or_content(signature):
 
 def test_labels_are_distinct_and_hold_no_separator():
     labels = [value for name, value in vars(keys).items() if name.isupper() and isinstance(value, bytes)]
-    assert len(set(labels)) == len(labels) == 11
+    assert len(set(labels)) == len(labels) == 14
     assert not any(b"\x00" in label or not label.startswith(b"fhir-anchor/") or not label.endswith(b"/v1") for label in labels)
     assert labelled(b"a", CHAIN, b"b") == b"a\x00" + CHAIN + b"b"
 

@@ -1,16 +1,17 @@
 """Stake and elections, byte by byte: pinned once, and recomputed here with hashlib, cbor2 and OpenSSL alone."""
 
+import hmac
 from hashlib import sha256
 
 import cbor2
 import pytest
 from chain_case import DELEGATES, ELECTED, GATEWAY, HOLDERS, NEW, STAKES, MemoryChain, genesis_bytes, registration, vote
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from chain.block import sign_vote
 from chain.election import end_epoch
 from chain.evidence import Offence, evidence_of
-from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody
+from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody, cosigner
 from chain.transactions import sign_transaction
 
 CHAIN_ID = sha256(genesis_bytes(seats=7, stakes=STAKES)).digest()
@@ -25,6 +26,7 @@ BODIES = {
         HOLDERS[2],
         evidence_of(Offence.VOTED, DELEGATES[1].public, 7, *((one, sign_vote(DELEGATES[1], ELECTED.chain_id, 7, one)) for one in HASHES)),
     ),
+    "cosign": (DELEGATES[2], cosigner(DELEGATES[2], ELECTED.chain_id)),
 }
 DIGESTS = {
     "register": "f7621f206c0e8e197f7e964fabde85663318f380b9cbb8e9cc1eb0eb3222dece",
@@ -33,6 +35,7 @@ DIGESTS = {
     "resign": "ca10e8f88a38957620fa36c7b2fc7f321a89a8d04f6b3b030fd5363e468ce2ea",
     "unjail": "30fca6d193c14d0cf06bdb32e4b26284919afecd4511b9d4afce386d3c4330e4",
     "evidence": "506e058f86a2419c2b23f5ef86943850648c01e5444a7b6b9a183294d721c614",
+    "cosign": "dbe4dec7f5c42008ea96c51a4e3708614241e8a423558d00bdda7b4b494b7cb8",
 }
 STATE_ROOT = "01e72097f4ff80d2dfd648df82a3b7876d499c39be01409c7592d52de9dca364c6"
 
@@ -46,6 +49,11 @@ def labelled(what, message):
     return b"fhir-anchor/" + what + b"/v1\x00" + CHAIN_ID + message
 
 
+def identity(name):
+    fields = cbor2.loads(raw(name))
+    return sha256(labelled(b"transaction-id", cbor2.dumps({number: fields[number] for number in range(5)}))).digest()
+
+
 def verify_with_openssl(public, what, message, signature):
     Ed25519PublicKey.from_public_bytes(public).verify(signature, labelled(what, message))
 
@@ -57,7 +65,7 @@ def test_we_still_write_these_bytes(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("register", 9), ("resign", 9), ("vote", 10), ("unjail", 11), ("evidence", 12), ("transfer", 13)]
+    ("name", "kind"), [("register", 9), ("resign", 9), ("vote", 10), ("unjail", 11), ("evidence", 12), ("transfer", 13), ("cosign", 9)]
 )
 def test_transactions_by_another_implementation(name, kind):
     fields = cbor2.loads(raw(name))
@@ -66,7 +74,7 @@ def test_transactions_by_another_implementation(name, kind):
 
 
 def test_bodies_by_another_implementation():
-    register, cast, moved, resign, unjail, evidence = (cbor2.loads(raw(name))[2] for name in BODIES)
+    register, cast, moved, resign, unjail, evidence, cosign = (cbor2.loads(raw(name))[2] for name in BODIES)
     assert list(register) == [0, 1, 2, 3]
     verify_with_openssl(register[1], b"delegate", cbor2.dumps([HOLDERS[0].public, NEW[0].public, "Nordvik"]), register[3])
     assert cast == {0: sorted(member.public for member in (NEW[0], *DELEGATES[:3]))}
@@ -74,6 +82,10 @@ def test_bodies_by_another_implementation():
     assert (evidence[0], evidence[1], evidence[2], evidence[3], evidence[5]) == (1, DELEGATES[1].public, 7, *HASHES)
     for place in (3, 5):
         verify_with_openssl(evidence[1], b"vote", cbor2.dumps([7, evidence[place]]), evidence[place + 1])
+    seed = hmac.digest(sha256(b"delegate 2").digest(), b"fhir-anchor/cosigning-key/v1", "sha256")
+    key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    assert cosign == {0: 2, 1: key, 2: cosign[2]}
+    verify_with_openssl(key, b"cosigner", cbor2.dumps([DELEGATES[2].public, key]), cosign[2])
 
 
 def test_the_state_after_an_election_by_another_implementation():
@@ -85,10 +97,6 @@ def test_the_state_after_an_election_by_another_implementation():
     chain.end_block()
     first = [member.public for member in DELEGATES]
     all_four, voted, new = sorted(first), sorted([NEW[0].public, *first[:3]]), NEW[0].public
-
-    def identity(name):
-        fields = cbor2.loads(raw(name))
-        return sha256(labelled(b"transaction-id", cbor2.dumps({number: fields[number] for number in range(5)}))).digest()
 
     def set_hash(keys):
         return sha256(labelled(b"delegates", cbor2.dumps(keys))).digest()
@@ -114,3 +122,12 @@ def test_the_state_after_an_election_by_another_implementation():
     assert chain.entries == due
     assert (list(elected.keys), elected.hash) == (voted, set_hash(voted))
     assert chain.state.root().hex() == STATE_ROOT
+
+
+def test_the_entries_of_a_cosigner_by_another_implementation():
+    chain = MemoryChain(ELECTED)
+    before = dict(chain.entries)
+    chain.record(raw("cosign"))
+    chain.end_block()
+    documented = {b"\x0d" + DELEGATES[2].public: [0, cbor2.loads(raw("cosign"))[2][1]], b"\x00" + identity("cosign"): None}
+    assert chain.entries == before | {sha256(key).digest(): cbor2.dumps(value) for key, value in documented.items()}
