@@ -33,7 +33,10 @@ policy_option = click.option(
 @click.option("--wait", is_flag=True, help="Wait until the checkpoint has come as far, and is cosigned as the policy wants.")
 @click.option("--timeout", default=120, show_default=True, type=click.IntRange(1), metavar="SECONDS", help="How long to wait at most.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where the proof goes, NAME.tlog-proof.")
-def tlog_proof(*, receipt_path: Path, url: str, genesis: Path, policy: Path | None, wait: bool, timeout: int, out: Path) -> None:
+@json_option
+def tlog_proof(
+    *, receipt_path: Path, url: str, genesis: Path, policy: Path | None, wait: bool, timeout: int, out: Path, as_json: bool
+) -> None:
     """Export that a receipt's transaction is in the log, for the tools of transparency logs (C2SP tlog-proof).
 
     Exit code 1 if the gateway's checkpoint or the receipt does not hold, 2 if it cannot be had or checked.
@@ -62,7 +65,8 @@ def tlog_proof(*, receipt_path: Path, url: str, genesis: Path, policy: Path | No
         raise CouldNot(f"{out}: {error.strerror or 'cannot be written'}") from error
     except (LedgerUnreachable, CouldNotCheck) as error:
         raise CouldNot(str(error)) from error
-    click.echo(f"The proof for {receipt_path} is in {out}", err=True)
+    told = {"receipt": str(receipt_path), "proof": str(out)}
+    tell(told, as_json=as_json, text=lambda: f"The proof for {receipt_path} is in {out}")
 
 
 @click.command(
@@ -130,7 +134,7 @@ def policy_of(path: Path | None) -> Any:
         raise CouldNot(f"{path}: {error}") from error
 
 
-@click.command(epilog="Example: fhir-anchor --home ./gw ledger policy > policy.txt")
+@click.command(epilog="Example: fhir-anchor --home ./gw ledger policy --json")
 @json_option
 @click.pass_context
 def policy(context: click.Context, as_json: bool) -> None:
