@@ -42,7 +42,7 @@ MAX_BYTES = 8 << 20  # sealed, of a group; a larger submission goes alone
 ATTEMPTS = 30
 PATIENCE = 30.0  # seconds for a commit, before who waits for it gives up; an outage is known sooner
 COMPANY = 12  # of the 16 threads of a worker (gateway.web.server)
-SHORT = 2.0  # seconds; what is stored in good time lets everybody in
+SHORT = 5.0  # seconds; what is stored in good time lets everybody in
 LONGEST = 900  # seconds from a put to its commit, by the clock that the sweeper looks at, whose grace is far longer
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Row, Table, select, tuple_, update
 
 from gateway import granting, joining
 from gateway.errors import Refused
-from gateway.index import archives, consents, directory_links, outbox, parties, persons, restores, secrets
+from gateway.index import archives, consents, directory_links, memberships, outbox, parties, persons, restores, secrets
 from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.row_tags import with_keyring
@@ -72,6 +72,7 @@ SEALED = (
     _Sealed(t.outbox, {}, outbox.retag),
     _Sealed(t.directory_link, {}, directory_links.retag),
     _Sealed(t.review, {}, persons.retag),
+    _Sealed(t.membership, {}, memberships.retag),
     _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
     _Sealed(
         t.consent_grant,
@@ -224,6 +225,7 @@ def _untagged(index: Index) -> Iterator[str]:
             (outbox.altered(connection), "outbox"),
             (directory_links.altered(connection), "directory_link"),
             (persons.altered(connection), "review"),
+            (memberships.altered(connection), "membership"),
         ):
             yield from (f"{name} {row}" for row, is_altered in found if is_altered)
 

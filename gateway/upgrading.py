@@ -12,7 +12,7 @@ from chain.database import connect, missing_migrations
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from gateway.checkpoint_keys import due, register
-from gateway.index import archives, directory_links, migrate, outbox, parties, persons
+from gateway.index import archives, directory_links, memberships, migrate, outbox, parties, persons
 from gateway.index.database import open_index
 from gateway.settings import Settings
 from gateway.vault.kek_file import KekFile
@@ -23,6 +23,7 @@ from gateway.vault.kms import kms_of
 _MARKS: dict[str, tuple[Callable[[Connection], None], ...]] = {
     "rows-tagged": (parties.tag_all, archives.tag_all),
     "rows-tagged-2": (outbox.tag_all, directory_links.tag_all, persons.tag_all),
+    "rows-tagged-3": (memberships.write_down,),
 }
 
 

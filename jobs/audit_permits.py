@@ -18,13 +18,15 @@ from jobs.audit_notes import Notes
 from jobs.audit_stored_conduct import LoggedRow, Place, Reader, StoredConduct, Version
 
 
-def archives_covered(grant: Grant, stored: StoredConduct, accessed_ms: int) -> frozenset[int]:
-    """The archives for which a grant counted then: its own, what that is joined with, and what was split from it only later.
+def archives_covered(grant: Grant, stored: StoredConduct, row: LoggedRow) -> frozenset[int]:
+    """The archives for which a grant counted for an access: its own, and what that was joined with under the access's number.
 
-    Since when they are joined is written nowhere.
+    Of two that were joined and split before that was written down, it is known until when they were joined, and not since when.
     """
-    parted = (other for other, parted_at in stored.parted.get(grant.archive, ()) if accessed_ms < (parted_at + 1) * 1000)
-    return frozenset({grant.archive, *stored.groups.get(grant.archive, ()), *parted})
+    known = stored.memberships
+    parted = (other for other, parted_at in stored.parted.get(grant.archive, ()) if row.accessed_ms < (parted_at + 1) * 1000)
+    unwritten = (other for other in parted if not known.were_ever_joined(grant.archive, other))
+    return known.joined_at(grant.archive, row.sequence).union(unwritten)
 
 
 class PermitAudit:
@@ -62,11 +64,11 @@ class PermitAudit:
 
     def _held(self, row: LoggedRow, named: Grant, place: Place) -> list[Grant]:
         """The named grant, for a record of several patients those of the others, too; each once for every archive that it covers."""
-        covered = archives_covered(named, self._stored, row.accessed_ms)
+        covered = archives_covered(named, self._stored, row)
         others = (grant for grant in self._shared if place.also and grant.archive not in covered)
         then = (grant.as_of(row.sequence) for grant in (named, *others))
         standing = [grant for grant in then if grant is not None]
-        return [replace(grant, archive=archive) for grant in standing for archive in archives_covered(grant, self._stored, row.accessed_ms)]
+        return [replace(grant, archive=archive) for grant in standing for archive in archives_covered(grant, self._stored, row)]
 
     def _facts(self, version: Version, place: Place) -> RecordFacts | None:
         """What the record says, opened for it; None of a deletion. Raises Unavailable, SealBroken and ObjectMissing."""

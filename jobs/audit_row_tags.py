@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from chain.ledger import Ledger
 from gateway.erasure import is_marked
 from gateway.errors import Unavailable
-from gateway.index import archives, directory_links, erasures, outbox, parties, persons
+from gateway.index import archives, directory_links, erasures, memberships, outbox, parties, persons
 from gateway.index.database import Index
 from gateway.index.parties import Party
 from gateway.services import Services
@@ -28,9 +28,12 @@ def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
                 notes.count("parties")
                 if is_altered:
                     notes.found("party-altered", f"party {client_id}", "its row is not as the gateway wrote it")
+            contradicted = set(memberships.contradicted(connection))
             for row, is_altered in archives.altered(connection):
                 if is_altered:
                     notes.found("archive-altered", f"archive {row}", "its row is not as the gateway wrote it")
+                elif row in contradicted:
+                    notes.found("archive-altered", f"archive {row}", "its link is another than was last written down")
             _verify_others(connection, notes)
         if ledger is not None:
             _verify_against(ledger, index, notes)
@@ -49,6 +52,9 @@ def _verify_others(connection: Connection, notes: Notes) -> None:
             notes.found(
                 "link-altered", f"directory link of resource row {resource}", f"to party row {party} by grant row {consent}: {unlike}"
             )
+    for row, is_altered in memberships.altered(connection):
+        if is_altered:
+            notes.found("archive-altered", f"membership {row}", f"since when an archive is joined: {unlike}")
     for number, is_altered in persons.altered(connection):
         if is_altered:
             notes.found("review-altered", f"review line {number}", unlike)

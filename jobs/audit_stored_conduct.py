@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, join, select
 
 from chain.encoding import EncodingError
-from gateway.index import accesses, archives, consents, directory_links, persons, records
+from gateway.index import accesses, archives, consents, directory_links, memberships, persons, records
 from gateway.index import schema as t
 from gateway.index.consents import ConsentRow
 from gateway.index.database import Index
+from gateway.index.memberships import Memberships
 from gateway.index.resource_types import NAME_OF
 from gateway.index.rows import KeyedQuery
 from gateway.vault.keyring import SealedArchive
@@ -80,7 +81,7 @@ class StoredConduct:
     consents: Mapping[int, ConsentRow]
     readers: Mapping[int, Reader]
     archives: Mapping[int, StoredArchive]
-    groups: Mapping[int, frozenset[int]]  # by archive: all that it is joined with now, and itself
+    memberships: Memberships  # of the archives of all grants: how they were joined, and when
     places: Mapping[Version, Place]
     parted: Mapping[int, Sequence[tuple[int, int]]]  # by archive: each that was split from it, and when, in seconds
     shared: Mapping[int, Sequence[ConsentRow]]  # by archive, where a record that was read is about several patients: all they ever granted
@@ -105,7 +106,7 @@ def read_conduct(index: Index, numbers: range, grant_ids: Collection[bytes]) -> 
             consents=every,
             readers=_readers(connection, {access.party for access in logged}),
             archives=archives,
-            groups=_groups(connection, archives),
+            memberships=memberships.of(connection, archives),
             parted=persons.parted(connection, archives),
             places=places,
             shared=shared,

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from chain.keys import ChainId
 from chain.transactions import Role
 from gateway import sealing
+from gateway.group_commit import GroupCommit
 from gateway.identity.interaction import parse_interaction
 from gateway.index import parties, secrets
 from gateway.index.database import create_index, open_index
@@ -42,7 +43,7 @@ def open_services(folder, store=None) -> Services:
         if not connection.scalar(select(func.count()).select_from(secret)):
             secrets.create(connection, keyring, os.urandom)
         keys = secrets.load(connection, keyring)
-    return Services(
+    services = Services(
         settings=Settings(home=folder),
         chain_id=CHAIN_ID,
         gateway="gateway",
@@ -56,6 +57,9 @@ def open_services(folder, store=None) -> Services:
         clock=time.time,
         random=os.urandom,
     )
+    alone = GroupCommit(index, services.store, services.metrics, time.time, company=100)  # tests have more threads than a worker
+    object.__setattr__(services, "group_commit", alone)
+    return services
 
 
 def add_party(services, client_id="hospital-00000001", signing="gateway", seed=SIGNING_SEED):

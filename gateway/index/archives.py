@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from gateway.index import records, row_tags
+from gateway.index import memberships, records, row_tags
 from gateway.index import schema as t
 from gateway.index.database import LostRace
 from gateway.index.erasures import DESTROYED
@@ -118,6 +118,7 @@ def _link(connection: Connection, members: Sequence[int]) -> None:
         if stored.joined_to != to:
             connection.execute(update(t.archive).where(t.archive.c.row == row).values(joined_to=to))
             _tag(connection, connection.execute(_QUERY.where(t.archive.c.row == row)).one())
+            memberships.add(connection, row, to or row)
 
 
 def directory_of(connection: Connection, party: int) -> Archive | None:

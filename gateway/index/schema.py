@@ -68,6 +68,18 @@ Index(
     postgresql_where=archive.c.joined_to.is_not(None),
 )
 
+membership = Table(
+    "membership",
+    metadata,
+    Column("row", Key, primary_key=True, autoincrement=False),
+    Column("archive", Key, ForeignKey("archive.row"), nullable=False),
+    Column("root", Key, ForeignKey("archive.row"), nullable=False),  # the archive that goes on for the group; itself: it stands alone
+    Column("sequence", BigInteger, nullable=False),  # the first number of the commit sequence for which it holds
+    Column("tag", LargeBinary, nullable=False),  # gateway.index.row_tags
+    Index("membership_archive", "archive"),
+    Index("membership_root", "root"),
+)
+
 person = Table(
     "person",
     metadata,

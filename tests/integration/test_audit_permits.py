@@ -9,7 +9,10 @@ from conduct_case import audit_conduct, disclose, make_conduct
 from gateway import joining
 from gateway.granting import sealed_context
 from gateway.index import archives, consents
+from gateway.index import schema as t
 from gateway.registration import register_party
+from gateway.upgrading import upgrade
+from jobs.audit_row_tags import verify_row_tags
 
 
 @pytest.fixture
@@ -60,16 +63,48 @@ def test_a_permit_that_ended_later_was_in_force(home):
     assert audit_conduct(home.made.home).findings == ()
 
 
-def test_a_grant_counts_for_the_archives_that_are_joined_with_its_own(home):
-    number = disclose(home, "o1", 5)  # by Bert's grant, of Anna's
+def test_a_grant_counts_for_the_archives_that_are_joined_with_its_own_and_only_while_they_are(home):
+    """By Bert's grant, of Anna's: before they are joined, while they are, after they were split."""
+
+    def change(what, *archives_):
+        with home.made.services.index.atomic() as connection:
+            what(connection, *archives_)
+
+    before = disclose(home, "o1", 5)
+    change(archives.join, [home.anna.archive], [home.bert.archive])
+    disclose(home, "o1", 5)
+    change(archives.split, home.bert.archive)
+    after = disclose(home, "o1", 5)
+    change(archives.join, [home.anna.archive], [home.bert.archive])
+    disclose(home, "o1", 5)
     home.close_batch()
     home.block()
+    named = [f"access {before}", f"access {after}"]
+    assert [finding.subject for finding in audit_conduct(home.made.home).findings] == named
+    assert verify_row_tags(home.made.services.index, None).findings == ()
+    with home.made.services.index.reading() as connection:
+        kept = [row._asdict() for row in connection.execute(t.membership.select())]
+    for statement in ("UPDATE membership SET sequence = 0", "UPDATE membership SET archive = root", "DELETE FROM membership WHERE row > 2"):
+        with home.made.services.index.atomic() as connection:
+            connection.exec_driver_sql(statement)
+        assert {finding.code for finding in verify_row_tags(home.made.services.index, None).findings} == {"archive-altered"}, statement
+        with home.made.services.index.atomic() as connection:
+            connection.execute(t.membership.delete())
+            connection.execute(t.membership.insert(), kept)
+
+
+def test_joins_of_before_they_were_written_down_count_since_ever(home):
+    disclose(home, "o1", 5)
     with home.made.services.index.atomic() as connection:
         archives.join(connection, [home.anna.archive], [home.bert.archive])
+        connection.exec_driver_sql("DELETE FROM membership")
+    assert [one.code for one in verify_row_tags(home.made.services.index, None).findings] == ["archive-altered"]
+    (home.made.home / "keys" / "rows-tagged-3").unlink()  # as the version before left it
+    assert upgrade(home.made.services.settings)
+    assert verify_row_tags(home.made.services.index, None).findings == ()
+    home.close_batch()
+    home.block()
     assert audit_conduct(home.made.home).findings == ()
-    with home.made.services.index.atomic() as connection:
-        archives.split(connection, home.bert.archive)
-    assert [finding.subject for finding in audit_conduct(home.made.home).findings] == [f"access {number}"]
 
 
 ORDERS = [

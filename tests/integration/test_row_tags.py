@@ -123,7 +123,7 @@ def test_the_mark_is_durable_before_upgrade_ends(tmp_path, monkeypatch):
     settings = open_services(tmp_path).settings
     settings.keys_path.mkdir(exist_ok=True)
     mark_tagged(settings)
-    assert [path.name for path in synced[-3:]] == ["rows-tagged", "rows-tagged-2", settings.keys_path.name]
+    assert [path.name for path in synced[-4:]] == ["rows-tagged", "rows-tagged-2", "rows-tagged-3", settings.keys_path.name]
 
 
 def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
