@@ -26,9 +26,9 @@ def to_file(source: Connection, file: sqlite3.Connection, told: Told) -> None:
     for name in _tables(file):
         columns = [row[1] for row in file.execute(f'PRAGMA table_info("{name}")')]
         quoted = ", ".join(f'"{column}"' for column in columns)
-        found = source.execution_options(yield_per=_AT_ONCE).exec_driver_sql(f'SELECT {quoted} FROM "{name}"')  # noqa: S608 - names of ours
+        found = source.execution_options(stream_results=True, max_row_buffer=_AT_ONCE).exec_driver_sql(f'SELECT {quoted} FROM "{name}"')  # noqa: S608 - names of ours
         with found:
-            for chunk in found.partitions():
+            for chunk in found.partitions(_AT_ONCE):
                 marks = ", ".join("?" * len(columns))
                 file.executemany(f'INSERT INTO "{name}" ({quoted}) VALUES ({marks})', map(tuple, chunk))  # noqa: S608 - names of ours
                 done += len(chunk)

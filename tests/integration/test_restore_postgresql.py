@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import tracemalloc
 from contextlib import closing, contextmanager
 
 import databases
@@ -191,3 +192,26 @@ def test_a_copy_has_the_layout_of_the_version_that_it_was_made_of(tmp_path, serv
         snapshot.copy(tmp_path / "ledger.db", "", quiet)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as file:
         assert file.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+@pytest.mark.campaign
+def test_rows_are_moved_in_constant_memory(tmp_path, server):
+    source, target = databases.chosen().values()
+    for url in (source, target):
+        create_index(url)
+    server.execute("INSERT INTO code SELECT 1, g, g FROM generate_series(1, 200000) g", postgresql.parse(source).database)
+    tracemalloc.start()
+    try:
+        with open_snapshot(source) as snapshot:
+            snapshot.begin()
+            snapshot.copy(tmp_path / "gateway.db", "", quiet)
+        with (
+            closing(open_index(target)) as index,
+            index.atomic() as connection,
+            closing(sqlite3.connect(tmp_path / "gateway.db")) as file,
+        ):
+            rows.to_postgresql(file, connection, schema.metadata.sorted_tables, lambda _: None)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert server.execute("SELECT count(*) FROM code", postgresql.parse(target).database) == [(200_000,)]
