@@ -5,6 +5,7 @@ is kept and no record is taken: whoever wants to know for certain verifies at ho
 """
 
 from collections.abc import Iterator
+from itertools import takewhile
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -49,7 +50,8 @@ def verify_batch() -> Response:
 def _answers(stream: Any, environ: dict[str, Any], check: Check) -> Iterator[bytes]:
     counts, body = Counts(), _Body(stream)
     with patience(environ, WITHIN_SECONDS):
-        for outcome in counts.each(verify_lines(lines_of(body.pieces(), LONGEST_LINE), check, with_records=False)):
+        outcomes = verify_lines(lines_of(body.pieces(), LONGEST_LINE), check, with_records=False)
+        for outcome in counts.each(takewhile(lambda _: not body.fault, outcomes)):  # what came of a line that was cut short is none
             yield _line(outcome)
         if body.fault:
             counts.of[NOT_CHECKED] += 1
