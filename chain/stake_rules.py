@@ -145,7 +145,7 @@ def _check_cosigner(overlay: Overlay, body: DelegateBody, envelope: Envelope) ->
     """No key signs for two protocols: one that produces and votes, or signs for a party, cosigns nothing."""
     _standing(overlay, envelope.signer)
     assert body.key is not None
-    if body.key == envelope.signer or any(overlay.get(key(body.key)) is not None for key in (delegate_key, stake_key, signing_key_key)):
+    if any(overlay.get(key(body.key)) is not None for key in (delegate_key, stake_key, signing_key_key)):
         raise TransactionRefused(Reason.KEY_TAKEN)
     try:
         body.verify_signature(envelope.chain_id, envelope.signer)
