@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from chain import queries
+from chain.archive import ObjectReader
 from chain.block import FinalBlock, Header, Proposal, block_hash
 from chain.database import LedgerDamaged
 from chain.delegates import Delegates
@@ -33,7 +34,7 @@ from chain.prover import Prover
 from chain.refusal import Reason, TransactionRefused
 from chain.state import UnhashedState, bucket_of
 from chain.store import LedgerStore
-from chain.tables import pool, rejected
+from chain.tables import pack, pool, rejected
 from chain.transactions import Role
 
 
@@ -55,9 +56,9 @@ class Ledger:
         self.prover = Prover(store, genesis, self.delegates)
 
     @classmethod
-    def open(cls, url: str, genesis: Genesis) -> "Ledger":
+    def open(cls, url: str, genesis: Genesis, archive: ObjectReader | None = None) -> "Ledger":
         """Read-only. Raises `LedgerMissing` if there is no ledger of this chain at `url` (`sqlite:///path`)."""
-        return cls(LedgerStore.open(url, genesis, read_only=True), genesis)
+        return cls(LedgerStore.open(url, genesis, read_only=True, archive=archive), genesis)
 
     def close(self) -> None:
         self._store.close()
@@ -81,7 +82,7 @@ class Ledger:
     def block(self, height: int) -> FinalBlock | None:
         """The block at `height`, if it is there, whole."""
         with self._store.engine.connect() as connection:
-            return queries.block_at(connection, height) if height > queries.beginning_of(connection) else None
+            return queries.block_at(connection, height, self._store.packs) if height > queries.beginning_of(connection) else None
 
     def header(self, height: int) -> Header | None:
         """The header of a block that is here, whole or without its transactions."""
@@ -194,6 +195,11 @@ class Ledger:
             except TransactionRefused as refusal:
                 return refusal.reason
         return None
+
+    def has_pack(self, number: int, digest: bytes) -> bool:
+        """Whether old transactions lie in the object store in a pack of this number and digest."""
+        with self._store.engine.connect() as connection:
+            return connection.scalar(select(pack.c.digest).where(pack.c.number == number)) == digest
 
     def is_pooled(self, tx_id: bytes) -> bool:
         """Whether a transaction of this identity waits in the pool."""

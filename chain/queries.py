@@ -5,11 +5,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, func, select
 
+from chain.archive import Packs, read_transactions
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
+from chain.database import LedgerDamaged
 from chain.encoding import EncodingError, decode, encode
+from chain.findings import Finding
 from chain.log import TileReader
 from chain.state_tiles import StateTileReader
-from chain.tables import beginning, block, log_entry, log_tile, proposal, state_entry, state_tile, transaction_index
+from chain.tables import beginning, block, log_tile, pack, proposal, state_entry, state_tile, transaction_index
 
 _Item = TypeVar("_Item")
 _BATCH = 500  # bound parameters in one statement
@@ -42,21 +45,38 @@ def header_and_votes(connection: Connection, height: int) -> tuple[bytes, tuple[
     return None if row is None else (row.header, votes_from(row.votes))
 
 
-def block_at(connection: Connection, height: int) -> FinalBlock | None:
-    """The block at `height`. What is stored is not checked here beyond what decoding needs: `BlockInvalid`, `EncodingError`."""
+def block_at(connection: Connection, height: int, packs: Packs) -> FinalBlock | None:
+    """The block at `height`. What is stored is not checked here beyond what decoding needs: `BlockInvalid`, `EncodingError`; but for what
+    lies in the object store: `LedgerDamaged`.
+    """
     row = connection.execute(select(block).where(block.c.height == height)).first()
     if row is None:
         return None
     header = Header.from_bytes(row.header)
     before = connection.scalar(select(block.c.log_size).where(block.c.height == height - 1)) or 0
-    transactions = log_entries(connection, before, row.log_size)
+    transactions = log_entries(connection, before, row.log_size, packs)
     return FinalBlock(header, block_hash(header.chain_id, row.header), row.signature, tuple(transactions), votes_from(row.votes))
 
 
-def log_entries(connection: Connection, first: int, end: int) -> list[bytes]:
-    """The transactions from log index `first` up to, not including, `end`."""
-    query = select(log_entry.c.raw).where(log_entry.c.log_index >= first, log_entry.c.log_index < end).order_by(log_entry.c.log_index)
-    return list(connection.scalars(query))
+def log_entries(connection: Connection, first: int, end: int, packs: Packs) -> list[bytes]:
+    """The transactions from log index `first` up to, not including, `end`, as many as there are. Raises `LedgerDamaged` where they are in
+    the object store, and it does not give them as they were.
+    """
+    faults: list[Finding] = []
+    found = read_transactions(connection, packs, range(first, end), faults)
+    if faults:
+        raise LedgerDamaged(faults[0].detail)
+    return [found[index] for index in sorted(found)]
+
+
+def pack_count(connection: Connection) -> int:
+    """How many packs of transactions lie in the object store: they are the first ones."""
+    return (connection.scalar(select(func.max(pack.c.number))) or 0) + 1 if connection.scalar(select(func.count()).select_from(pack)) else 0
+
+
+def log_size_at(connection: Connection, height: int) -> int:
+    """The transactions up to and including the block of `height`."""
+    return connection.scalar(select(block.c.log_size).where(block.c.height == height)) or 0
 
 
 def tile_reader(connection: Connection) -> TileReader:

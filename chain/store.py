@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from chain import queries
+from chain.archive import ObjectReader, Packs
 from chain.block import FinalBlock, Proposal
 from chain.database import LedgerDamaged, LedgerMissing, connect
 from chain.encoding import encode
@@ -22,7 +23,20 @@ from chain.log import Tiles, extended_tiles
 from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
 from chain.state_tiles import TOP, changed_tiles
-from chain.tables import block, chain, log_entry, log_tile, pool, proposal, rejected, state_entry, state_tile, transaction_index, watermark
+from chain.tables import (
+    block,
+    chain,
+    log_entry,
+    log_tile,
+    pack,
+    pool,
+    proposal,
+    rejected,
+    state_entry,
+    state_tile,
+    transaction_index,
+    watermark,
+)
 from chain.watermark import Duty, is_new_mark
 
 
@@ -35,8 +49,9 @@ class Submission(Candidate, frozen=True, gc=False):
 class LedgerStore:
     """One chain's database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, archive: ObjectReader | None = None) -> None:
+        """`archive` reads what lies in the object store of the ledger's old transactions, if any do."""
+        self.engine, self.packs = engine, Packs(archive)
         self.lease: Lease | None = None  # of the engine, where there may be other hosts
 
     @classmethod
@@ -51,9 +66,9 @@ class LedgerStore:
         return store
 
     @classmethod
-    def open(cls, url: str, genesis: Genesis, *, read_only: bool = False) -> "LedgerStore":
+    def open(cls, url: str, genesis: Genesis, *, read_only: bool = False, archive: ObjectReader | None = None) -> "LedgerStore":
         """An existing database. Raises `LedgerMissing` if there is none for this chain."""
-        store = cls(connect(url, read_only=read_only))
+        store = cls(connect(url, read_only=read_only), archive)
         with store.engine.connect() as connection:
             if connection.scalar(select(chain.c.chain_id)) != genesis.chain_id:
                 raise LedgerMissing("the ledger belongs to another genesis")
@@ -144,6 +159,14 @@ class LedgerStore:
                 connection.execute(insert(watermark).values(delegate=delegate, duty=duty.value, **mark))
             else:
                 connection.execute(update(watermark).where(*is_it).values(**mark))
+
+    def put_pack(self, number: int, digest: bytes, indices: range) -> None:
+        """The transactions with these log indices lie in the object store now, and go. Raises `LedgerDamaged` if they were not here."""
+        with self._writing() as connection:
+            connection.execute(insert(pack), [{"number": number, "digest": digest}])
+            gone = delete(log_entry).where(log_entry.c.log_index >= indices.start, log_entry.c.log_index < indices.stop)
+            if connection.execute(gone).rowcount != len(indices):
+                raise LedgerDamaged(f"transactions of pack {number} are not here")
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

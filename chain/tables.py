@@ -86,6 +86,10 @@ rejected = Table(
     Column("height", Number, nullable=False),
 )
 
+pack = Table(
+    "pack", metadata, Column("number", Number, primary_key=True, autoincrement=False), Column("digest", LargeBinary, nullable=False)
+)
+
 beginning = Table("beginning", metadata, Column("height", Number, primary_key=True))
 
 lease = Table(

@@ -13,6 +13,7 @@ from operator import itemgetter
 from sqlalchemy import Connection, func, select
 
 from chain import queries
+from chain.archive import span
 from chain.block import block_hash
 from chain.database import snapshot
 from chain.encoding import EncodingError
@@ -26,7 +27,7 @@ from chain.state_machine import StateMachine
 from chain.state_tiles import changed_tiles
 from chain.store import LedgerStore
 from chain.stored_rows import StoredRows
-from chain.tables import block, log_entry, log_tile, transaction_index
+from chain.tables import block, log_entry, log_tile, pack, transaction_index
 
 Progress = Callable[[int, int], None]
 _TOLD = 64  # blocks from one report of progress to the next
@@ -55,7 +56,7 @@ def verify_chain(
             yield fault
         try:
             replay = Replay(StateMachine(genesis), base)
-            yield from _check_rows(connection, replay, known, StoredRows(connection, genesis.chain_id, executor), progress)
+            yield from _check_rows(connection, replay, known, StoredRows(connection, genesis.chain_id, store.packs, executor), progress)
             yield from _check_bounds(connection, base)
         except Exception:  # whatever comes of reading a damaged place, which has been named
             if is_whole:
@@ -70,6 +71,8 @@ def _check_rows(
         yield from replay.block(rows, height)
         if height % _TOLD == 0 or height == last:
             progress(height, last)
+    yield from rows.faults
+    yield from _check_packs(connection, replay.tip.log.size)
     yield from _check_known(connection, replay.machine.genesis, last, known)
     yield from _check_log_end(connection, replay, last, start)
     yield from _check_state_entries(connection, replay, last)
@@ -105,6 +108,13 @@ def _check_bounds(connection: Connection, base: Base | None) -> Iterator[Finding
     entries = connection.scalar(select(func.count()).where(log_entry.c.log_index < size))
     if entries:
         yield Finding(Code.LOG_MISMATCH, f"transaction {size - 1}", f"{entries} transactions lie before the first")
+
+
+def _check_packs(connection: Connection, size: int) -> Iterator[Finding]:
+    """Rows of packs that no replay comes to."""
+    for number in connection.scalars(select(pack.c.number)):
+        if number < 0 or span(number).stop > size:
+            yield Finding(Code.INDEX_MISMATCH, f"pack {number}", "the log has no transactions for it")
 
 
 def _check_log_end(connection: Connection, replay: Replay, last: int, start: int) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from gateway.metrics import Metrics
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings
 from gateway.storage.opening import open_object_store
+from gateway.storage.packs import object_reader
 from gateway.vault.kek_file import KekFile
 from gateway.vault.keyring import Keyring
 from gateway.vault.kms import kms_of
@@ -55,7 +56,7 @@ def open_services(settings: Settings, random: Random = os.urandom, metrics: Metr
         token_key=own["access-tokens"],
         clock=time.time,
         random=random,
-        ledger=Ledger.open(settings.effective_ledger_url, genesis),
+        ledger=Ledger.open(settings.effective_ledger_url, genesis, object_reader(settings.effective_bucket_url)),
         metrics=metrics or Metrics(),
     )
 

@@ -137,11 +137,11 @@ def _make_app(settings: Settings) -> "Flask":
     from chain.ledger import Ledger
     from gateway.bootstrap import open_services, read_genesis
     from gateway.metrics import of_this_process
+    from gateway.storage.packs import object_reader
     from gateway.web.app import create_app
 
-    return create_app(
-        open_services(settings, metrics=of_this_process()), Ledger.open(settings.effective_ledger_url, read_genesis(settings))
-    )
+    ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings), object_reader(settings.effective_bucket_url))
+    return create_app(open_services(settings, metrics=of_this_process()), ledger)
 
 
 def _warm() -> None:

@@ -39,6 +39,7 @@ class Settings:
     timezone: str = "UTC"
     audit_cron: str = "15 2 * * *"  # when the nightly audit begins, in `timezone`
     ledger_switch: tuple[int, int] | None = None  # a planned version of the chain's format, and the height from which it is
+    ledger_keep_epochs: int | None = None  # epochs whose transactions stay in the ledger's database; none: all
     metrics_address: tuple[str, int] | None = None  # host and port of /metrics; none: not served
     shared_systems: tuple[str, ...] = ()
 
@@ -131,6 +132,12 @@ def _switch(name: str, text: str) -> tuple[int, int]:
     return int(version), int(height)
 
 
+def _epochs(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise BadSetting(f"{name} is {text!r}; it must be a whole number from 1 on")
+    return int(text)
+
+
 def _timezone(name: str, text: str) -> str:
     try:
         ZoneInfo(text)
@@ -158,6 +165,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "timezone": ("FHIR_ANCHOR_TIMEZONE", _timezone),
     "audit_cron": ("FHIR_ANCHOR_AUDIT_CRON", _cron),
     "ledger_switch": ("FHIR_ANCHOR_LEDGER_SWITCH", _switch),
+    "ledger_keep_epochs": ("FHIR_ANCHOR_LEDGER_KEEP_EPOCHS", _epochs),
     "metrics_address": ("FHIR_ANCHOR_METRICS_ADDRESS", _address),
 }
 

@@ -14,6 +14,7 @@ from chain.store import LedgerStore
 from gateway.bootstrap import read_genesis
 from gateway.errors import GatewayError
 from gateway.settings import BadSetting, Settings
+from gateway.storage.packs import object_reader
 from jobs.audit_report import Report, merge
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _sentence(error: Exception) -> str:
 @contextmanager
 def _opened_chain(settings: Settings) -> Iterator[Ledger]:
     genesis = read_genesis(settings)
-    with closing(Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)) as ledger:
+    with closing(Ledger.open(settings.effective_ledger_url, genesis, object_reader(settings.effective_bucket_url))) as ledger:
         yield ledger
 
 
@@ -66,7 +67,8 @@ def _ledger(audit: Audit) -> Iterator[Report]:
     from jobs.audit_ledger import verify_ledger
 
     genesis = read_genesis(audit.settings)
-    with closing(LedgerStore.open(audit.settings.effective_ledger_url, genesis, read_only=True)) as store:
+    archive = object_reader(audit.settings.effective_bucket_url)
+    with closing(LedgerStore.open(audit.settings.effective_ledger_url, genesis, read_only=True, archive=archive)) as store:
         yield verify_ledger(store, genesis, audit.settings.keys_path, partial(audit.progress, "ledger"))
 
 

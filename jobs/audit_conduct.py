@@ -18,6 +18,7 @@ from gateway.index import consents, outbox
 from gateway.index.database import Index
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.storage.packs import object_reader
 from jobs.audit_accesses import AccessAudit, number_names
 from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
@@ -49,7 +50,7 @@ def verify_shard(shard: Shard, services: Services, ledger: Ledger) -> Report:
 def open_verify(settings: Settings) -> Callable[[Shard], Report]:
     """`verify_shard` for one process, with all that it needs opened; the process keeps it to its end."""
     services = open_services(settings)
-    ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings))
+    ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings), object_reader(settings.effective_bucket_url))
     return partial(verify_shard, services=services, ledger=ledger)
 
 

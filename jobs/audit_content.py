@@ -21,6 +21,7 @@ from gateway.errors import Unavailable
 from gateway.index import restores
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.storage.packs import object_reader
 from gateway.storage.port import ObjectMissing
 from gateway.vault.container import container_name, container_root, read_table
 from gateway.vault.errors import SealBroken
@@ -129,7 +130,7 @@ def verify_shard(shard: Shard, services: Services, ledger: Ledger) -> Report:
 def open_verify(settings: Settings) -> Callable[[Shard], Report]:
     """`verify_shard` for one process, with all that it needs opened; the process keeps it to its end."""
     services = open_services(settings)
-    ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings))
+    ledger = Ledger.open(settings.effective_ledger_url, read_genesis(settings), object_reader(settings.effective_bucket_url))
     return lambda shard: verify_shard(shard, services, ledger)
 
 

@@ -8,15 +8,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import DatabaseError
 
 from chain import queries
 from chain.genesis import Genesis
 from chain.store import LedgerStore
-from chain.tables import log_entry
 from chain.verify import Progress, verify_chain
 from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
+from gateway.errors import Unavailable
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from jobs.audit_report import Finding, Report
 
@@ -35,6 +34,8 @@ def verify_ledger(store: LedgerStore, genesis: Genesis, keys: Path, progress: Pr
             found = verify_chain(store, genesis, marks, executor, progress)
             findings = tuple(Finding(f.code.value, f.subject, f.detail) for f in found)
         return Report(sizes, findings=findings, could_not_check=missing)
+    except Unavailable as error:
+        return Report(could_not_check=(*missing, f"old blocks in the bucket: {error}"))
     except BrokenProcessPool:
         return Report(could_not_check=(*missing, "a process that verified signatures was killed; run it again"))
     except DatabaseError as error:
@@ -83,5 +84,5 @@ def _watermarks(genesis: Genesis, keys: Path) -> dict[Path, bytes]:
 
 def _sizes(store: LedgerStore) -> dict[str, int]:
     with store.engine.connect() as connection:
-        transactions = connection.scalar(select(func.count()).select_from(log_entry)) or 0
-        return {"blocks": queries.height_of(connection), "transactions": transactions}
+        height = queries.height_of(connection)
+        return {"blocks": height, "transactions": queries.log_size_at(connection, height)}

@@ -25,6 +25,8 @@ FINDING_CODES = {
     "log-mismatch": "The log's transactions or hashes were changed: restore ledger.db from a delegate or a backup.",
     "state-mismatch": "The ledger's state differs from what its blocks give: restore ledger.db from a delegate or a backup.",
     "index-mismatch": "The ledger's transaction index differs from its blocks: restore ledger.db from a delegate or a backup.",
+    "pack-missing": "Old blocks are not in the bucket: restore the object from the bucket's versions, a backup or a delegate's copy.",
+    "pack-altered": "Old blocks in the bucket were changed: restore the object, and look for who can write to the bucket.",
     "file-damaged": "A page, an index or a value of ledger.db is not as it was written: restore ledger.db, and look at the disk.",
     "leaf-mismatch": "A sealed record does not match its commitment: restore the container.",
     "record-mismatch": "A sealed record's bytes, leaf and index row are not of one record: what sealed it was at fault. Look at the logs.",

@@ -10,10 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import sha256
 
+from chain.archive import pack_of_name
 from chain.database import LedgerDamaged
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.store import LedgerStore
 from chain.transactions import AnchorBody, Transaction, parse_transaction
 from gateway.bootstrap import keyring_of, read_genesis
 from gateway.errors import Unavailable
@@ -22,6 +22,7 @@ from gateway.index.database import Index, open_index
 from gateway.index.restores import NOTHING_LOST, Losses, losses
 from gateway.settings import Settings
 from gateway.storage.opening import open_object_store
+from gateway.storage.packs import object_reader
 from gateway.storage.port import ObjectMissing, ObjectStore, StoredObject
 from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
@@ -65,7 +66,7 @@ def verify_storage(
 def open_verify(settings: Settings) -> Callable[[range], Report]:
     """`verify_anchors` for one process, with all that it needs opened; the process keeps it to its end."""
     genesis = read_genesis(settings)
-    ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
+    ledger = Ledger.open(settings.effective_ledger_url, genesis, object_reader(settings.effective_bucket_url))
     index = open_index(settings.effective_database_url, keyring_of(settings))
     store = open_object_store(settings.effective_bucket_url)
     with index.reading() as connection:
@@ -111,6 +112,8 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
         digest = digest_of_name(item.name)
         if (key_id := key_id_of_name(item.name)) is not None:
             findings += _erasure(item.name, key_id, index)
+            continue
+        if (packed := pack_of_name(item.name)) is not None and ledger.has_pack(*packed):
             continue
         known = digest is not None and (ledger.anchor_of(digest) is not None or _row(index, digest) is not None)
         if known:

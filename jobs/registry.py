@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 
 import msgspec
@@ -16,7 +16,9 @@ from gateway.index.database import Index, open_index
 from gateway.settings import Settings
 from gateway.storage.file_store import FileObjectStore
 from gateway.storage.opening import open_object_store
+from gateway.storage.packs import object_reader
 from gateway.storage.port import ObjectStore
+from jobs.archive_blocks import archive_blocks
 from jobs.audit import LEVELS, Audit, run_audit
 from jobs.audit_report import to_json
 from jobs.schedule import Cron, Every, Schedule
@@ -95,11 +97,21 @@ def _audit(opened: Opened) -> Result:
     return Result(counts, job_runs.FINDINGS if report.exit_code else job_runs.DONE)
 
 
+def _archive(opened: Opened) -> Result:
+    """Nothing where all epochs are to stay in the database."""
+    settings, genesis = opened.settings, opened.ledger.genesis
+    if settings.ledger_keep_epochs is None:
+        return Result({"packs": 0})
+    with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+        return Result(asdict(archive_blocks(store, genesis, opened.store, settings.ledger_keep_epochs)))
+
+
 def jobs_of(settings: Settings) -> tuple[Job, ...]:
     """Every job of the gateway of `settings`, at the times that it sets."""
     return (
         Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", Every(3600), _sweep),
         Job("prune", "Forget expired one-time tokens, old history and unfinished temporary files.", Every(600), _prune),
+        Job("archive-blocks", "Move transactions of old epochs into the bucket, where that is wished.", Every(86_400), _archive),
         Job(
             "close-access-batch",
             "Put what was read by consent since the last batch in line for the ledger.",
@@ -121,7 +133,7 @@ def jobs_of(settings: Settings) -> tuple[Job, ...]:
 def opened_for(settings: Settings) -> Iterator[Opened]:
     """Index, chain (read-only) and bucket, closed again afterwards."""
     genesis = read_genesis(settings)
-    ledger = Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True), genesis)
+    ledger = Ledger.open(settings.effective_ledger_url, genesis, object_reader(settings.effective_bucket_url))
     index = open_index(settings.effective_database_url, keyring_of(settings))
     try:
         yield Opened(settings, index, ledger, open_object_store(settings.effective_bucket_url))

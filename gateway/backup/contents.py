@@ -22,6 +22,7 @@ from gateway.index import secrets
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
 from gateway.settings import Settings
+from gateway.storage.packs import object_reader
 from gateway.vault.age_file import Identity
 from gateway.vault.kek_file import KekFile
 from gateway.vault.keyring import Keyring
@@ -44,8 +45,10 @@ def verify_backup(file: Path, keys: Path | None, identities: Sequence[Identity],
         return manifest
 
 
-def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress: Progress) -> None:
-    """Raises BackupDamaged. `kek` is where the key-encryption key lies, None where it is kept apart and not to be had."""
+def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress: Progress, bucket_url: str | None = None) -> None:
+    """Raises BackupDamaged. `kek` is where the key-encryption key lies, None where it is kept apart and not to be had. Old blocks are read
+    in the bucket at `bucket_url`, by default the backup's: Unavailable where that cannot be reached.
+    """
     settings = Settings(home=folder)
     for number, (name, is_whole) in enumerate(((DATABASE, "gateway.db"), (LEDGER, "ledger.db"))):
         progress("checking the databases", number, 2)
@@ -55,7 +58,7 @@ def check_contents(folder: Path, manifest: Manifest, kek: Path | None, progress:
         genesis = Genesis.parse((folder / GENESIS).read_bytes())
         if genesis.chain_id.hex() != manifest.chain_id:
             raise BackupDamaged("its genesis is another chain's than its manifest says")
-        _check_chain(settings, genesis, manifest)
+        _check_chain(settings, genesis, manifest, bucket_url or manifest.bucket_url)
     except (GenesisInvalid, LedgerError, DatabaseError) as error:
         raise BackupDamaged(f"its chain: {error}") from error
     if kek is not None:
@@ -88,10 +91,10 @@ def _check_file(path: Path, name: str) -> None:
         raise BackupDamaged(f"{name} is damaged: {found}")
 
 
-def _check_chain(settings: Settings, genesis: Genesis, manifest: Manifest) -> None:
+def _check_chain(settings: Settings, genesis: Genesis, manifest: Manifest, bucket_url: str) -> None:
     """Every block again from the genesis; the backup's head must be among them."""
     known = [(manifest.height, bytes.fromhex(manifest.head))] if manifest.height else []
-    with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+    with closing(LedgerStore.open(settings.effective_ledger_url, genesis, archive=object_reader(bucket_url))) as store:
         for finding in verify_chain(store, genesis, known):
             raise BackupDamaged(f"its chain: {finding.subject}: {finding.detail}")
 

@@ -41,6 +41,7 @@ from gateway.receipt_format import NoReceipt, from_json
 from gateway.recorded import Begin, ReceiptInvalid, verify_final
 from gateway.settings import DATABASE_URLS, Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
+from gateway.storage.packs import object_reader
 from gateway.storage.port import StoredObject
 from gateway.upgrading import upgrade
 from gateway.vault.age_file import Identity
@@ -106,11 +107,12 @@ def _build(request: Request, building: Path, progress: Progress) -> tuple[Restor
     _put_keys(request, building, manifest)
     if request.ledger is not None:
         placing.take_ledger(request.ledger, building / LEDGER, progress)
-    check_contents(building, manifest, building / KEK, progress)
+    check_contents(building, manifest, building / KEK, progress, request.bucket_url)
     _save_settings(request, building, manifest)
     settings = load_settings(building, {})
     genesis = Genesis.parse((building / GENESIS).read_bytes())
-    with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+    old_blocks = object_reader(settings.effective_bucket_url)
+    with closing(LedgerStore.open(settings.effective_ledger_url, genesis, archive=old_blocks)) as store:
         evidence = _evidence(request, store, genesis, building)
         marks = _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)

@@ -119,10 +119,12 @@ def opened_ledger(settings: Settings) -> Iterator[tuple["LedgerStore", "Genesis"
     from chain.errors import LedgerError
     from chain.store import LedgerStore
     from gateway.bootstrap import read_genesis
+    from gateway.storage.packs import object_reader
 
     try:
         genesis = read_genesis(settings)
-        store = LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True)
+        archive = object_reader(settings.effective_bucket_url)
+        store = LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True, archive=archive)
     except (LedgerError, OSError) as error:
         raise CouldNot(str(error)) from error
     except DatabaseError as error:

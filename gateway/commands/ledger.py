@@ -162,6 +162,31 @@ def _new_file(out: Path) -> Iterator[IO[bytes]]:
         raise CouldNot(f"{error.filename or out}: {error.strerror or error}") from error
 
 
+@ledger.command(epilog="Example: fhir-anchor --home ./gw ledger archive --keep-epochs 4")
+@click.option("--keep-epochs", type=click.IntRange(1), required=True, help="Whole epochs whose transactions stay in the database.")
+@json_option
+@click.pass_context
+def archive(context: click.Context, keep_epochs: int, *, as_json: bool) -> None:
+    """Move the transactions of old epochs into the bucket, also while `serve` runs; headers, votes and proofs stay.
+
+    They are moved 4,096 at a time, once written there and read back; all else goes on as before, and the audit reads them there. The
+    setting ledger_keep_epochs does the same once a day.
+    """
+    from dataclasses import asdict
+
+    from gateway.storage.opening import open_object_store
+    from jobs.archive_blocks import archive_blocks
+
+    settings = settings_of(context)
+    try:
+        genesis = Genesis.parse(settings.genesis_path.read_bytes())
+        with closing(LedgerStore.open(settings.effective_ledger_url, genesis)) as store:
+            moved = archive_blocks(store, genesis, open_object_store(settings.effective_bucket_url), keep_epochs)
+    except (LedgerError, GatewayError, OSError, ValueError) as error:
+        raise CouldNot(str(error)) from error
+    tell(asdict(moved), as_json=as_json, text=lambda: f"{moved.transactions} transactions moved into {moved.packs} objects")
+
+
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger switch --to 2 --from 12001")
 @click.option("--to", "version", type=int, required=True, help="The version of the chain's format to go on to.")
 @click.option("--from", "height", type=int, required=True, help="The height of the first block that has it.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,7 @@ from ledger_home import LedgerHome
 from scripted_server import Server
 from web_gateway import served
 
+from chain import archive
 from chain.encoding import decode
 from chain.keys import SigningKey
 from chain.stake import DelegateAction, DelegateBody, TransferBody, VoteBody
@@ -24,6 +26,7 @@ from gateway.settings import BadSetting, load_settings
 from gateway.web import verify
 from gateway.web.app import create_app
 from jobs.audit_ledger import verify_ledger
+from jobs.audit_storage import Bounds, verify_names
 
 
 @pytest.fixture
@@ -122,6 +125,29 @@ def test_an_exported_chain_is_verified_without_its_gateway(home, tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     assert "cut off" in run("import", file, "--to", tmp_path / "c", code=1)["reason"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chain.export", "copy", "gw", "other.json"]
+
+
+def test_archived_blocks_are_served_audited_and_backed_up(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "PACK", 4)
+    home.produce(12)
+    blocks = [home.ledger.block(height) for height in range(1, 13)]
+    moved = home.told("archive", "--keep-epochs", 1)
+    assert moved["packs"] >= 2
+    assert [home.services.ledger.block(height) for height in range(1, 13)] == blocks
+    assert home.run("verify")
+    store, bounds = home.services.store, Bounds(int(time.time()) + 3600, 60)
+    foreign = archive.pack_name(1, bytes(32))
+    store.put_if_absent(foreign, b"")
+    found = verify_names(list(store.list()), home.services.ledger, home.services.index, bounds).findings
+    assert [(one.code, one.subject) for one in found] == [("orphan-object", foreign)]
+    file = tmp_path / "a.tar"
+    backup = ["backup", "create", "--out", str(file)]
+    assert CliRunner().invoke(main, ["--home", str(home.path), *backup]).exit_code == 0
+    assert CliRunner().invoke(main, ["backup", "verify", str(file)]).exit_code == 0
+    store.delete(next(item.name for item in store.list("ledger/")))
+    result = CliRunner().invoke(main, ["backup", "verify", str(file)])
+    assert (result.exit_code, "its chain" in result.stderr) == (1, True)
+    assert home.told("verify", code=1)["findings"][-1]["code"] == "pack-missing"
 
 
 def test_the_audit_knows_the_marks_of_later_delegates(home):
