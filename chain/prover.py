@@ -52,7 +52,7 @@ class Prover:
             if height is None:
                 height = _closing(connection, index, start) if size is None else _of_size(connection, size)
             final = self._final(connection, height, start)
-            transaction = queries.log_entries(connection, index, index + 1)
+            transaction = queries.log_entries(connection, index, index + 1, self._store.packs)
             if not transaction:
                 raise ProofError("the ledger has recorded no such transaction")
             path = inclusion_path(queries.tile_reader(connection), index, Header.from_bytes(final.header).log_size)
