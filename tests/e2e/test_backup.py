@@ -16,6 +16,7 @@ from gateway_process import GatewayProcess, served
 from kill_clients import Pusher
 
 from chain import queries
+from chain.block import block_hash
 from chain.store import LedgerStore
 from gateway import verification
 from gateway.bootstrap import read_genesis
@@ -54,7 +55,8 @@ def signed_in(gateway):
     settings = load_settings(gateway.home, {})
     genesis = read_genesis(settings)
     with closing(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True)) as store, store.engine.connect() as connection:
-        return {height: queries.block_at(connection, height).hash for height in range(1, queries.height_of(connection) + 1)}
+        headers = (queries.header_and_votes(connection, height)[0] for height in range(1, queries.height_of(connection) + 1))
+        return {height: block_hash(genesis.chain_id, header) for height, header in enumerate(headers, 1)}
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.campaign)])
