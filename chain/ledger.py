@@ -176,7 +176,7 @@ class Ledger:
     def entries(self, first: int, end: int) -> list[bytes]:
         """The transactions from log index `first` up to, not including, `end`, as far as they are there."""
         with self._store.engine.connect() as connection:
-            return queries.log_entries(connection, first, end)
+            return queries.log_entries(connection, first, end, self._store.packs)
 
     def prove(self, log_index: int, at_height: int | None = None, start: int = 0) -> LogProof:
         """The proof that a transaction is recorded, against the block that recorded it or, to share a header, against a later one.
