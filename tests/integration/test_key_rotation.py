@@ -15,9 +15,10 @@ import pytest
 from gateway_process import GatewayProcess, served
 from sqlalchemy import select
 
+from chain.transactions import AuditReportBody
 from gateway.backup.placing import move_in
 from gateway.bootstrap import open_services
-from gateway.index import parties, restores
+from gateway.index import directory_links, memberships, outbox, parties, persons, restores
 from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.index.schema import metadata
@@ -123,6 +124,11 @@ def test_every_sealed_column_of_the_schema_is_rotated():
 
 
 def test_after_a_rotation_the_old_key_opens_nothing_and_is_not_missed(made, home):
+    with opened(home) as (_, services), services.index.atomic() as connection:
+        outbox.add(connection, AuditReportBody(bytes(32), int(time.time()), 0), int(time.time()))
+        directory_links.add(connection, 1, [(7, directory_links.OWN), (7, 1), (8, 1)])
+        persons.open_line(connection, 1, 2, "several-matches", bytes(16), 5)
+        memberships.add(connection, 1, 1)
     before = list(values(home))
     assert {table for table, _, _ in before} == {sealed.table.name for sealed in SEALED}
     with opened(home) as (file, services):
