@@ -60,14 +60,19 @@ class World:
         self.gateway = GatewayProcess(folder, *given).start()
         self.port = self.gateway.url.rpartition(":")[2]
         for one in self.delegates.values():
-            one.start(self.gateway.url, "--genesis", self.gateway.home / "genesis.json")
+            self.start(one)
         self.settings = load_settings(self.gateway.home, {})
+
+    def start(self, one):
+        """With the genesis each time: it may have been killed before it had a home."""
+        one.start(self.gateway.url, "--genesis", self.gateway.home / "genesis.json")
 
     def kill(self, target, chance):
         if target in self.delegates:
             one = self.delegates[target]
+            assert one.process.poll() is None, one.out.read_text()[-500:]
             one.end(signal.SIGKILL)
-            one.start(self.gateway.url)
+            self.start(one)
         elif target == "jobs" and self.gateway.process.poll() is None:
             self.gateway.kill9_one("jobs", chance)
         elif self.gateway.process.poll() is None:
