@@ -145,7 +145,7 @@ def check_recorded(world, put):
         for height in range(1, ledger.height() + 1):
             bodies = [parse_transaction(raw).body for raw in ledger.block(height).transactions]
             recorded.update(body.digest for body in bodies if isinstance(body, AnchorBody))
-    assert len(put) > 100, "there was no load"
+    assert len(put) > 2 * KILLS, "there was no load"
     assert recorded == Counter(put)
 
 
