@@ -52,6 +52,10 @@ class LedgerMissing(LedgerError):
     """There is no ledger at this address, or it is another chain's."""
 
 
+class LedgerOutdated(LedgerError):
+    """An earlier version of this software wrote it, and it was opened only to be read."""
+
+
 class LedgerDamaged(LedgerError):
     """What is stored contradicts itself, or its file is not whole. Nothing is built on it; `verify_chain` says where."""
 
@@ -142,6 +146,15 @@ def _connect_postgresql(url: str, *, create: bool, read_only: bool) -> Engine:
         _migrate_postgresql(engine)
     opened.append(engine)
     return engine
+
+
+def check_newest(connection: Connection) -> None:
+    """Raises `LedgerOutdated` unless all migrations have run."""
+    if _due(_migrations(), _layout(connection)):
+        raise LedgerOutdated(
+            "an earlier version of this software wrote the ledger: stop the gateway and run `fhir-anchor upgrade`; "
+            "a delegate's copy is brought up to date when `fhir-anchor delegate` starts"
+        )
 
 
 def missing_migrations(url: str) -> list[str]:

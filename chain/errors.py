@@ -16,7 +16,8 @@
     |- LeaseLost            another process writes this ledger now                       chain.lease
     |- LedgerUnreachable    its database is locked, gone or full for now                 chain.database
     |- LedgerMissing        there is no such ledger, or it is another chain's            chain.database
-    `- LedgerDamaged        what is stored is not whole: the engine will not go on     chain.database
+    |- LedgerOutdated       an earlier version wrote it: it has to be brought up to date  chain.database
+    `- LedgerDamaged        what is stored is not whole: the engine will not go on       chain.database
 
 Messages name heights, indices and rules, never the content of a body.
 """

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 from chain import queries
 from chain.archive import ObjectReader, Packs
 from chain.block import FinalBlock, Proposal
-from chain.database import LedgerDamaged, LedgerMissing, connect
+from chain.database import LedgerDamaged, LedgerMissing, check_newest, connect
 from chain.encoding import encode
 from chain.execution import Execution
 from chain.format import MOST
@@ -66,10 +66,17 @@ class LedgerStore:
         return store
 
     @classmethod
-    def open(cls, url: str, genesis: Genesis, *, read_only: bool = False, archive: ObjectReader | None = None) -> "LedgerStore":
-        """An existing database. Raises `LedgerMissing` if there is none for this chain."""
+    def open(
+        cls, url: str, genesis: Genesis, *, read_only: bool = False, archive: ObjectReader | None = None, is_any_layout: bool = False
+    ) -> "LedgerStore":
+        """An existing database. Raises `LedgerMissing` if there is none for this chain.
+
+        To write, it is brought to the newest layout; to read, an earlier one is `LedgerOutdated` unless `is_any_layout`.
+        """
         store = cls(connect(url, read_only=read_only), archive)
         with store.engine.connect() as connection:
+            if read_only and not is_any_layout:
+                check_newest(connection)
             if connection.scalar(select(chain.c.chain_id)) != genesis.chain_id:
                 raise LedgerMissing("the ledger belongs to another genesis")
         return store

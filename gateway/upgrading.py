@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from chain.database import connect, missing_migrations
 from chain.genesis import Genesis
 from chain.ledger import Ledger
+from chain.store import LedgerStore
 from gateway.checkpoint_keys import due, register
 from gateway.index import archives, directory_links, memberships, migrate, outbox, parties, persons
 from gateway.index.database import open_index
@@ -47,13 +48,18 @@ def planned(settings: Settings) -> Plan:
     """Changes nothing. Raises KeyFileUnusable, Unavailable, chain.errors.LedgerError."""
     keys = settings.keys_path
     with (
-        closing(Ledger.open(settings.effective_ledger_url, _genesis(settings))) as ledger,
+        closing(_ledger_of_any_layout(settings)) as ledger,
         closing(open_index(settings.effective_database_url)) as index,
         index.reading() as connection,
     ):
         found = migrate.missing(connection)
         registers = [one.name for one in due(ledger, keys, None if found else connection)]
     return Plan(found, missing_migrations(settings.effective_ledger_url), bool(_unmarked(settings)), registers)
+
+
+def _ledger_of_any_layout(settings: Settings) -> Ledger:
+    genesis = _genesis(settings)
+    return Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True, is_any_layout=True), genesis)
 
 
 def upgrade(settings: Settings) -> bool:

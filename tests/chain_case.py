@@ -140,6 +140,15 @@ class SmallChain:
             create_watermark(self.watermark(member), genesis.chain_id, member.public)
         self.open(store)
 
+    @classmethod
+    def there(cls, folder, slot):
+        """The one that is in a folder, in a file; `slot` is the last one used."""
+        chain = cls.__new__(cls)
+        chain.folder, chain.genesis, chain.keys, chain.switch = folder, GENESIS, DELEGATES, None
+        chain.url, chain.slot, chain.engine = f"sqlite:///{folder}/ledger.db", slot, None
+        chain.open()
+        return chain
+
     def add_delegate(self, member):
         """A key that comes later; it counts from the next `reopen`."""
         create_watermark(self.watermark(member), self.genesis.chain_id, member.public)

@@ -264,11 +264,8 @@ PRODUCER = """
 import sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
-from chain_case import SmallChain, DELEGATES, GENESIS, anchor, batch, grant, revoke
-chain = SmallChain.__new__(SmallChain)
-chain.folder, chain.genesis, chain.keys = Path(sys.argv[3]), GENESIS, DELEGATES
-chain.url, chain.slot = f"sqlite:///{chain.folder}/ledger.db", int(sys.argv[4])
-chain.open()
+from chain_case import SmallChain, anchor, batch, grant, revoke
+chain = SmallChain.there(Path(sys.argv[3]), int(sys.argv[4]))
 print("ready", flush=True)
 for number in range(int(sys.argv[4]), 1000000):
     at = 4 * number
@@ -300,9 +297,7 @@ def rounds_of_kill(folder, rounds):
 @pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.campaign)])
 def test_kill_minus_nine(tmp_path, rounds):
     acknowledged, slot = rounds_of_kill(tmp_path, rounds)
-    chain = SmallChain.__new__(SmallChain)
-    chain.folder, chain.genesis, chain.keys, chain.url, chain.slot = tmp_path, GENESIS, DELEGATES, f"sqlite:///{tmp_path}/ledger.db", slot
-    chain.open()
+    chain = SmallChain.there(tmp_path, slot)
     while chain.ledger().pending() or chain.store.proposal():
         chain.produce()
     assert len(acknowledged) > rounds
