@@ -84,7 +84,7 @@ def policy_lines(logs: Sequence[VerifierKey], cosigners: Sequence[tuple[str, Ver
         yield f"# {name}"
         yield f"witness {names[-1]} {cosigner.to_text()}"
     if names:
-        yield f"group delegates {2 * ((len(names) - 1) // 3) + 1} {' '.join(names)}"
+        yield f"group delegates {2 * len(names) // 3 + 1} {' '.join(names)}"
     yield f"quorum {'delegates' if names else NONE}"
 
 

@@ -158,6 +158,15 @@ def test_against_another_genesis():
         check(proof(), genesis=genesis_of(log_key=None), policy=None)
 
 
+@pytest.mark.parametrize("count", range(1, 11))
+def test_two_quorums_of_the_printed_policy_share_an_honest_cosigner(count):
+    """However many have registered keys, a third of them at most being anything: else two heads of one size could both be cosigned."""
+    cosigners = [(f"w{number}", cosigner_verifier(CHAIN, bytes([number]) * 32, key(f"w{number}").public)) for number in range(count)]
+    needed, members = Policy.parse("\n".join(policy_lines([LOG_VERIFIER], cosigners)).encode()).groups["delegates"]
+    assert 2 * needed - len(members) > (count - 1) // 3
+    assert needed <= count - (count - 1) // 3, "and those who are honest are enough"
+
+
 W = [f"witness w{number} {verifier.to_text()}" for number, (_, verifier) in enumerate(VERIFIERS)]
 L = f"log {LOG_VERIFIER.to_text()}"
 
