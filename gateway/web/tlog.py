@@ -14,7 +14,7 @@ from gateway.web.request_context import ledger, services
 
 _LEVEL = re.compile(r"[0-9]|[1-5][0-9]|6[0-3]")
 _PLACE = re.compile(r"((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
-_MAX_DIGITS = 18
+_MAX_DIGITS = 15  # so that the last transaction of a tile has a number of 64 bits
 
 tlog = Blueprint("tlog", __name__)
 

@@ -283,6 +283,9 @@ def _entries(bundle):
         "0/000.p/1/",
         "0/000/p/1",
         "entries/x999/x999/x999/x999/x999/x999/x999/999",
+        "entries/x999/x999/x999/x999/x999/999",
+        "entries/x036/x028/x797/x018/x963/967.p/255",
+        "0/x999/x999/x999/x999/x999/999",
     ],
 )
 def test_a_tile_that_is_not_there_or_is_spelled_otherwise(home, path):
