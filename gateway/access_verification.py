@@ -9,7 +9,7 @@ from gateway import access_receipt_format
 from gateway.access_receipt_format import LoggedAccess
 from gateway.consent.access import Access, NotAnAccess
 from gateway.receipt_format import NoReceipt
-from gateway.recorded import Begin, ReceiptInvalid, genesis_of, verify_final, verify_logged
+from gateway.recorded import Begin, ReceiptInvalid, verify_final, verify_logged
 from gateway.vault import primitives
 
 
@@ -30,12 +30,12 @@ class AccessVerdict(NamedTuple):
 
 def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> AccessVerdict:
     """Every step. Raises ReceiptInvalid and CouldNotCheck."""
-    genesis = genesis_of(genesis_bytes)
+    begin = Begin(genesis_bytes, pin_bytes)
+    genesis, _ = begin.genesis, begin.pinned  # what is checked against is read first
     try:
         receipt = access_receipt_format.from_json(receipt_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no access receipt: {error}") from error
-    begin = Begin(genesis_bytes, pin_bytes)
     header, acting = verify_final(receipt, begin)
     batch = verify_logged(receipt.batch, header, begin, "batch").body
     if not isinstance(batch, AccessBatchBody):

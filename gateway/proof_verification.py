@@ -45,13 +45,13 @@ def pin_from(proof_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None =
 
 
 def _verified(proof_bytes: bytes, begin: Begin) -> tuple[ProofVerdict, Accepted]:
-    genesis = begin.genesis
+    genesis, pinned = begin.genesis, begin.pinned  # what is checked against is read first
     try:
         proof = proof_format.from_json(proof_bytes)
     except NoReceipt as error:
         raise ReceiptInvalid(f"no proof: {error}") from error
     header, acting = verify_final(proof, begin)
-    name, says = _said(proof, header, genesis, begin.pinned)
+    name, says = _said(proof, header, genesis, pinned)
     counts = (header.time, len(proof.votes), len(acting.keys))
     return ProofVerdict(name, header.height, header.hash().hex(), header.log_size, *counts, says), Accepted(header, acting)
 

@@ -44,8 +44,9 @@ class _Entry(NamedTuple):
 def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> AccessVerdict:
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)  # 1
+    pinned = pin.read_if_any(pin_bytes, genesis)
     receipt = _receipt(receipt_bytes)  # 2
-    head, delegates = fields.accepted(receipt, genesis, pin.read_if_any(pin_bytes, genesis))  # 3 to 5
+    head, delegates = fields.accepted(receipt, genesis, pinned)  # 3 to 5
     raw = fields.transaction_of(receipt["batch"], "batch")
     batch = transaction.access_batch(raw, genesis)  # 6
     fields.check_in_log(receipt["batch"], raw, head, "batch")

@@ -39,8 +39,8 @@ class ProofVerdict(NamedTuple):
 def verify_proof(proof_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> ProofVerdict:
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)
-    name, proof = _proof(proof_bytes)
     pinned = pin_file.read_if_any(pin_bytes, genesis)
+    name, proof = _proof(proof_bytes)
     head, delegates = fields.accepted(proof, genesis, pinned)
     says = _said(name, proof, head, genesis, pinned)
     block = header.block_hash(from_base64url(proof["header"], "header"), genesis)

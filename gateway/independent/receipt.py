@@ -32,8 +32,9 @@ class Verdict(NamedTuple):
 def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None, pin_bytes: bytes | None = None) -> Verdict:
     """Raises Invalid or Unreadable."""
     genesis = genesis_file.read(genesis_bytes)  # 1
+    pinned = pin.read_if_any(pin_bytes, genesis)
     receipt = _receipt(receipt_bytes)  # 2
-    head, delegates = fields.accepted(receipt, genesis, pin.read_if_any(pin_bytes, genesis))  # 3 to 5
+    head, delegates = fields.accepted(receipt, genesis, pinned)  # 3 to 5
     anchor_bytes = fields.transaction_of(receipt["anchor"], "anchor")
     anchor = transaction.anchor(anchor_bytes, genesis)  # 6
     fields.check_in_log(receipt["anchor"], anchor_bytes, head, "anchor")

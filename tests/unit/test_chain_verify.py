@@ -9,7 +9,7 @@ import pytest
 from chain_case import DELEGATES, GATEWAY, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
 from msgspec.structs import replace
 
-from chain import stored_rows
+from chain import stored_rows, verify
 from chain.block import Header
 from chain.encoding import decode, encode
 from chain.entries import GrantEntry, access_batch_key, anchor_key, grant_key, party_key, sequence_key
@@ -207,6 +207,12 @@ def test_a_missing_block(tamper, height):
 
 def test_two_missing_blocks_at_an_epochs_end(tamper):
     assert tamper(("DELETE FROM block WHERE height IN (3, 4)",)) == [("block-missing", "height 3"), ("block-missing", "height 4")]
+
+
+def test_a_row_far_beyond_the_others_keeps_no_audit_busy(tamper, monkeypatch):
+    monkeypatch.setattr(verify, "_MISSING", 5)
+    row = "INSERT INTO block SELECT ?, log_size, header, signature, votes FROM block WHERE height = 9"
+    assert tamper((row, (1 << 63) - 1)) == [("block-missing", f"height {height}") for height in range(10, 10 + 5 + 2)]
 
 
 def test_a_truncated_chain(tamper):

@@ -5,7 +5,7 @@ import json
 import pytest
 from proof_vectors import FILE
 
-from gateway import independent, proof_verification
+from gateway import access_verification, independent, proof_verification, verification
 from gateway.errors import CouldNotCheck
 from gateway.recorded import ReceiptInvalid
 
@@ -88,3 +88,15 @@ def test_no_value_can_be_another(name):
     for path in places(proof):
         first, second = verdicts(spelled(changed(proof, path)))
         assert first[0] == second[0] == "invalid", path
+
+
+@pytest.mark.parametrize("proof", [b"{}", b'{"format":"fhir-anchor state proof 1"}', spelled({**VECTORS[0]["proof"], "votes": []})])
+@pytest.mark.parametrize("verifier", ["receipt", "access_receipt", "proof"])
+def test_where_the_pin_is_none_nothing_can_be_checked_whatever_the_file(proof, verifier):
+    """Both read what they check against first: an operator's mistake is never told as a forgery."""
+    more = (None,) if verifier == "receipt" else ()
+    own = {"receipt": verification.verify_receipt, "access_receipt": access_verification.verify_access_receipt}
+    with pytest.raises(CouldNotCheck):
+        own.get(verifier, proof_verification.verify_proof)(proof, GENESIS, *more, b"no pin")
+    with pytest.raises(independent.Unreadable):
+        getattr(independent, f"verify_{verifier}")(proof, GENESIS, *more, b"no pin")
