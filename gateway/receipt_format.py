@@ -159,8 +159,15 @@ def _from_parts(body: bytes) -> Receipt | None:
         return None  # in another order, with white space, or a name more or twice
     if not told.keys() >= _PUBLIC:
         return None
-    is_kept = {name: name != "record" and len(part) <= _KEPT_BYTES for name, part in told.items()}
+    is_kept = {name: name != "record" and _is_small(part) for name, part in told.items()}
     return Receipt(**{name: (_part if is_kept[name] else _read_part)(name, part) for name, part in told.items()})
+
+
+def _is_small(part: bytes) -> bool:
+    """Whether a part may be remembered: it is short, and so is what is read of it. A list takes many times the room of an empty one's text;
+    every list of a true part but one holds a hash or a signature.
+    """
+    return len(part) <= _KEPT_BYTES and part.count(b"[") <= 1 + len(part) // 64
 
 
 def _read_part(name: str, part: bytes) -> Any:

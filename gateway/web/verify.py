@@ -4,7 +4,8 @@ For anyone, so bounded: by the body's size, the time that it may take to come, t
 is kept and no record is taken: whoever wants to know for certain verifies at home, with a genesis file that is not from here.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from threading import BoundedSemaphore
 from typing import Any
@@ -47,28 +48,39 @@ def verify_batch() -> Response:
     return answer
 
 
-def _answers(stream: Any, environ: dict[str, Any], check: Check) -> Iterator[bytes]:
-    counts, body = Counts(), _Body(stream)
+def _answers(stream: Any, environ: dict[str, Any], check: Check, clock: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
+    """All of it within `patience`: a client that takes no answers waits no longer for the last line than for another."""
+    counts, body = Counts(), _Body(stream, clock)
     with patience(environ, WITHIN_SECONDS):
         outcomes = verify_lines(lines_of(body.pieces(), LONGEST_LINE), check, with_records=False)
-        for outcome in counts.each(takewhile(lambda _: not body.fault, outcomes)):  # what came of a line that was cut short is none
+        for outcome in counts.each(takewhile(lambda _: body.is_open(), outcomes)):  # what came of a line that was cut short is none
             yield _line(outcome)
         if body.fault:
             counts.of[NOT_CHECKED] += 1
             yield _line({"result": NOT_CHECKED, "detail": body.fault})
-    yield _line(counts.told())
+        yield _line(counts.told())
 
 
 class _Body:
     """The body as it comes. What ends it early is no error of the answer, which has begun, but its last line."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, clock: Callable[[], float]) -> None:
+        """`clock` in seconds from anywhere."""
+        self._stream, self._clock = stream, clock
+        self._until = clock() + WITHIN_SECONDS
         self.fault = ""
+
+    def is_open(self) -> bool:
+        """Whether nothing has ended it. Time does, also while lines that came at once wait for answers to be taken."""
+        if not self.fault and self._clock() > self._until:
+            self.fault = f"a batch may take {WITHIN_SECONDS:.0f} seconds, its answers taken; split it"
+        return not self.fault
 
     def pieces(self) -> Iterator[bytes]:
         taken = 0
         while taken <= MAX_BODY:
+            if not self.is_open():
+                return
             try:
                 piece = self._stream.read(STEP)
             except Exception:  # every server has its own errors for a connection that went away or fell silent

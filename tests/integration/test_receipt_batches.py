@@ -1,5 +1,7 @@
 """Many receipts at once: folders, lines, stdin; an outcome for each, whatever the others are."""
 
+import io
+import itertools
 import json
 
 import pytest
@@ -7,10 +9,12 @@ from click.testing import CliRunner
 from proof_vectors import FILE
 from receipt_case import make_case
 
+from gateway import receipt_format
 from gateway.cli import main
 from gateway.line_verification import LONGEST_LINE, TooLong, lines_of, verify_lines
-from gateway.receipt_format import to_json
+from gateway.receipt_format import from_json, to_json
 from gateway.verifiers import checker
+from gateway.web import verify as batch_route
 
 CASE = make_case()
 RECEIPT = to_json(CASE.receipt)
@@ -142,3 +146,30 @@ def test_what_was_verified_before_makes_nothing_else_valid():
             if other[name] != document[name]:
                 changed = json.dumps({**document, name: other[name]}, separators=(",", ":")).encode()
                 assert check(changed, None)["result"] == "invalid", name
+
+
+def test_a_part_that_takes_far_more_room_than_its_text_is_not_remembered():
+    """Anyone may send receipts: 16 kB of empty votes would be held as 260 kB, by each of 512 such parts."""
+    document = json.loads(RECEIPT)
+    read = receipt_format._part.cache_info
+    from_json(RECEIPT)
+    before = read().currsize
+    for number in range(3):
+        from_json(json.dumps({**document, "votes": [[number, ""]] * 2000}, separators=(",", ":")).encode())
+    assert read().currsize == before
+    hits = read().hits
+    from_json(RECEIPT)
+    assert read().hits - hits == len(document) - 1, "all that is small of a true one"
+
+
+def test_a_batch_over_http_ends_in_time_whoever_takes_its_answers():
+    """Who takes answers slowly holds a place no longer than who sends slowly, and a body of empty lines has no more time."""
+    for line, of_outcomes in ((b"x", batch_route.WITHIN_SECONDS // 5), (b"", 0)):
+        stream = io.BytesIO((line + b"\n") * 100_000)
+        *outcomes, ended, counts = map(
+            json.loads, batch_route._answers(stream, {}, checker(CASE.genesis), itertools.count(step=5).__next__)
+        )
+        assert len(outcomes) <= of_outcomes
+        assert (ended["result"], "120 seconds" in ended["detail"]) == ("could not check", True)
+        assert counts["could_not_check"] == 1
+        assert stream.tell() < 100_000
