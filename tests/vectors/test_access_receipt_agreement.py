@@ -5,9 +5,9 @@ import json
 
 import pytest
 from access_receipt_case import GENESIS, SEQUENCES, entry_of, make_receipt
+from changed_places import at, changed, other_values, places
 from msgspec.structs import replace
 from receipt_case import genesis_bytes, key, members_of, party_body
-from test_receipt_agreement import at, changed, other_values, places
 
 from chain.encoding import decode, encode
 from gateway import access_verification, independent

@@ -4,10 +4,10 @@ import hashlib
 import json
 
 import pytest
+from changed_places import at, changed, other_values, places
+from changed_places import verdicts as verdicts_of
 from msgspec.structs import replace
 from receipt_case import finalize, genesis_bytes, handover, key, make_case, members_of
-from test_receipt_agreement import at, changed, other_values, places
-from test_receipt_agreement import verdicts as verdicts_of
 
 from chain.block import Header
 from chain.delegate_set import DelegateSet

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from changed_places import verdicts
 from receipt_vectors import FILE, document, read, to_text
-from test_receipt_agreement import verdicts
 
 VECTORS = list(read(FILE.read_text()))
 VERIFY = Path(__file__).parents[2] / "examples" / "verify.mjs"
