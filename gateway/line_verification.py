@@ -10,7 +10,7 @@ from io import BufferedReader
 from typing import BinaryIO
 
 from gateway.receipt_format import MAX_BYTES, no_float, no_name_twice
-from gateway.verifiers import INVALID, VALID, Check, Outcome
+from gateway.verifiers import INVALID, NOT_CHECKED, VALID, Check, Outcome
 
 STEP = 64 * 1024
 LONGEST_LINE = 4 * MAX_BYTES  # with a record
@@ -63,7 +63,7 @@ class Counts:
     """How many of a batch are valid, invalid, or could not be checked."""
 
     def __init__(self) -> None:
-        self.of = {VALID: 0, INVALID: 0, "could not check": 0}
+        self.of = {VALID: 0, INVALID: 0, NOT_CHECKED: 0}
 
     def each(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Hands them on, counted."""

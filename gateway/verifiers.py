@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from gateway import access_verification, independent, proof_verification, recorded, verification
 from gateway.errors import CouldNotCheck
@@ -15,7 +15,7 @@ Check = Callable[[bytes, bytes | None], Outcome]  # of a file, and of the record
 _FORMAT = re.compile(rb'\{"format":"fhir-anchor ([a-z ]{1,40}) 1"[,}]')
 
 
-def checker(genesis_bytes: bytes, pin_bytes: bytes | None = None, *, of: str = "first") -> Check:
+def checker(genesis_bytes: bytes, pin_bytes: bytes | None = None, *, of: Literal["first", "independent"] = "first") -> Check:
     """What checks files against one genesis, and a pin if there is one; `of` the "first" verifier or the "independent" one."""
     own = (verification.verify_receipt, access_verification.verify_access_receipt, proof_verification.verify_proof)
     other = (independent.verify_receipt, independent.verify_access_receipt, independent.verify_proof)

@@ -30,7 +30,7 @@ def receipt_link(headers_link: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a receipt that is not final yet is asked for again. `clock` in seconds."""
+    """How long a receipt that is not final yet is asked for again, or a checkpoint. `clock` in seconds."""
 
     wait_seconds: float
     clock: Callable[[], float]

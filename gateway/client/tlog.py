@@ -1,7 +1,5 @@
 """Making a tlog-proof of a receipt's transaction from what a gateway serves: its checkpoint, and tiles for the path to its root."""
 
-from collections.abc import Callable
-
 import requests
 
 from chain.checkpoint import Checkpoint
@@ -10,12 +8,11 @@ from chain.merkle import HASH_SIZE, ProofError
 from chain.note import Note, NoteInvalid
 from gateway import access_receipt_format, receipt_format
 from gateway.client.ledger import TIMEOUT_SECONDS, LedgerUnreachable
+from gateway.client.receipt import POLL_SECONDS, Patience
 from gateway.receipt_format import LoggedTransaction, NoReceipt
 from gateway.recorded import ReceiptInvalid
 from gateway.tlog_policy import Policy
 from gateway.tlog_proof import TlogProof, verify_tlog_proof
-
-POLL_SECONDS = 0.5
 
 
 class RemoteLog:
@@ -67,30 +64,21 @@ def logged_transaction(receipt: bytes) -> LoggedTransaction:
         return receipt_format.from_json(receipt).anchor
 
 
-def export(
-    log: RemoteLog,
-    receipt: bytes,
-    genesis: bytes,
-    policy: Policy | None,
-    *,
-    wait_seconds: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> bytes:
-    """The proof, verified; asked for again until the checkpoint has come as far and is cosigned as `policy` wants, or the time is over.
+def export(log: RemoteLog, receipt: bytes, genesis: bytes, policy: Policy | None, patience: Patience) -> bytes:
+    """The proof, verified; asked for again until the checkpoint has come as far and is cosigned as `policy` wants, or the patience is over.
 
     Raises NoReceipt, ReceiptInvalid, CouldNotCheck, LedgerUnreachable.
     """
     logged = logged_transaction(receipt)
-    deadline = clock() + wait_seconds
+    deadline = patience.clock() + patience.wait_seconds
     while True:
         try:
             proof = _made(log, logged)
             verify_tlog_proof(proof, genesis, policy)
         except (ReceiptInvalid, LedgerUnreachable):
-            if clock() + POLL_SECONDS > deadline:
+            if patience.clock() + POLL_SECONDS > deadline:
                 raise
-            sleep(POLL_SECONDS)
+            patience.sleep(POLL_SECONDS)
         else:
             return proof
 

@@ -153,6 +153,14 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
+def read_file(path: Path) -> bytes:
+    """That it cannot be read becomes exit code 2."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CouldNot(f"{path}: {error.strerror or 'cannot be read'}") from error
+
+
 def check_out(out: Path) -> None:
     """Refuse, before any work, a file that is there already or cannot be made."""
     if out.exists():

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from chain.genesis import Genesis, GenesisInvalid
-from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, settings_of, tell
-from gateway.commands.receipt import pinned_height, read_file
+from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, read_file, settings_of, tell
+from gateway.commands.receipt import pinned_height, pinned_number
 
 Asked = dict[str, str | int | None]
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -63,7 +63,7 @@ def consistency(context: click.Context, first: int | None, second: int | None, *
     if first is None:
         if how["pin_path"] is None:
             raise CouldNot("give the size FIRST of the log that you know, or --pin")
-        first = _pinned_size(how["pin_path"])
+        first = pinned_number(how["pin_path"], "log_size")
     expected = {"first_size": first, **({} if second is None else {"log_size": second})}
     _prove(context, "consistency", {"first": first, "second": second}, expected, **how)
 
@@ -126,7 +126,7 @@ def _checked(
 ) -> tuple[bytes, bytes, dict[str, Any]]:  # fmt: skip
     """The proof, the genesis file and the outcome, once it holds and is about what was asked; else this ends the program."""
     from gateway.commands.outcomes import words
-    from gateway.verifiers import NOT_CHECKED, VALID, checker
+    from gateway.verifiers import INVALID, NOT_CHECKED, VALID, checker
 
     pin_bytes = None if pin_path is None else read_file(pin_path)
     asked = {**asked, "from": pinned_height(pin_path) or None}
@@ -141,7 +141,7 @@ def _checked(
     outcome = checker(genesis_bytes, pin_bytes, of="independent" if independent else "first")(proof, None)
     said = {**outcome, **outcome.get("says", {})}
     if outcome["result"] == VALID and any(said.get(name) != value for name, value in expected.items()):
-        outcome = {"result": "invalid", "detail": "it proves something else than what was asked"}
+        outcome = {"result": INVALID, "detail": "it proves something else than what was asked"}
     if outcome["result"] == NOT_CHECKED:
         raise CouldNot(outcome["detail"])
     if outcome["result"] != VALID:
@@ -174,15 +174,6 @@ def _at_home(context: click.Context, kind: str, asked: Asked) -> bytes:
             raise CouldNot(error.issues[0].diagnostics) from error
         except LedgerError as error:
             raise CouldNot(str(error)) from error
-
-
-def _pinned_size(pin_path: Path) -> int:
-    import json
-
-    try:
-        return int(json.loads(read_file(pin_path))["log_size"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise CouldNot(f"{pin_path} is no pin; `fhir-anchor ledger pin` makes one") from error
 
 
 def _write(out: Path, content: bytes) -> None:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave, printable
+from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave, printable, read_file
 from gateway.commands.tlog import tlog_proof, verify_tlog_proof
 
 if TYPE_CHECKING:
@@ -102,18 +102,15 @@ def _get(
 
 def pinned_height(pin_path: Path | None) -> int:
     """Where the receipts and proofs are to begin that a pin's owner asks for; 0 is the genesis."""
+    return 0 if pin_path is None else pinned_number(pin_path, "height")
+
+
+def pinned_number(pin_path: Path, name: Literal["height", "log_size"]) -> int:
+    """What a pin says before any of it is believed; that it is none becomes exit code 2."""
     try:
-        return 0 if pin_path is None else int(json.loads(read_file(pin_path))["height"])
+        return int(json.loads(read_file(pin_path))[name])
     except (ValueError, TypeError, KeyError) as error:
         raise CouldNot(f"{pin_path} is no pin; `fhir-anchor ledger pin` makes one") from error
-
-
-def read_file(path: Path) -> bytes:
-    """That it cannot be read becomes exit code 2."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CouldNot(f"{path}: {error.strerror or 'cannot be read'}") from error
 
 
 @receipt.command(

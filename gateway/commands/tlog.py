@@ -9,7 +9,19 @@ from typing import Any
 
 import click
 
-from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, opened_ledger, printable, settings_of, tell
+from gateway.commands.context import (
+    COULD_NOT,
+    DONE,
+    FINDINGS,
+    CouldNot,
+    json_option,
+    leave,
+    opened_ledger,
+    printable,
+    read_file,
+    settings_of,
+    tell,
+)
 
 genesis_option = click.option(
     "--genesis", required=True, metavar="GENESIS.json", type=click.Path(path_type=Path), help="The chain's genesis file."
@@ -42,6 +54,7 @@ def tlog_proof(
     Exit code 1 if the gateway's checkpoint or the receipt does not hold, 2 if it cannot be had or checked.
     """
     from gateway.client.ledger import LedgerUnreachable
+    from gateway.client.receipt import Patience
     from gateway.client.tlog import RemoteLog, export
     from gateway.errors import CouldNotCheck
     from gateway.receipt_format import NoReceipt
@@ -50,12 +63,10 @@ def tlog_proof(
     try:
         proof = export(
             RemoteLog(url),
-            bytes_of(receipt_path),
-            bytes_of(genesis),
+            read_file(receipt_path),
+            read_file(genesis),
             policy_of(policy),
-            wait_seconds=timeout if wait else 0,
-            clock=time.monotonic,
-            sleep=time.sleep,
+            Patience(timeout if wait else 0, time.monotonic, time.sleep),
         )
         out.write_bytes(proof)
     except (NoReceipt, ReceiptInvalid) as error:
@@ -82,27 +93,30 @@ def verify_tlog_proof(*, proofs: tuple[Path, ...], genesis: Path, policy: Path |
 
     Exit code 0 all valid, 1 any invalid, 2 something could not be checked. What ties a record to the transaction stands in its receipt.
     """
-    genesis_bytes, wanted = bytes_of(genesis), policy_of(policy)
+    from gateway.verifiers import INVALID, NOT_CHECKED
+
+    genesis_bytes, wanted = read_file(genesis), policy_of(policy)
     outcomes = [_outcome(path, genesis_bytes, wanted) for path in proofs]
     tell({"proofs": outcomes}, as_json=as_json, text=lambda: "\n".join(map(_words, outcomes)))
     results = {outcome["result"] for outcome in outcomes}
-    leave(FINDINGS if "invalid" in results else COULD_NOT if "could not check" in results else DONE)
+    leave(FINDINGS if INVALID in results else COULD_NOT if NOT_CHECKED in results else DONE)
 
 
 def _outcome(path: Path, genesis: bytes, policy: Any) -> dict[str, Any]:
     from gateway import tlog_proof
     from gateway.errors import CouldNotCheck
     from gateway.recorded import ReceiptInvalid
+    from gateway.verifiers import INVALID, NOT_CHECKED, VALID
 
     try:
         verdict = tlog_proof.verify_tlog_proof(path.read_bytes(), genesis, policy)
     except OSError as error:
-        return {"file": str(path), "result": "could not check", "detail": error.strerror or "cannot be read"}
+        return {"file": str(path), "result": NOT_CHECKED, "detail": error.strerror or "cannot be read"}
     except ReceiptInvalid as error:
-        return {"file": str(path), "result": "invalid", "detail": str(error)}
+        return {"file": str(path), "result": INVALID, "detail": str(error)}
     except CouldNotCheck as error:
-        return {"file": str(path), "result": "could not check", "detail": str(error)}
-    return {"file": str(path), "result": "valid", **verdict._asdict()}
+        return {"file": str(path), "result": NOT_CHECKED, "detail": str(error)}
+    return {"file": str(path), "result": VALID, **verdict._asdict()}
 
 
 def _words(outcome: dict[str, Any]) -> str:
@@ -117,19 +131,12 @@ def _words(outcome: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CouldNot(f"{path}: {error.strerror or 'cannot be read'}") from error
-
-
 def policy_of(path: Path | None) -> Any:
     from gateway.errors import CouldNotCheck
     from gateway.tlog_policy import Policy
 
     try:
-        return None if path is None else Policy.parse(bytes_of(path))
+        return None if path is None else Policy.parse(read_file(path))
     except CouldNotCheck as error:
         raise CouldNot(f"{path}: {error}") from error
 
