@@ -4,6 +4,7 @@ A block's hash is its header's. The header commits to every transaction, signatu
 from them through the state root; whose votes made the block final stands in the next header.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -40,6 +41,18 @@ class FormatUnknown(BlockInvalid):
 class Vote(NamedTuple):
     delegate: int  # index in the set of delegates
     signature: bytes
+
+
+def listed_votes(votes: Iterable[Vote]) -> list[list[Any]]:
+    """Votes as they stand in CBOR: pairs of index and signature."""
+    return [list(vote) for vote in votes]
+
+
+def parse_votes(listed: Any) -> tuple[Vote, ...]:
+    """The votes of such a list; whether they hold is not looked at. Raises `EncodingError`."""
+    if type(listed) is not list or not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in listed):
+        raise EncodingError("the votes are no list of pairs")
+    return tuple(Vote(delegate, signature) for delegate, signature in listed)
 
 
 class Header(Struct, frozen=True):

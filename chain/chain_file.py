@@ -5,13 +5,13 @@
 from collections.abc import Iterator
 from typing import IO, Any
 
-from chain.block import BlockInvalid, FinalBlock, FormatUnknown, Header, Vote
+from chain.block import BlockInvalid, FinalBlock, listed_votes
 from chain.committed import Committed
 from chain.database import LedgerDamaged
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
-from chain.record_file import FileInvalid, read_records, write_record
+from chain.record_file import FileInvalid, header_in, read_records, votes_in, write_record
 from chain.replica import Copy
 from chain.snapshot import Progress
 from chain.state_machine import StateMachine
@@ -28,8 +28,7 @@ def write_chain(ledger: Ledger, genesis_bytes: bytes, file: IO[bytes], progress:
         block = ledger.block(height)
         if block is None:
             raise LedgerDamaged(f"the block of height {height} is not here whole")
-        votes = [list(vote) for vote in block.votes]
-        write_record(file, [block.header.to_bytes(), block.signature, list(block.transactions), votes])
+        write_record(file, [block.header.to_bytes(), block.signature, list(block.transactions), listed_votes(block.votes)])
         progress(height, last)
     return last
 
@@ -71,14 +70,7 @@ class ChainFile:
 
 
 def _block(height: int, header_bytes: bytes, signature: bytes, transactions: list[Any], votes: list[Any]) -> FinalBlock:
-    try:
-        header = Header.from_bytes(header_bytes)
-    except FormatUnknown:
-        raise
-    except BlockInvalid as error:
-        raise FileInvalid(f"height {height}: {error}") from None
+    header = header_in(header_bytes, f"height {height}")
     if not all(type(raw) is bytes for raw in transactions):
         raise FileInvalid(f"height {height}: a transaction is no byte string")
-    if not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in votes):
-        raise FileInvalid(f"height {height}: the votes are no list of pairs")
-    return FinalBlock(header, header.hash(), signature, tuple(transactions), tuple(Vote(*vote) for vote in votes))
+    return FinalBlock(header, header.hash(), signature, tuple(transactions), votes_in(votes, f"height {height}"))

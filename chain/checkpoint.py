@@ -8,13 +8,13 @@ import re
 
 from msgspec import Struct
 
-from chain.keys import ChainId, SigningKey
+from chain.keys import SIGNATURE_SIZE, ChainId, SigningKey
 from chain.kinds import MAX_HEIGHT
 from chain.merkle import HASH_SIZE
 from chain.note import COSIGNATURE, ED25519, TIME_SIZE, NoteInvalid, VerifierKey, cosigned, from_base64, to_base64
 
 _LINES = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)\n")
-COSIGNATURE_SIZE = TIME_SIZE + 64
+COSIGNATURE_SIZE = TIME_SIZE + SIGNATURE_SIZE
 
 
 class Checkpoint(Struct, frozen=True):

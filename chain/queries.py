@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select
 
 from chain.archive import Packs, read_transactions
-from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
+from chain.block import FinalBlock, Header, Proposal, Vote, block_hash, listed_votes, parse_votes
 from chain.database import LedgerDamaged
 from chain.encoding import EncodingError, decode, encode
 from chain.findings import Finding
@@ -158,15 +158,12 @@ def proposal_header(connection: Connection) -> tuple[bytes, bool] | None:
 
 def votes_from(column: bytes) -> tuple[Vote, ...]:
     """The votes as the `block` table has them. Raises `EncodingError`."""
-    votes = decode(column)
-    if type(votes) is not list or not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in votes):
-        raise EncodingError("the votes are no list of pairs")
-    return tuple(Vote(delegate, signature) for delegate, signature in votes)
+    return parse_votes(decode(column))
 
 
 def votes_to(votes: Sequence[Vote]) -> bytes:
     """The votes as the `block` table has them."""
-    return encode([list(vote) for vote in votes])
+    return encode(listed_votes(votes))
 
 
 def batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

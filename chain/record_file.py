@@ -6,6 +6,7 @@ The length before each record says how much is to be read, so that a reader hold
 from collections.abc import Iterator
 from typing import IO, Any
 
+from chain.block import BlockInvalid, FormatUnknown, Header, Vote, parse_votes
 from chain.encoding import EncodingError, decode, encode
 from chain.errors import LedgerError
 from chain.format import MOST
@@ -32,6 +33,24 @@ def read_records(file: IO[bytes]) -> Iterator[Any]:
             yield decode(_exactly(file, _length(file, head[0]), number))
         except EncodingError:
             raise FileInvalid(f"record {number} of the file does not decode") from None
+
+
+def header_in(record: bytes, where: str) -> Header:
+    """The header that a record holds. Raises `FileInvalid` with `where`, `FormatUnknown`."""
+    try:
+        return Header.from_bytes(record)
+    except FormatUnknown:
+        raise
+    except BlockInvalid as error:
+        raise FileInvalid(f"{where}: {error}") from None
+
+
+def votes_in(record: list[Any], where: str) -> tuple[Vote, ...]:
+    """The votes that a record holds, which nobody has verified. Raises `FileInvalid` with `where`."""
+    try:
+        return parse_votes(record)
+    except EncodingError as error:
+        raise FileInvalid(f"{where}: {error}") from None
 
 
 def _length(file: IO[bytes], head: int) -> int:

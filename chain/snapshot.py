@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select
 
 from chain import queries
-from chain.block import BlockInvalid, FormatUnknown, Header, Vote, bitmap, verify_quorum
+from chain.block import BlockInvalid, Header, Vote, bitmap, listed_votes, verify_quorum
 from chain.committed import Committed
 from chain.database import LedgerDamaged, snapshot
 from chain.delegates import Delegates
@@ -23,7 +23,7 @@ from chain.genesis import Genesis
 from chain.log import TILE_BITS, TILE_WIDTH, Tiles, read_head
 from chain.merkle import HASH_SIZE, ProofError
 from chain.proof import Handover, Known, verify_finality, verify_handovers
-from chain.record_file import FileInvalid, read_records, write_record
+from chain.record_file import FileInvalid, header_in, read_records, votes_in, write_record
 from chain.replay import Base
 from chain.schedule import epoch_seed_height
 from chain.state import State, bucket_of
@@ -120,11 +120,11 @@ def load_base(file: IO[bytes], genesis: Genesis) -> Base:
 def _written_edge(connection: Connection, genesis: Genesis, delegates: Delegates, height: int, file: IO[bytes]) -> Header:
     write_record(file, [FORMAT, genesis.chain_id, height])
     for handover in delegates.handovers(height):
-        write_record(file, [_Part.HANDOVER, handover.header, _listed(handover.votes), list(handover.delegates)])
+        write_record(file, [_Part.HANDOVER, handover.header, listed_votes(handover.votes), list(handover.delegates)])
     last, first = None, _first_needed(genesis, height)
     for row in connection.execute(select(block).where(block.c.height >= first, block.c.height <= height).order_by(block.c.height)):
         last = Header.from_bytes(row.header)
-        write_record(file, [_Part.BLOCK, row.header, row.signature, _listed(queries.votes_from(row.votes))])
+        write_record(file, [_Part.BLOCK, row.header, row.signature, listed_votes(queries.votes_from(row.votes))])
     if last is None or last.height != height:
         raise LedgerDamaged(f"the block of height {height} is missing")
     read = queries.tile_reader(connection)
@@ -136,10 +136,6 @@ def _written_edge(connection: Connection, genesis: Genesis, delegates: Delegates
 def _first_needed(genesis: Genesis, height: int) -> int:
     """The first height whose header or votes the block after `height` depends on."""
     return max(1, min(epoch_seed_height(height + 1, genesis.epoch_blocks) or height, height - ATTENDANCE_BLOCKS + 1))
-
-
-def _listed(votes: tuple[Vote, ...]) -> list[list[Any]]:
-    return [list(vote) for vote in votes]
 
 
 def _edge_tiles(size: int) -> Iterator[tuple[int, int, int]]:
@@ -222,20 +218,14 @@ def _check_tiles(header: Header, tiles: Tiles) -> None:
 
 
 def _header(raw: bytes) -> Header:
-    try:
-        return Header.from_bytes(raw)
-    except FormatUnknown:
-        raise
-    except BlockInvalid as error:
-        raise FileInvalid(f"the snapshot has a header that is none: {error}") from None
+    return header_in(raw, "the snapshot has a header that is none")
 
 
 def _votes(listed: list[Any]) -> tuple[Vote, ...]:
-    if not all(type(vote) is list and [type(part) for part in vote] == [int, bytes] for vote in listed):
-        raise FileInvalid("the snapshot has votes that are no list of pairs")
-    if any(not 0 <= vote[0] < 8 * HASH_SIZE for vote in listed):
+    votes = votes_in(listed, "the snapshot")
+    if any(not 0 <= vote.delegate < 8 * HASH_SIZE for vote in votes):
         raise FileInvalid("the snapshot has a vote of a delegate that cannot be")
-    return tuple(Vote(*vote) for vote in listed)
+    return votes
 
 
 def _row(one: TrailBlock) -> dict[str, object]:

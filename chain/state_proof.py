@@ -31,9 +31,7 @@ class StateProof(Finality, frozen=True, kw_only=True):
 
     kind: int
     name: bytes  # the natural key
-    entries: tuple[
-        ProvenEntry, ...
-    ]  # the one asked for; else its neighbours, lower first: one at an end of the bucket, none if it is empty
+    entries: tuple[ProvenEntry, ...]  # the one asked for; else its neighbours, lower first: one at a bucket's end, none if it is empty
     branch: tuple[bytes, ...]  # from the bucket's hash up to the root of the tree
 
 

@@ -4,7 +4,7 @@ what that gives.
 See docs/design/ledger.md, findings.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from heapq import merge
 from itertools import groupby
@@ -22,6 +22,7 @@ from chain.findings import Code, Finding
 from chain.genesis import Genesis
 from chain.log import TILE_WIDTH
 from chain.replay import Base, Replay
+from chain.snapshot import Progress
 from chain.state import State
 from chain.state_machine import StateMachine
 from chain.state_tiles import changed_tiles
@@ -29,7 +30,6 @@ from chain.store import LedgerStore
 from chain.stored_rows import StoredRows
 from chain.tables import block, log_entry, log_tile, pack, transaction_index
 
-Progress = Callable[[int, int], None]
 _MISSING = 10_000  # heights that are named one by one; a single row far beyond the others must not keep an audit busy for ever
 _TOLD = 64  # blocks from one report of progress to the next
 StateRow = tuple[int, bytes, bytes]  # bucket, entry key, value

@@ -9,13 +9,13 @@ from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.keys import TRANSACTION_ID, labelled_hash
 from chain.proof import verify_begins_with, verify_recorded
+from chain.transactions import MAX_TRANSACTION_BYTES
 from gateway import proof_format
 from gateway.pins import Pinned, pin_file
 from gateway.proof_format import ConsistencyProof, FinalityProof, InclusionProof, Proof, StateProof
 from gateway.receipt_format import LoggedTransaction, NoReceipt
 from gateway.recorded import Accepted, Begin, ReceiptInvalid, verify_final
 
-MAX_TRANSACTION_BYTES = 4096
 _TRANSACTION_HEAD, _SIGNATURE_HEAD = bytes.fromhex("a6000101"), bytes.fromhex("055840")  # a map of six: 0: 1, 1: kind ... 5: 64 bytes
 
 

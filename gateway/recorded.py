@@ -96,9 +96,14 @@ def verify_logged(logged: LoggedTransaction, header: Header, begin: Begin, what:
         transaction = _logged(logged, header, begin.genesis.chain_id)
     except LedgerError as error:
         raise ReceiptInvalid(f"{what}: {error}") from error
-    if transaction.signer not in {party.signing_key for party in begin.genesis.parties if party.role is Role.GATEWAY}:
+    if not is_by_gateway(transaction, begin.genesis):
         raise ReceiptInvalid(f"{what}.transaction is not signed by a gateway of genesis")
     return transaction
+
+
+def is_by_gateway(transaction: Transaction, genesis: Genesis) -> bool:
+    """Whether its signer is a gateway of genesis."""
+    return transaction.signer in {party.signing_key for party in genesis.parties if party.role is Role.GATEWAY}
 
 
 @lru_cache(maxsize=64)
@@ -122,12 +127,12 @@ def _votes(votes: Votes) -> tuple[Vote, ...]:
 def _logged(logged: LoggedTransaction, header: Header, chain_id: ChainId) -> Transaction:
     """Raises LedgerError."""
     proof.verify_recorded(logged.transaction, logged.index, logged.path, header)
-    return _signed_transaction(logged.transaction, chain_id)
+    return signed_transaction(logged.transaction, chain_id)
 
 
 @lru_cache(maxsize=1024)
-def _signed_transaction(raw: bytes, chain_id: ChainId) -> Transaction:
-    """Raises LedgerError."""
+def signed_transaction(raw: bytes, chain_id: ChainId) -> Transaction:
+    """The transaction, signed by its signer for this chain. Raises LedgerError."""
     transaction = parse_transaction(raw)
     transaction.verify_signature(chain_id)
     return transaction

@@ -12,9 +12,9 @@ from chain.genesis import Genesis
 from chain.keys import SignatureInvalid
 from chain.merkle import HASH_SIZE, ProofError, leaf_hash, root_from_path
 from chain.note import COSIGNATURE, MAX_NOTE_BYTES, Note, NoteInvalid, VerifierKey, from_base64, to_base64, verify_note
-from chain.transactions import MAX_TRANSACTION_BYTES, Role, Transaction, parse_transaction
+from chain.transactions import MAX_TRANSACTION_BYTES, Role, Transaction
 from gateway.errors import CouldNotCheck
-from gateway.recorded import ReceiptInvalid, genesis_of
+from gateway.recorded import ReceiptInvalid, genesis_of, is_by_gateway, signed_transaction
 from gateway.tlog_policy import Policy
 
 MARK = b"c2sp.org/tlog-proof@v1\n"
@@ -99,8 +99,7 @@ def _verified_signatures(note: Note, logs: Sequence[VerifierKey], policy: Policy
 
 def _verified_transaction(raw: bytes, genesis: Genesis) -> Transaction:
     """As in a receipt: a gateway of the genesis signed it. Raises LedgerError."""
-    transaction = parse_transaction(raw)
-    transaction.verify_signature(genesis.chain_id)
-    if transaction.signer not in [party.signing_key for party in genesis.parties if party.role is Role.GATEWAY]:
+    transaction = signed_transaction(raw, genesis.chain_id)
+    if not is_by_gateway(transaction, genesis):
         raise SignatureInvalid("its transaction is not signed by a gateway of genesis")
     return transaction

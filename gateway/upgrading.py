@@ -1,7 +1,6 @@
 """Bringing a gateway that an earlier version made to this version's database (docs/adr/0021-row-tags.md)."""
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -62,9 +61,9 @@ def _ledger_of_any_layout(settings: Settings) -> Ledger:
     return Ledger(LedgerStore.open(settings.effective_ledger_url, genesis, read_only=True, is_any_layout=True), genesis)
 
 
-def upgrade(settings: Settings) -> bool:
+def upgrade(settings: Settings, now: int) -> bool:
     """Migrate both databases, put in line what makes the keys of checkpoints known to the chain, and vouch once for rows as they stand that
-    are not believed without a tag; whether that was so.
+    are not believed without a tag; whether that was so. `now` in seconds since the epoch.
 
     All of it is one unit. A crash before the marks are made leaves rows with their tags: the next upgrade gives them the same once more.
     Raises KeyFileUnusable, KmsFailed, Unavailable, chain.errors.LedgerError.
@@ -79,7 +78,7 @@ def upgrade(settings: Settings) -> bool:
             for mark in unmarked:
                 for tag_all in _MARKS[mark]:
                     tag_all(connection)
-            register(connection, ledger, settings.keys_path, int(time.time()))
+            register(connection, ledger, settings.keys_path, now)
     finally:
         ledger.close()
         index.close()

@@ -12,8 +12,9 @@ from sqlalchemy.exc import DatabaseError
 
 from chain import queries
 from chain.genesis import Genesis
+from chain.snapshot import Progress
 from chain.store import LedgerStore
-from chain.verify import Progress, verify_chain
+from chain.verify import verify_chain
 from chain.watermark import Duty, Mark, WatermarkUnusable, read_marks
 from gateway.errors import Unavailable
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from chain import postgresql
@@ -30,8 +30,8 @@ _OURS = "relkind = 'r' AND relnamespace = current_schema()::regnamespace"
 class PostgresqlSnapshot:
     """See `gateway.backup.snapshot.Snapshot`."""
 
-    def __init__(self, engine: Engine, reader: Connection) -> None:
-        self._engine, self._reader = engine, reader
+    def __init__(self, reader: Connection) -> None:
+        self._reader = reader
 
     def begin(self) -> None:
         """See the port."""
@@ -73,7 +73,7 @@ def open_postgresql(url: str) -> Iterator[Snapshot]:
     engine = postgresql.open_engine(url, patience=PATIENCE, read_only=True)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as reader:
-            yield PostgresqlSnapshot(engine, reader)
+            yield PostgresqlSnapshot(reader)
     except DBAPIError as error:
         raise Unavailable(f"{postgresql.place(url)}: {postgresql.why(error)}") from error
     except LedgerError as error:

@@ -116,7 +116,7 @@ def _build(request: Request, building: Path, progress: Progress) -> tuple[Restor
         evidence = _evidence(request, store, genesis, building)
         marks = _write_watermarks(building / "keys", genesis, first_marks(evidence))
         bucket = _look_through(request, building, manifest, progress)
-        upgrade(settings)
+        upgrade(settings, request.now)
         ledger = Ledger(store, genesis)
         waiting = [parse_transaction(one.raw).body for one in store.candidates(ledger.pending())] if request.ledger else []
         in_force = _go_on(settings, ledger, waiting, manifest, request.now)

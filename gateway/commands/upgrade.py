@@ -41,7 +41,7 @@ def upgrade(context: click.Context, dry_run: bool, out: Path | None, no_backup: 
             made = None
             if not dry_run and not plan.is_empty:
                 made = None if no_backup else _backup(settings, out or settings.home)
-                upgrade_gateway(settings)
+                upgrade_gateway(settings, int(time.time()))
     except (GatewayError, LedgerError, BackupRefused, CouldNotServe, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
     told = {

@@ -110,8 +110,8 @@ def waiting(connection: Connection, kind: Kind) -> list[dict[int, Any]]:
 def pending(connection: Connection, after: int = 0, limit: int = 1000, *, from_outside: bool = False) -> list[OutboxRow]:
     """The first `limit` rows in line whose id is above `after`, in order of id: the gateway's own, or what others signed themselves."""
     kind = outbox.c.kind == SIGNED if from_outside else outbox.c.kind != SIGNED
-    waiting = and_(outbox.c.id > after, outbox.c.refused.is_(None), kind)
-    rows = connection.execute(select(*_COLUMNS).where(waiting).order_by(outbox.c.id).limit(limit))
+    in_line = and_(outbox.c.id > after, outbox.c.refused.is_(None), kind)
+    rows = connection.execute(select(*_COLUMNS).where(in_line).order_by(outbox.c.id).limit(limit))
     return [OutboxRow(*row) for row in rows]
 
 

@@ -100,7 +100,7 @@ def test_joins_of_before_they_were_written_down_count_since_ever(home):
         connection.exec_driver_sql("DELETE FROM membership")
     assert [one.code for one in verify_row_tags(home.made.services.index, None).findings] == ["archive-altered"]
     (home.made.home / "keys" / "rows-tagged-3").unlink()  # as the version before left it
-    assert upgrade(home.made.services.settings)
+    assert upgrade(home.made.services.settings, int(time.time()))
     assert verify_row_tags(home.made.services.index, None).findings == ()
     home.close_batch()
     home.block()

@@ -316,7 +316,7 @@ def test_an_earlier_home_makes_its_keys_known_by_upgrade(tmp_path):
     slots = itertools.count(1)
     production.produce(genesis.slot_time(next(slots)))
     assert planned(settings).registers == ["gateway", "delegate-1", "delegate-2", "delegate-3", "delegate-4"]
-    upgrade(settings)
+    upgrade(settings, int(time.time()))
     assert planned(settings).is_empty
     production.produce(genesis.slot_time(next(slots)))
     assert planned(settings).is_empty

@@ -131,10 +131,10 @@ def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
     party = home.party()
     settings = home.services.settings
     tamper(home.services, "UPDATE outbox SET tag = NULL")
-    assert not upgrade(settings)
+    assert not upgrade(settings, int(time.time()))
     assert [one.code for one in verify_row_tags(home.services.index, None).findings] == ["outbox-altered"]
     (settings.keys_path / "rows-tagged-2").unlink()  # as the version before left it
-    assert upgrade(settings)
+    assert upgrade(settings, int(time.time()))
     assert verify_row_tags(home.services.index, None).findings == ()
     home.block()
     with home.services.index.reading() as connection:
@@ -147,7 +147,7 @@ def test_rows_of_an_earlier_version_are_vouched_for_once(tmp_path):
     assert (run.exit_code, '"vouched":true' in run.output) == (0, True), run.output
     assert home.services.parties.by_client_id(party.client_id) == party
     tamper(home.services, "UPDATE party SET tag = NULL")
-    assert not upgrade(settings)  # never again, whatever the database says of itself
+    assert not upgrade(settings, int(time.time()))  # never again, whatever the database says of itself
     with pytest.raises(RowAltered):
         home.services.parties.by_client_id(party.client_id)
     home.close()
