@@ -1,4 +1,8 @@
-"""Files of age against the vectors of its community (C2SP CCTV, `age/testdata`; those in ASCII armor left out), and keys in their text form."""
+"""Files of age against the vectors of its community, and keys in their text form.
+
+`age.tar.gz` has the files of `age/testdata` in github.com/C2SP/CCTV, as they are but for those in ASCII armor, which are left out. They are
+by the age authors (2022), who offer them under 0BSD, CC0 1.0 or the Unlicense; here they are taken under CC0 1.0.
+"""
 
 import io
 import os

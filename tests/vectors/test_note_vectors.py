@@ -1,4 +1,7 @@
-"""Signed notes, checkpoints and cosignatures: the specifications' own examples, and keys of other implementations' tests."""
+"""Signed notes, checkpoints and cosignatures: the specifications' own examples, and keys of other implementations' tests.
+
+The examples are by the authors of C2SP, who offer their specifications under CC BY 4.0.
+"""
 
 import base64
 
@@ -14,13 +17,6 @@ FOO_NOTE = """This is an example message.
 
 — example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=
 """.encode()
-POEM = """Ognuno sta solo sul cuor della terra
-trafitto da un raggio di sole:
-
-ed è subito sera.
-
-— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=
-""".encode()
 # c2sp.org/tlog-checkpoint and c2sp.org/tlog-cosignature
 SOFA = """example.com/behind-the-sofa
 20852163
@@ -29,12 +25,12 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 — example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 — witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
 """.encode()
-# golang.org/x/mod/sumdb/note: key, seed and signature of its test
+# golang.org/x/mod/sumdb/note (BSD 3-Clause, the Go Authors): key, seed and signature of its test
 NEUMANN = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 NEUMANN_SEED = "AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
 NEUMANN_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
 NEUMANN_LINE = "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
-# github.com/transparency-dev/formats/note: a cosigner's key of its test
+# github.com/transparency-dev/formats/note (Apache-2.0): a cosigner's key of its test
 COSIGNER = "TEST+7997405c+AQcC+FTVKf0jlTdHDY3rbevmnKxxPjigCXlVtGe6RIr6"
 
 
@@ -47,10 +43,11 @@ def test_the_example_of_a_note():
 
 
 def test_a_text_may_have_empty_lines():
-    note = Note.from_bytes(POEM)
-    assert note.text.endswith("raggio di sole:\n\ned è subito sera.\n")
-    assert [signature.name for signature in note.signatures] == ["quasimodo.example/salvatore"]
-    assert note.to_bytes() == POEM
+    text = "Above the line;\n\nbelow it, in UTF-8: è.\n"
+    note = Note.from_bytes(FOO_NOTE.replace(b"This is an example message.\n", text.encode()))
+    assert note.text == text
+    assert [signature.name for signature in note.signatures] == ["example.com/foo"]
+    assert Note.from_bytes(note.to_bytes()) == note
 
 
 def test_the_example_of_a_cosigned_checkpoint():
