@@ -11,7 +11,7 @@ One that finds its race lost (what it was decided on has changed), or cannot be 
 their container is made anew, since one with a bundle that nothing refers to must not be anchored.
 
 A bucket that hangs holds the thread of who commits, and no other for long: who waits gives up, and who comes then is refused at once. A
-slow one holds as many threads as COMPANY, and who comes beyond them gives up soon: so there are threads left to read with. What took so
+slow one holds as many threads as CAPACITY, and who comes beyond them gives up soon: so there are threads left to read with. What took so
 long that the sweeper may have taken its container for an orphan is not committed.
 """
 
@@ -41,8 +41,8 @@ from gateway.vault.seal import SealedBundle
 MAX_BYTES = 8 << 20  # sealed, of a group; a larger submission goes alone
 ATTEMPTS = 30
 PATIENCE = 30.0  # seconds for a commit, before who waits for it gives up; an outage is known sooner
-COMPANY = 12  # of the 16 threads of a worker (gateway.web.server)
-SHORT = 5.0  # seconds; what is stored in good time lets everybody in
+CAPACITY = 12  # submissions at a time, of the 16 threads of a worker (gateway.web.server)
+SHORT_PATIENCE = 5.0  # seconds, for who comes beyond; what is stored in good time lets everybody in
 LONGEST = 900  # seconds from a put to its commit, by the clock that the sweeper looks at, whose grace is far longer
 
 
@@ -88,12 +88,14 @@ class GroupCommit:
         clock: Callable[[], float],
         max_bytes: int = MAX_BYTES,
         patience: float = PATIENCE,
-        company: int = COMPANY,
-        short: float = SHORT,
+        capacity: int = CAPACITY,
+        short_patience: float = SHORT_PATIENCE,
     ) -> None:
-        """`clock` in seconds since the epoch. `company` may wait for `patience` seconds, or be stored; whoever comes beyond, `short`."""
+        """`clock` in seconds since the epoch. `capacity` submissions may wait for `patience` seconds, or be stored; whoever comes beyond
+        waits for `short_patience`.
+        """
         self._index, self._store, self._metrics, self._clock = index, store, metrics, clock
-        self._max_bytes, self._patience, self._company, self._short = max_bytes, patience, company, short
+        self._max_bytes, self._patience, self._capacity, self._short_patience = max_bytes, patience, capacity, short_patience
         self._inside = 0  # how many wait, or are being stored
         self._waiting: deque[Pending] = deque()
         self._line = Lock()  # of those who wait; held for a moment
@@ -105,7 +107,7 @@ class GroupCommit:
         take too long; then it may be stored all the same, as where the answer to a commit is lost.
         """
         with self._line:
-            patience = self._patience if self._inside < self._company else self._short
+            patience = self._patience if self._inside < self._capacity else self._short_patience
             began_at = self._began_at
             if began_at is not None and monotonic() - began_at > patience:
                 raise Unavailable("storage or database take too long; nothing was written")
@@ -153,7 +155,7 @@ class GroupCommit:
         with self._line:
             group = [self._waiting.popleft()]
             size = group[0].size
-            while self._waiting and len(group) < self._company and (size := size + self._waiting[0].size) <= self._max_bytes:
+            while self._waiting and len(group) < self._capacity and (size := size + self._waiting[0].size) <= self._max_bytes:
                 group.append(self._waiting.popleft())
         return group
 

@@ -57,7 +57,7 @@ def open_services(folder, store=None) -> Services:
         clock=time.time,
         random=os.urandom,
     )
-    alone = GroupCommit(index, services.store, services.metrics, time.time, company=100)  # tests have more threads than a worker
+    alone = GroupCommit(index, services.store, services.metrics, time.time, capacity=100)  # tests have more threads than a worker
     object.__setattr__(services, "group_commit", alone)
     return services
 

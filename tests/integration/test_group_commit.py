@@ -13,8 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from chain.encoding import decode
 from fhir_adapters import InvalidInput
 from gateway.errors import Unavailable
-from gateway.group_commit import COMPANY as COMPANY_OF_A_WORKER
-from gateway.group_commit import GroupCommit, Pending, Sealed
+from gateway.group_commit import CAPACITY, GroupCommit, Pending, Sealed
 from gateway.index import containers, erasures, outbox
 from gateway.index import schema as t
 from gateway.metrics import Metrics
@@ -186,9 +185,9 @@ def test_a_bucket_that_hangs_holds_no_thread_but_one(services, store, hospital):
 
 
 def test_a_slow_bucket_leaves_threads_to_read_with(services, store, hospital):
-    """As many as the company wait for it; who comes beyond gives up soon, then at once, and is told to come again."""
-    assert COMPANY_OF_A_WORKER < THREADS
-    commit = GroupCommit(services.index, store, Metrics(), services.clock, patience=30, company=3, short=0.2)
+    """As many as the capacity wait for it; who comes beyond gives up soon, then at once, and is told to come again."""
+    assert CAPACITY < THREADS
+    commit = GroupCommit(services.index, store, Metrics(), services.clock, patience=30, capacity=3, short_patience=0.2)
     object.__setattr__(services, "group_commit", commit)
     store.is_closed = True
     with ThreadPoolExecutor(8) as pool:
