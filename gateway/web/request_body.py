@@ -32,9 +32,10 @@ def patience(environ: dict[str, Any], seconds: float) -> Iterator[None]:
     if not isinstance(connection, socket.socket):
         yield
         return
+    before = connection.gettimeout()
     connection.settimeout(SILENCE)
     try:
         with DEADLINES.within(connection, seconds):
             yield
     finally:
-        connection.settimeout(None)
+        connection.settimeout(before)

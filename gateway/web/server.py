@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 THREADS = 16  # a worker's requests at a time; they share one interpreter lock, but most of a slow client's time is waiting
 HEAD_WITHIN = 10.0  # seconds for the request line and headers
+TAKEN_WITHIN = 120.0  # seconds for a client to take a piece of an answer, a few MB: all of it, so that a byte now and then gains nothing
 _STUCK_AFTER = 120  # seconds without a sign of life of a worker's main loop
 _KEEP_ALIVE = 15  # seconds
 _STOPPING = (signal.SIGTERM, signal.SIGQUIT)  # as the master tells its workers
@@ -137,6 +138,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: object, conn: Any) -> object:
         self._heads[conn].close()
+        conn.sock.settimeout(TAKEN_WITHIN)
         return super().handle_request(req, conn)
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's

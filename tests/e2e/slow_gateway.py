@@ -39,6 +39,11 @@ def make_app():
         time.sleep(1.5)
         return "finished"
 
+    @app.get("/large")
+    def large():
+        (HOME / "large-begun").touch()
+        return bytes(16 << 20)
+
     @app.get("/who")
     def who():
         return f"{os.getpid()} {os.getppid()}"
@@ -59,6 +64,7 @@ def run_jobs():
         (HOME / "jobs-stopped").touch()
 
 
+server.TAKEN_WITHIN = 1.0
 if JOBS == "late-worker":
     server._Worker = LateWorker
 try:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.web.server import THREADS
+
 PROGRAM = Path(__file__).with_name("slow_gateway.py")
 
 
@@ -165,6 +167,19 @@ def test_without_their_parent_the_children_stop(start):
     until(lambda: served.group() == [], seconds=15)
     again = start().ready()  # neither the lock nor the port is left taken
     assert again.get("/readyz")[0] == 200
+
+
+def test_clients_that_take_no_answer_keep_no_thread(start):
+    served = start().ready()
+    clients = [socket.socket() for _ in range(2 * THREADS + 4)]
+    for client in clients:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", served.port))
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    until((served.home / "large-begun").exists)
+    assert served.get("/who")[0] == 200
+    for client in clients:
+        client.close()
 
 
 def test_a_dead_jobs_process_is_started_again(start):
