@@ -78,11 +78,22 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
     if Path(database).exists() == create:
         raise LedgerMissing(f"there is {'already a' if create else 'no'} ledger at {Path(database).name}")
     engine = create_engine(url)
+    _prepare(engine, Path(database), mode="rwc" if create else "rw", read_only=read_only)
+    _check_layout(engine, Path(database).name)
+    if read_only:
+        engine.dispose()  # a reader begins with no connection: whoever uses it may be another process, and the file may be gone by then
+    else:
+        _migrate(engine, _migrations())
+    return engine
+
+
+def _prepare(engine: Engine, file: Path, *, mode: str, read_only: bool) -> None:
+    """How connections to a file of SQLite are made, and what becomes of its errors."""
     pragmas = (*_PRAGMAS, "PRAGMA query_only=ON") if read_only else _PRAGMAS
 
     @event.listens_for(engine, "do_connect")
     def open_(_dialect: object, _record: object, args: list[Any], named: dict[str, Any]) -> None:
-        args[0] = f"{Path(database).resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+        args[0] = f"{file.resolve().as_uri()}?mode={mode}"
         named["uri"] = True
 
     @event.listens_for(engine, "handle_error")
@@ -93,7 +104,7 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
         if kind in _DAMAGED:
             table = _TABLE.search(context.statement or "")
             where = f" in table {table[1]}" if table else ""
-            raise LedgerDamaged(f"{Path(database).name} is damaged{where}: {context.original_exception}") from context.original_exception
+            raise LedgerDamaged(f"{file.name} is damaged{where}: {context.original_exception}") from context.original_exception
 
     @event.listens_for(engine, "connect")
     def prepare(connection: SqliteConnection, _: object) -> None:
@@ -103,16 +114,9 @@ def connect(url: str, *, create: bool = False, read_only: bool = False) -> Engin
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
                 raise
-            raise LedgerDamaged(f"{Path(database).name} is damaged: {error}") from error
+            raise LedgerDamaged(f"{file.name} is damaged: {error}") from error
         except UnicodeDecodeError as error:  # of what SQLite would say about the layout
-            raise LedgerDamaged(f"{Path(database).name} is damaged: its layout is no text") from error
-
-    _check_layout(engine, Path(database).name)
-    if read_only:
-        engine.dispose()  # a reader begins with no connection: whoever uses it may be another process, and the file may be gone by then
-    else:
-        _migrate(engine, _migrations())
-    return engine
+            raise LedgerDamaged(f"{file.name} is damaged: its layout is no text") from error
 
 
 @contextmanager

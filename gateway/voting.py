@@ -38,6 +38,20 @@ def take_ballot(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
     Raises BallotRefused, Forbidden for who does not act or cosign, Conflict for a block that is not proposed, or not the last one (any
     more), Unavailable.
     """
+    ballot = _checked(index, ledger, raw, now)
+    with index.reading() as connection:
+        is_there = ballots.has(connection, ballot)
+    if not is_there:
+        try:
+            with index.atomic() as connection:
+                ballots.put(connection, ballot)
+        except LostRace:
+            return take_ballot(index, ledger, raw, now)  # its first came twice at once; now there is a row
+    return ballot
+
+
+def _checked(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
+    """The ballot, by who may send one, if it holds."""
     try:
         ballot = Ballot.from_bytes(raw)
     except BallotInvalid as error:
@@ -55,14 +69,6 @@ def take_ballot(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
         structlog.get_logger().warning("a delegate's ballot was refused", **told)
         report_equivocation(index, ledger, ballot, now)
         raise
-    with index.reading() as connection:
-        is_there = ballots.has(connection, ballot)
-    if not is_there:
-        try:
-            with index.atomic() as connection:
-                ballots.put(connection, ballot)
-        except LostRace:
-            return take_ballot(index, ledger, raw, now)  # its first came twice at once; now there is a row
     return ballot
 
 

@@ -50,10 +50,7 @@ def create(
     Raises BackupRefused, Unavailable, ValueError, OSError.
     """
     genesis = Genesis.parse(settings.genesis_path.read_bytes())
-    if out.is_dir():
-        out /= f"fhir-anchor-{genesis.chain_id.hex()[:8]}-{now}.tar{'.age' if recipients else ''}"
-    if out.exists() or not out.parent.is_dir():
-        raise BackupRefused(f"{out} is there already, or its folder is not; a backup is never written over")
+    out = _new_path(out, f"fhir-anchor-{genesis.chain_id.hex()[:8]}-{now}.tar{'.age' if recipients else ''}")
     store = open_object_store(settings.effective_bucket_url)
     with one_moment(settings) as (database, ledger):
         beside = settings.home if recipients else out.parent
@@ -65,7 +62,7 @@ def create(
             with _added(writer, LEDGER, ledger, beside, progress) as copied:
                 head = _head(copied)
             with _added(writer, DATABASE, database, beside, progress) as copied:
-                counts = {name: copied.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - names of ours
+                counts = _counts(copied)
                 progress("looking through the bucket", 0, 1)
                 bucket = compare(store, copied, lambda _: None)
             manifest = Manifest(
@@ -86,6 +83,14 @@ def create(
             if sealing is not None:
                 sealing.finish()
     return Created(out, out.stat().st_size, manifest, bucket)
+
+
+def _new_path(out: Path, name: str) -> Path:
+    """`out`, or `name` in the folder `out`. Raises BackupRefused."""
+    path = out / name if out.is_dir() else out
+    if path.exists() or not path.parent.is_dir():
+        raise BackupRefused(f"{path} is there already, or its folder is not; a backup is never written over")
+    return path
 
 
 def _check_room(folder: Path, database: int, ledger: int, beside: Path) -> None:
@@ -124,6 +129,10 @@ def _added(writer: ArchiveWriter, name: str, snapshot: Snapshot, folder: Path, p
         writer.add(name, copied)
         with closing(sqlite3.connect(copied)) as connection:
             yield connection
+
+
+def _counts(database: sqlite3.Connection) -> dict[str, int]:
+    return {name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - names of ours
 
 
 def _head(ledger: sqlite3.Connection) -> Header | None:
