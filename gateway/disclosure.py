@@ -12,21 +12,21 @@ whoever asks for what does not exist, gets one and the same answer. In the order
     6 handed over                          the caller's
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from sqlalchemy import Connection
 
 from gateway import directory
 from gateway.access_log import LoggedAccess, log_accesses
-from gateway.consent.decision import OWN, AccessRequest, Decision, Grant, Role, decide
+from gateway.consent.decision import OWN, Decision
 from gateway.consent.facts import OpenedFacts
 from gateway.consent_check import verify_grants
 from gateway.errors import Forbidden, Gone, NotFound
-from gateway.index import archives, consents, directory_links, records
-from gateway.index.parties import Party, PartyRole
+from gateway.index import directory_links, records
+from gateway.index.parties import Party
 from gateway.index.records import RecordLocation
+from gateway.permission import decide_each
 from gateway.services import Services
 from gateway.vault.primitives import WrapPrivateKey
 
@@ -125,10 +125,10 @@ def _located(
 
 def _decided(services: Services, connection: Connection, reader: Party, purpose: str | None, at: RecordLocation) -> Decision:
     """Whether it is the reader's to have. What content decides is opened first: nothing is told of it before."""
-    [decision] = _judged(connection, reader, purpose, [at], services.clock(), preliminary=True)
+    [decision] = decide_each(connection, reader, purpose, [at], services.clock(), preliminary=True)
     if decision.permitted and not decision.settled:
         opened = OpenedFacts({(at.row, at.version): committed(services, at).body})
-        [decision] = _judged(connection, reader, purpose, [at], services.clock(), opened)
+        [decision] = decide_each(connection, reader, purpose, [at], services.clock(), opened)
     return decision
 
 
@@ -158,72 +158,18 @@ def candidates(
     With each, whether that is settled; else it is once the record is open, by `permitted`. Each version is judged by itself: a correction
     may have moved the resource from one patient to another.
     """
-    judged = _judged(connection, reader, purpose, found, now, preliminary=True)
+    judged = decide_each(connection, reader, purpose, found, now, preliminary=True)
     return [(at, decision.settled) for at, decision in zip(found, judged, strict=True) if decision.permitted]
 
 
 def permitted(connection: Connection, reader: Party, purpose: str | None, record: Disclosed, now: float) -> bool:
     """Whether an opened record may leave."""
-    [decision] = _judged(connection, reader, purpose, [record.location], now, _opened([record]))
+    [decision] = decide_each(connection, reader, purpose, [record.location], now, _opened([record]))
     return decision.permitted
 
 
 def _opened(page: Iterable[Disclosed]) -> OpenedFacts:
     return OpenedFacts({(record.location.row, record.location.version): record.body for record in page})
-
-
-def _judged(
-    connection: Connection,
-    reader: Party,
-    purpose: str | None,
-    found: Sequence[RecordLocation],
-    now: float,
-    opened: OpenedFacts | None = None,
-    *,
-    preliminary: bool = False,
-) -> list[Decision]:
-    """What is `opened` is judged by its content, too; with `preliminary` the rest is asked again. A deletion has no content, ever."""
-    concerned = {at.archive for at in found}.union(*(at.also_of for at in found))
-    groups = archives.groups_of(connection, concerned if reader.archive is None else {*concerned, reader.archive})
-    grants = consents.grants_for(connection, reader.row, {member for row in concerned for member in groups[row]}) if purpose else []
-    roots = {member: members[0] for members in groups.values() for member in members}
-    requests = [replace(_asked(reader, purpose, at), preliminary=preliminary and not at.deleted) for at in found]
-    judged = [decide(_with_facts(one, grants, at, opened), grants, now, roots) for one, at in zip(requests, found, strict=True)]
-    denied = {at.row for at, decision in zip(found, judged, strict=True) if not decision.permitted}
-    links = directory_links.linked(connection, reader.row, denied) if denied else {}
-    return _judged_by_links(connection, reader, list(zip(found, requests, judged, strict=True)), links, opened, now) if links else judged
-
-
-def _with_facts(asked: AccessRequest, grants: Iterable[Grant], at: RecordLocation, opened: OpenedFacts | None) -> AccessRequest:
-    """The same with what the record says, if a grant makes exceptions: else nobody asks."""
-    if opened is None or not any(grant.exceptions for grant in grants):
-        return asked
-    return replace(asked, facts=opened.of((at.row, at.version)))
-
-
-def _judged_by_links(
-    connection: Connection,
-    reader: Party,
-    judged: Sequence[tuple[RecordLocation, AccessRequest, Decision]],
-    links: Mapping[int, set[int]],
-    opened: OpenedFacts | None,
-    now: float,
-) -> list[Decision]:
-    """The same, with those of a directory judged anew by what referred to them; only those, wherever a row of links points."""
-    directories = directory_links.in_directories(connection, links)
-    any_purpose = any(asked.purpose for _, asked, _ in judged)
-    rows = set().union(*links.values()) - {directory_links.OWN} if any_purpose else set()
-    grants = [row.grant for row in consents.by_rows(connection, rows)]
-
-    def again(at: RecordLocation, asked: AccessRequest, decision: Decision) -> Decision:
-        by = links.get(at.row, set()) if at.row in directories else set()
-        if decision.permitted or not by:
-            return decision
-        is_own = directory_links.OWN in by and reader.role is PartyRole.PATIENT
-        linked = replace(asked, also_archives=(), linked_own=is_own, linked_by=by)
-        return decide(_with_facts(linked, grants, at, opened), grants, now)
-
-    return [again(*one) for one in judged]
 
 
 def release_page(
@@ -241,16 +187,16 @@ def release_page(
     links: set[tuple[int, int]] = set()
     if not rests_on_grants:
         with services.index.reading() as connection:
-            judged = _judged(connection, reader, purpose, found, services.clock(), opened)
+            judged = decide_each(connection, reader, purpose, found, services.clock(), opened)
             links = _new_links(services, connection, reader, page, judged)
     accesses: Sequence[LoggedAccess] = ()
     if rests_on_grants or links or (purpose is not None and any(decision.grants for decision in judged)):
         with services.index.atomic() as connection:
             now = services.clock()
-            judged = _judged(connection, reader, purpose, found, now, opened)
+            judged = decide_each(connection, reader, purpose, found, now, opened)
             if links := _new_links(services, connection, reader, page, judged):
                 directory_links.add(connection, reader.row, links)
-                judged = _judged(connection, reader, purpose, found, now, opened)  # what is linked may be on this very page
+                judged = decide_each(connection, reader, purpose, found, now, opened)  # what is linked may be on this very page
             verify_grants(services, connection, {grant for decision in judged for grant in decision.grants})
             relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
             accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
@@ -278,17 +224,3 @@ def _kind(decision: Decision) -> str:
 def _ways(decision: Decision) -> set[int]:
     """How the record is the reader's to have, where it is not of its own issue."""
     return {grant.row for grant in decision.grants} or ({directory_links.OWN} if decision.basis == OWN else set())
-
-
-def _asked(reader: Party, purpose: str | None, at: RecordLocation) -> AccessRequest:
-    return AccessRequest(
-        client_id=reader.client_id,
-        role=cast(Role, reader.role.name.lower()),
-        own_archive=reader.archive,
-        purpose=purpose or "",
-        action="read",
-        resource_type=at.type,
-        archive=at.archive,
-        also_archives=at.also_of,
-        issuer_is_requester=at.issuer == reader.row,
-    )
