@@ -20,7 +20,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
-from fhir_adapters import InvalidInput, Issue, standard_bytes
+from fhir_adapters import InvalidInput, standard_bytes
 from gateway import joining, sealing
 from gateway.errors import Refused, Unavailable
 from gateway.group_commit import Pending, Sealed
@@ -30,7 +30,6 @@ from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
 from gateway.index import archives, changes
 from gateway.index.archives import Archive
-from gateway.index.changes import Changes, NewVersion
 from gateway.index.database import LostRace
 from gateway.index.index_row import IndexRow, index_row
 from gateway.index.parties import Party
@@ -40,10 +39,10 @@ from gateway.reading import Reading, read_submission
 from gateway.repetition import Past, look_back, recorded, replayed
 from gateway.sealing import Attested, Sealing
 from gateway.services import Services
-from gateway.submission import Accepted, Failed, Submission, Written, all_of, instant
+from gateway.submission import Accepted, Failed, Submission, Written, all_of, failed_by, instant
 from gateway.vault.seal import RecordToSeal
 from gateway.vault.segments import EntryRow
-from gateway.versions import Version, decide_version, index_rows
+from gateway.versions import Version, changes_of, decide_version, index_rows
 
 ATTEMPTS = 30
 PATIENCE = 60.0  # seconds; who has the turn may wait for a bucket that hangs
@@ -134,7 +133,7 @@ class _Attempt:
             resolution = resolve(reading.drafts, lookups, services.row_numbers.take)
             if not resolution.faults:
                 return lookups, resolution, reading
-            failed = {index: Failed(tuple(issues), _status(issues)) for index, issues in resolution.faults.items()}
+            failed = {index: failed_by(issues) for index, issues in resolution.faults.items()}
             if not reading.is_batch:
                 raise all_of(failed)
             reading = reading.without(failed)
@@ -190,34 +189,14 @@ class _Attempt:
         """Together with what others store at this moment; see `gateway.group_commit`."""
         bundles, known = self._sealing(new, compartments, ids)
         persons = joining.new_persons(self._services, new, compartments.of)
-        now = self._now_ms // 1000
+        sender, now = self._sender.row, self._now_ms // 1000
 
         def write(connection: Connection, sealed: Sealed, container: int, first_bundle: int) -> None:
-            changes.write(connection, self._changes(new, known, sealed, lookups, resolution, compartments), first_bundle)
+            changes.write(connection, changes_of(sender, new, known, sealed, lookups, resolution, compartments, now), first_bundle)
             self._remember(connection, container, results)
             joining.settle(self._services, connection, persons, now)
 
         self._services.group_commit.commit(Pending(bundles.sealed, write, bundles.archives, bundles.size, compartments.opened, now))
-
-    def _changes(
-        self,
-        new: Sequence[Version],
-        known: Mapping[int, IndexRow],
-        sealed: Sealed,
-        lookups: Lookups,
-        resolution: Resolution,
-        compartments: Compartments,
-    ) -> Changes:
-        ordinals = {archive: ordinal for ordinal, archive in enumerate(sealed.archives)}
-        return Changes(
-            issuer=self._sender.row,
-            opened=compartments.opened,
-            versions=[_new_version(record, known, sealed, compartments, ordinals) for record in new],
-            reserved=[(reserved.row, reserved.type, compartments.of.get(reserved.row)) for reserved in resolution.reserved],
-            sources=_sources(new, lookups, resolution),
-            met=_conditions_decided_on(resolution, lookups),
-            now=self._now_ms // 1000,
-        )
 
     def _remember(self, connection: Connection, container: int | None, results: Sequence[Result]) -> None:
         self._past.remember(connection, self._sender.row, container, results, self._now_ms // 1000)
@@ -250,14 +229,6 @@ class _Attempt:
         return recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
 
 
-_STATUS_OF_CODE = {"multiple-matches": 412, "conflict": 412, "not-supported": 501, "forbidden": 403, "invalid": 400}
-
-
-def _status(issues: Sequence[Issue]) -> int:
-    statuses = {_STATUS_OF_CODE.get(issue.code, 422) for issue in issues}
-    return statuses.pop() if len(statuses) == 1 else 422
-
-
 def _written(version: Version, ids: Mapping[int, str]) -> Written:
     if not version.version:
         return Written("", 0, version.status, instant(0))
@@ -273,33 +244,3 @@ def _record(version: Version, id_: str, known: Mapping[int, IndexRow], source: s
     name = sealing.class_name(resource.type, resource.index.category)
     entry = EntryRow(draft.index, salts[draft.index], draft.entry)
     return row, RecordToSeal(name, bytes.fromhex(id_), version.version, body, index_row(known[row]), entry)
-
-
-def _new_version(
-    record: Version, known: Mapping[int, IndexRow], sealed: Sealed, compartments: Compartments, ordinals: Mapping[Archive, int]
-) -> NewVersion:
-    row, state = record.placed.row, record.placed.state
-    archive = compartments.of[row]
-    return NewVersion(
-        known[row],
-        archive,
-        compartments.also_of.get(row, ()),
-        ordinals[archive],
-        sealed.leaves[row],
-        None if state is None else state.version,
-        None if state is None else state.archive,
-    )
-
-
-def _sources(new: Sequence[Version], lookups: Lookups, resolution: Resolution) -> list[tuple[bytes, int, int]]:
-    """The names that lead to a row from now on: of what is written, and of what is reserved."""
-    named = {(alias, r.placed.type): r.placed.row for r in reversed(new) for alias in r.placed.draft.aliases}
-    named |= {(name, r.placed.type): r.placed.row for r in new for name in r.placed.draft.names}
-    named |= {(reserved.name, reserved.type): reserved.row for reserved in resolution.reserved}
-    return [(lookups.source_tokens[name], type_, row) for (name, type_), row in named.items() if lookups.row_named(name, type_) is None]
-
-
-def _conditions_decided_on(resolution: Resolution, lookups: Lookups) -> dict[bytes, frozenset[int]]:
-    """By token, what each condition was decided on that led to a write: it must be so still when that is written."""
-    tokens = [lookups.identifier_tokens[p.draft.condition] for p in resolution.placed if p.draft.condition and not p.is_settled]
-    return {token: frozenset(lookups.identifier_rows.get(token, ())) for token in tokens}

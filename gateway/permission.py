@@ -30,7 +30,7 @@ def decide_each(
     """A decision for each of `found`, in their order, at `now` (seconds). Grants count for `purpose`; without one there are none.
 
     What is `opened` is judged by its content, too; with `preliminary` the rest is asked again. A deletion has no content, ever. RowAltered
-    for a row of archives, grants or links that is not as this gateway wrote it.
+    for a row of archives or links that is not as this gateway wrote it; whether grants are is looked at where a record leaves.
     """
     concerned = {at.archive for at in found}.union(*(at.also_of for at in found))
     groups = archives.groups_of(connection, concerned if reader.archive is None else {*concerned, reader.archive})

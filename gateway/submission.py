@@ -1,7 +1,7 @@
 """What comes in and what is said of it: a submission and the answer."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,6 +70,15 @@ class Accepted:
     bundle_type: str | None
     results: tuple[Written | Failed, ...]
     replayed: bool = False
+
+
+_STATUS_OF_CODE = {"multiple-matches": 412, "conflict": 412, "not-supported": 501, "forbidden": 403, "invalid": 400}
+
+
+def failed_by(issues: Sequence[Issue]) -> Failed:
+    """An entry that these are the faults of, with the status that all of them have, else 422."""
+    statuses = {_STATUS_OF_CODE.get(issue.code, 422) for issue in issues}
+    return Failed(tuple(issues), statuses.pop() if len(statuses) == 1 else 422)
 
 
 _REFUSALS: Mapping[int, type[Refused]] = {403: Forbidden, 412: PreconditionFailed}

@@ -1,10 +1,16 @@
-"""What a submission makes of each resource: nothing where its content is what is stored, else the next version. Pure."""
+"""What a submission makes of each resource: nothing where its content is what is stored, else the next version. And what the index is to hold
+of it. Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.identity.resolution import NOWHERE, Placed
+from gateway.group_commit import Sealed
+from gateway.identity.compartment import Compartments
+from gateway.identity.lookups import Lookups
+from gateway.identity.resolution import NOWHERE, Placed, Resolution
 from gateway.index.archives import Archive
+from gateway.index.changes import Changes, NewVersion
 from gateway.index.index_row import FORMAT, IndexRow
 from gateway.index.submissions import Result, Status
 from gateway.index.tokens import BlindTokens, CodeTokens
@@ -75,3 +81,56 @@ def _index_row(version: Version, issuer: int, also_of: Sequence[Archive], codes:
     place = (FORMAT, placed.row, placed.type, version.version, int(placed.draft.deletes), issuer, version.updated_ms)
     further = tuple(sorted(archive.keys.key_id for archive in also_of))
     return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers, further)
+
+
+def changes_of(
+    issuer: int,
+    new: Sequence[Version],
+    known: Mapping[int, IndexRow],
+    sealed: Sealed,
+    lookups: Lookups,
+    resolution: Resolution,
+    compartments: Compartments,
+    now: int,
+) -> Changes:
+    """All that the index is to hold of the new versions, where they are sealed. `issuer` is the sender's row, `now` in seconds."""
+    ordinals = {archive: ordinal for ordinal, archive in enumerate(sealed.archives)}
+    return Changes(
+        issuer=issuer,
+        opened=compartments.opened,
+        versions=[_new_version(record, known, sealed, compartments, ordinals) for record in new],
+        reserved=[(reserved.row, reserved.type, compartments.of.get(reserved.row)) for reserved in resolution.reserved],
+        sources=_sources(new, lookups, resolution),
+        met=_conditions_decided_on(resolution, lookups),
+        now=now,
+    )
+
+
+def _new_version(
+    record: Version, known: Mapping[int, IndexRow], sealed: Sealed, compartments: Compartments, ordinals: Mapping[Archive, int]
+) -> NewVersion:
+    row, state = record.placed.row, record.placed.state
+    archive = compartments.of[row]
+    return NewVersion(
+        known[row],
+        archive,
+        compartments.also_of.get(row, ()),
+        ordinals[archive],
+        sealed.leaves[row],
+        None if state is None else state.version,
+        None if state is None else state.archive,
+    )
+
+
+def _sources(new: Sequence[Version], lookups: Lookups, resolution: Resolution) -> list[tuple[bytes, int, int]]:
+    """The names that lead to a row from now on: of what is written, and of what is reserved."""
+    named = {(alias, r.placed.type): r.placed.row for r in reversed(new) for alias in r.placed.draft.aliases}
+    named |= {(name, r.placed.type): r.placed.row for r in new for name in r.placed.draft.names}
+    named |= {(reserved.name, reserved.type): reserved.row for reserved in resolution.reserved}
+    return [(lookups.source_tokens[name], type_, row) for (name, type_), row in named.items() if lookups.row_named(name, type_) is None]
+
+
+def _conditions_decided_on(resolution: Resolution, lookups: Lookups) -> dict[bytes, frozenset[int]]:
+    """By token, what each condition was decided on that led to a write: it must be so still when that is written."""
+    tokens = [lookups.identifier_tokens[p.draft.condition] for p in resolution.placed if p.draft.condition and not p.is_settled]
+    return {token: frozenset(lookups.identifier_rows.get(token, ())) for token in tokens}
