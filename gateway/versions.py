@@ -1,5 +1,5 @@
-"""What a submission makes of each resource: nothing where its content is what is stored, else the next version. And what the index is to hold
-of it. Pure.
+"""What a submission makes of each resource: nothing where its content is what is stored, else the next version; and what the index is to
+hold of it. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
