@@ -94,6 +94,9 @@ class WatchedKey:
         self._signed[self.public, label, height].add(hash_)
         return self._key.sign(label, chain_id, message)
 
+    def derived(self, label):
+        return self._key.derived(label)
+
 
 class Taken(Shown):
     """Ballots go where those that come over HTTP go."""

@@ -91,7 +91,7 @@ def test_one_cosigns_checkpoints_from_when_it_says_so(world):
     genesis = world.gateway.home / "genesis.json"
     world.gateway.cli("ledger", "delegate", "cosign", "--key", one.key, "--url", url, "--genesis", genesis)
     until(lambda: one.public in cosigners(), world.gateway.log)
-    assert {told["duty"] for told in one.said("signed")} == {"produced", "voted", "cosigned"}
+    assert {told["duty"] for told in one.said("signed")} >= {"voted", "cosigned"}
 
 
 def test_one_is_killed_and_returns(world):

@@ -63,7 +63,13 @@ def test_an_orphan_goes_once_its_grace_is_over(gateway):
 
 
 def test_the_command_lists_and_runs_jobs(gateway):
-    assert [job["name"] for job in gateway.json("jobs", "list")["jobs"]] == ["sweep-orphans", "prune", "close-access-batch", "audit"]
+    assert [job["name"] for job in gateway.json("jobs", "list")["jobs"]] == [
+        "sweep-orphans",
+        "prune",
+        "archive-blocks",
+        "close-access-batch",
+        "audit",
+    ]
     assert gateway.json("jobs", "run", "sweep-orphans")["removed"] == 0
     assert gateway.json("jobs", "run", "prune") == {"tokens": 0, "runs": 0}
     gateway.cli("jobs", "run", "nonsense", expect=2)
