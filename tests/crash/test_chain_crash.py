@@ -29,10 +29,8 @@ from chain_case import (
     revoke,
     vote,
 )
+from watched_key import WatchedKey
 
-from chain import keys
-from chain.block import Header, block_hash
-from chain.encoding import decode
 from chain.entries import GrantEntry, Revocation
 from chain.store import LedgerStore
 
@@ -69,18 +67,6 @@ class PlanOnce(Plan):
         if len(self.taken) > self.steps:
             return step()
         return super().around(name, step)
-
-
-class WatchedKey:
-    """Notes every signature that is made."""
-
-    def __init__(self, key, signed):
-        self._key, self._signed, self.public = key, signed, key.public
-
-    def sign(self, label, chain_id, message):
-        height, hash_ = (Header.from_bytes(message).height, block_hash(chain_id, message)) if label == keys.HEADER else decode(message)
-        self._signed[self.public, label, height].add(hash_)
-        return self._key.sign(label, chain_id, message)
 
 
 class PlannedWatermark:

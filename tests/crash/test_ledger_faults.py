@@ -15,11 +15,10 @@ from chain_case import DELEGATES, ELECTED, GATEWAY, HOLDERS, NEW, SmallChain, an
 from chain_with_outbox import KEYRING
 from delegate_case import Elsewhere, Shown
 from sqlalchemy import event
+from watched_key import WatchedKey
 
-from chain import keys, watermark
+from chain import watermark
 from chain.ballot import Ballot
-from chain.block import Header, block_hash
-from chain.encoding import decode
 from chain.engine import EmbeddedEngine
 from chain.errors import LedgerError
 from chain.ledger import Ledger
@@ -80,22 +79,6 @@ class Plan:
             return commit(connection) if table is None else self.around(f"{name} {table}", lambda: commit(connection))
 
         dialect.do_commit = do_commit
-
-
-class WatchedKey:
-    """Notes every signature that is made, whoever asks for it."""
-
-    def __init__(self, key, signed):
-        """`signed`: public key, label, height -> hashes."""
-        self._key, self._signed, self.public = key, signed, key.public
-
-    def sign(self, label, chain_id, message):
-        height, hash_ = (Header.from_bytes(message).height, block_hash(chain_id, message)) if label == keys.HEADER else decode(message)
-        self._signed[self.public, label, height].add(hash_)
-        return self._key.sign(label, chain_id, message)
-
-    def derived(self, label):
-        return self._key.derived(label)
 
 
 class Taken(Shown):

@@ -6,24 +6,10 @@ import time
 from email.utils import parsedate_to_datetime
 
 import pytest
-import web_gateway
 from fhir.resources.R4B.bundle import Bundle
-from web_gateway import new_key
+from written import FHIR, KEY
 
-KEY = new_key()
-FHIR = "application/fhir+json"
 PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:x", "value": "1"}], "gender": "female", "birthDate": "1970-01-01"}
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    with web_gateway.gateway(tmp_path_factory.mktemp("home"), jwks=[KEY]) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def token(gateway):
-    return gateway.client.token(KEY, gateway.hospital)
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,17 @@ from copy import copy
 from functools import cache
 
 import pytest
-from chain_case import DELEGATES, GATEWAY, GATEWAY_ID, GENESIS, SLOT_SECONDS, SmallChain, anchor, genesis_bytes, key, party
+from chain_case import DELEGATES, GATEWAY, GENESIS, SLOT_SECONDS, SmallChain, anchor, genesis_bytes, key, party
+from lenient_machine import LenientMachine
 from msgspec.structs import replace
 
 from chain.block import BlockInvalid, FinalBlock, Header, Proposal, Vote, block_hash, sign_header, sign_vote
 from chain.delegate_set import DelegateSet
-from chain.execution import Execution, Recorded
 from chain.format import LATEST
 from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import VOTE, SignatureInvalid, verify
 from chain.merkle import ProofError, leaf_hash, node_hash, root
 from chain.proof import Known, verify_log_proof
-from chain.refusal import Envelope
-from chain.rules import apply_body
-from chain.state_machine import StateMachine
 from chain.transactions import TransactionInvalid, parse_transaction, sign_transaction
 from chain.watermark import read_marks
 
@@ -31,20 +28,6 @@ LAST = 5
 OTHER_CHAIN = Genesis.parse(genesis_bytes(heartbeat_slots=11))
 IDENTITY = b"\x01" + bytes(31)
 MEMBERS = {member.public: member for member in DELEGATES}
-
-
-class Lenient(Execution):
-    """Records whatever is well formed."""
-
-    def record(self, transaction):
-        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY.public, GATEWAY_ID)
-        apply_body(self.overlay, transaction.body, envelope, self._start.size + len(self.recorded))
-        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), None))
-
-
-class LenientMachine(StateMachine):
-    def execution(self, tip, state):
-        return Lenient(GENESIS.chain_id, tip.height + 1, tip.log, state)
 
 
 class Cheats(SmallChain):

@@ -6,17 +6,14 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chain_case import DELEGATES, GATEWAY, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
+from chain_case import DELEGATES, GATEWAY_ID, GENESIS, SmallChain, anchor, batch, grant, party, revoke
+from lenient_machine import LenientMachine
 from msgspec.structs import replace
 
 from chain import stored_rows, verify
 from chain.block import Header
 from chain.encoding import decode, encode
 from chain.entries import GrantEntry, access_batch_key, anchor_key, grant_key, party_key, sequence_key
-from chain.execution import Execution, Recorded
-from chain.merkle import leaf_hash
-from chain.refusal import Envelope
-from chain.rules import apply_body
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.verify import verify_chain
@@ -368,20 +365,6 @@ def test_a_revoke_taken_out_of_the_state(consented, tamper_consents):
     alive = entry._replace(revoked=None).to_value()
     found = tamper_consents(("UPDATE state_entry SET value = ? WHERE entry_key = ?", alive, key))
     assert found == [("state-mismatch", f"state entry {key.hex()}")]
-
-
-class Lenient(Execution):
-    """Records whatever is well formed."""
-
-    def record(self, transaction):
-        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY.public, GATEWAY_ID)
-        apply_body(self.overlay, transaction.body, envelope, self._start.size + len(self.recorded))
-        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), None))
-
-
-class LenientMachine(StateMachine):
-    def execution(self, tip, state):
-        return Lenient(GENESIS.chain_id, tip.height + 1, tip.log, state)
 
 
 BROKEN_RULES = {
