@@ -5,7 +5,7 @@ votes; everything else follows from that block's header: the blocks before it by
 the state root (docs/design/ledger.md, snapshot).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -14,12 +14,14 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select
 
 from chain import queries
-from chain.block import BlockInvalid, Header, Vote, bitmap, listed_votes, verify_quorum
+from chain.block import BlockInvalid, Header, Vote, bitmap, listed_votes, verify_header_signature, verify_quorum
 from chain.committed import Committed
 from chain.database import LedgerDamaged, snapshot
+from chain.delegate_set import DelegateSet
 from chain.delegates import Delegates
 from chain.election import ATTENDANCE_BLOCKS
 from chain.genesis import Genesis
+from chain.keys import SignatureInvalid
 from chain.log import TILE_BITS, TILE_WIDTH, Tiles, read_head
 from chain.merkle import HASH_SIZE, ProofError
 from chain.proof import Handover, Known, verify_finality, verify_handovers
@@ -33,6 +35,7 @@ from chain.tables import beginning, block, log_tile, state_entry
 
 FORMAT = "fhir-anchor snapshot 1"
 ENTRIES = 1000  # in a record
+_OTHER_HEIGHT = "the snapshot's last block is not the one that it is of"
 
 Progress = Callable[[int, int], None]  # how much is done, of how much
 
@@ -157,17 +160,20 @@ def _read_edge(records: Iterator[Any], genesis: Genesis, known: Known) -> Edge:
             raise FileInvalid("the file is no snapshot")
     if chain_id != genesis.chain_id:
         raise FileInvalid("the snapshot is of another chain")
-    handovers: list[Handover] = []
+    acting = [known]  # and who acts after each handover: what is held of an endless file is verified
     trail: list[TrailBlock] = []
     tiles: Tiles = {}
     due = None
     for record in records:
         match record:
             case [_Part.HANDOVER, bytes(header), list(votes), list(keys)] if not trail and all(type(key) is bytes for key in keys):
-                handovers.append(Handover(header, _votes(votes), tuple(keys)))
+                if _header(header).height > known.height:
+                    acting.append(_handed_over(Handover(header, _votes(votes), tuple(keys)), genesis, acting[-1]))
             case [_Part.BLOCK, bytes(header), bytes(signature), list(votes)] if not tiles:
+                if len(trail) > height - _first_needed(genesis, height):
+                    raise FileInvalid(_OTHER_HEIGHT)
                 trail.append(TrailBlock(header, signature, _votes(votes)))
-            case [_Part.TILE, int(level), int(number), bytes(hashes)]:
+            case [_Part.TILE, int(level), int(number), bytes(hashes)] if due is not None:
                 tiles[level, number] = hashes
             case _:
                 raise FileInvalid("the snapshot has a record of another kind than is due")
@@ -175,23 +181,30 @@ def _read_edge(records: Iterator[Any], genesis: Genesis, known: Known) -> Edge:
             due = sum(1 for _ in _edge_tiles(last.log_size))
         if due is not None and len(tiles) == due:
             break
-    return _verified(genesis, known, height, tuple(handovers), tuple(trail), tiles)
+    return _verified(genesis, acting, height, tuple(trail), tiles)
 
 
-def _verified(
-    genesis: Genesis, known: Known, height: int, handovers: tuple[Handover, ...], trail: tuple[TrailBlock, ...], tiles: Tiles
-) -> Edge:
+def _handed_over(handover: Handover, genesis: Genesis, known: Known) -> Known:
+    try:
+        return verify_handovers([handover], genesis, known)
+    except ProofError as error:
+        raise FileInvalid(f"the snapshot's block is not final: {error}") from None
+
+
+def _verified(genesis: Genesis, acting: Sequence[Known], height: int, trail: tuple[TrailBlock, ...], tiles: Tiles) -> Edge:
     if not trail:
         raise FileInvalid("the snapshot has no block")
+    known = acting[-1]
     try:
-        known = verify_handovers([one for one in handovers if _header(one.header).height > known.height], genesis, known)
         header = verify_finality(trail[-1].header, trail[-1].votes[: known.acting.quorum], genesis, known)
         verify_quorum(genesis.chain_id, known.acting, header.height, header.hash(), trail[-1].votes)
     except (ProofError, BlockInvalid) as error:
         raise FileInvalid(f"the snapshot's block is not final: {error}") from None
     if header.height != height:
-        raise FileInvalid("the snapshot's last block is not the one that it is of")
-    _check_trail(genesis, [_header(one.header) for one in trail], trail)
+        raise FileInvalid(_OTHER_HEIGHT)
+    headers = [_header(one.header) for one in trail]
+    _check_trail(genesis, headers, trail)
+    _check_signatures(genesis, {one.acting.hash: one.acting for one in acting}, headers, trail)
     _check_tiles(header, tiles)
     return Edge(header, trail, tiles)
 
@@ -207,6 +220,17 @@ def _check_trail(genesis: Genesis, headers: list[Header], trail: tuple[TrailBloc
     first = _first_needed(genesis, headers[-1].height)
     if headers[0].height != first:
         raise FileInvalid(f"the snapshot's blocks do not begin at height {first}")
+
+
+def _check_signatures(genesis: Genesis, sets: Mapping[bytes, DelegateSet], headers: list[Header], trail: tuple[TrailBlock, ...]) -> None:
+    """The copy shows them to others. Who acted before the reader began is not known to it: there the hashes are all that is checked."""
+    for header, one in zip(headers, trail, strict=True):
+        try:
+            verify_header_signature(header.producer, genesis.chain_id, one.header, one.signature)
+            if header.delegates_hash in sets:
+                verify_quorum(genesis.chain_id, sets[header.delegates_hash], header.height, header.hash(), one.votes)
+        except (BlockInvalid, SignatureInvalid) as error:
+            raise FileInvalid(f"the snapshot's block of height {header.height}: {error}") from None
 
 
 def _check_tiles(header: Header, tiles: Tiles) -> None:

@@ -212,6 +212,32 @@ def another_voter_before(listed):
     blocks(listed)[4][3] = blocks(listed)[4][3][:3]
 
 
+def a_vote_before_that_does_not_hold(listed):
+    blocks(listed)[4][3][1][1] = bytes(64)
+
+
+def a_producers_signature_that_does_not_hold(listed):
+    blocks(listed)[4][2] = bytes(64)
+
+
+def more_blocks_than_there_can_be(listed):
+    for _ in range(5):
+        listed.insert(1, blocks(listed)[0])
+
+
+def a_voter_before_all_others(listed):
+    blocks(listed)[4][3][0][0] = -1
+
+
+def a_tile_before_the_last_block(listed):
+    listed[1:] = [record for record in listed if record[0] == 3]
+
+
+def a_handover_that_holds_nothing(listed):
+    """Before anything else is read: a file of such has no end."""
+    listed[1:] = [[1, blocks(listed)[3][1], [], [bytes(32)]]]
+
+
 def blocks_missing_at_the_beginning(listed):
     listed.remove(blocks(listed)[0])
 
@@ -250,6 +276,12 @@ FORGERIES = {
     a_header_that_was_not_final: "not final",
     another_block_before: "height 5 is not the one before its successor",
     another_voter_before: "votes of height 5 are not those",
+    a_vote_before_that_does_not_hold: "height 5: the vote of delegate 1",
+    a_producers_signature_that_does_not_hold: "height 5: ",
+    a_voter_before_all_others: "a vote of a delegate that cannot be",
+    a_tile_before_the_last_block: "another kind than is due",
+    more_blocks_than_there_can_be: "not the one that it is of",
+    a_handover_that_holds_nothing: "not final: handover 0",
     blocks_missing_at_the_beginning: "do not begin at height 1",
     tile_changed: "do not give the log root",
     tile_missing: "another kind than is due",
