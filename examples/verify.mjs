@@ -332,9 +332,15 @@ export function verdict(genesisBytes, receiptBytes, recordBytes) {
     return error instanceof Invalid ? [1, `invalid: ${error.message}`] : [2, `could not check: ${error.message}`];
   }
 }
+// Without the line's end that `fetch` and editors put after it: no record is served with one.
+const without = (bytes, last) => (bytes.at(-1) === last ? bytes.subarray(0, -1) : bytes);
+const asServed = (record) => without(without(record, 0x0a), 0x0d);
 function main(paths) {
   if (paths.length < 2 || paths.length > 3) return [2, "usage: node verify.mjs GENESIS RECEIPT [RECORD]"];
-  try { return verdict(...paths.map((path) => readFileSync(path))); } catch (error) { return [2, `could not check: ${error.message}`]; }
+  try {
+    const [genesis, receipt, record] = paths.map((path) => readFileSync(path));
+    return verdict(genesis, receipt, record && asServed(record));
+  } catch (error) { return [2, `could not check: ${error.message}`]; }
 }
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [code, sentence] = main(process.argv.slice(2));

@@ -58,6 +58,17 @@ def test_the_command_answers_by_its_exit_code_in_one_line(tmp_path, name, code):
 
 
 @needs_node
+@pytest.mark.parametrize(("end", "code"), [(b"\n", 0), (b"\r\n", 0), (b"\n\n", 1), (b" ", 1)])
+def test_the_command_takes_a_record_with_the_end_of_a_line_that_fetch_writes(tmp_path, end, code):
+    given = next(given for name, given, _ in VECTORS if name == "fixed delegates")
+    paths = [tmp_path / part for part in given._fields]
+    for path in paths:
+        path.write_bytes(getattr(given, path.name))
+    paths[-1].write_bytes(given.record + end)
+    assert subprocess.run([NODE, VERIFY, *paths], check=False, capture_output=True).returncode == code
+
+
+@needs_node
 def test_a_file_far_too_large_is_no_receipt(tmp_path):
     given = VECTORS[0][1]
     (tmp_path / "genesis.json").write_bytes(given.genesis)
