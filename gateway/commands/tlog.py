@@ -147,8 +147,8 @@ def policy_of(path: Path | None) -> Any:
 def policy(context: click.Context, as_json: bool) -> None:
     """Which keys sign the log's checkpoints, as a policy for the tools of transparency logs (C2SP tlog-policy).
 
-    A checkpoint then needs the log's signature and the cosignatures of two thirds of the delegates and one. The keys are what the chain
-    records now; who does not trust this gateway holds them against the chain's own transactions (docs/design/checkpoint.md).
+    A checkpoint then needs the log's signature and the cosignatures of two thirds of the delegates that cosign and one. The keys are
+    what the chain records now; who does not trust this gateway holds them against the chain's own transactions (docs/design/checkpoint.md).
     """
     from chain.errors import LedgerError
     from chain.ledger import Ledger

@@ -74,6 +74,13 @@ def test_a_right_one():
     assert TlogProof.from_bytes(proof()).to_bytes() == proof()
 
 
+@pytest.mark.parametrize(("cosigners", "needed"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5)])
+def test_a_policy_wants_more_than_two_thirds_of_those_who_cosign(cosigners, needed):
+    keys = [key(f"many {i}").public for i in range(cosigners)]
+    lines = policy_lines([LOG_VERIFIER], [("a name", cosigner_verifier(CHAIN, one, one)) for one in keys])
+    assert Policy.parse("\n".join(lines).encode()).groups["delegates"][0] == needed
+
+
 def flipped(root):
     return bytes([root[0] ^ 1]) + root[1:]
 
