@@ -88,8 +88,10 @@ def create(
 def _new_path(out: Path, name: str) -> Path:
     """`out`, or `name` in the folder `out`. Raises BackupRefused."""
     path = out / name if out.is_dir() else out
-    if path.exists() or not path.parent.is_dir():
-        raise BackupRefused(f"{path} is there already, or its folder is not; a backup is never written over")
+    if path.exists():
+        raise BackupRefused(f"{path} is there already; a backup is never written over")
+    if not path.parent.is_dir():
+        raise BackupRefused(f"there is no folder {path.parent} to put the backup into; make it first")
     return path
 
 

@@ -17,7 +17,19 @@ from gateway.commands.backup_keys import (
     recipient_option,
     recipients_from,
 )
-from gateway.commands.context import FINDINGS, CouldNot, bar, home_of, instant, json_option, leave, services_of, settings_of, tell
+from gateway.commands.context import (
+    COULD_NOT,
+    FINDINGS,
+    CouldNot,
+    bar,
+    home_of,
+    instant,
+    json_option,
+    leave,
+    services_of,
+    settings_of,
+    tell,
+)
 from gateway.settings import check_settings, databases_from, load_settings
 
 if TYPE_CHECKING:
@@ -53,7 +65,7 @@ def create(
     from gateway.backup.creation import create as create_backup
 
     settings = settings_of(context)
-    with _in_words(), bar() as progress:
+    with _in_words(refused=COULD_NOT), bar() as progress:
         keys = recipients_from(recipients, passphrase_file)
         created = create_backup(
             settings, out, with_keys=not without_keys, recipients=keys, now=int(time.time()), random=os.urandom, progress=progress
@@ -196,8 +208,8 @@ backup.add_command(new_key)
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """What hinders a backup, as a sentence: exit code 1 where it is refused or damaged, 2 where something else failed."""
+def _in_words(refused: int = FINDINGS) -> Iterator[None]:
+    """What hinders a backup, as a sentence: exit code `refused` where it is refused or damaged, 2 where something else failed."""
     from gateway.backup.manifest import BackupDamaged, BackupRefused
     from gateway.errors import GatewayError
     from gateway.founding import FoundingRefused
@@ -208,7 +220,7 @@ def _in_words() -> Iterator[None]:
     except (BackupDamaged, BackupRefused) as error:
         what = "the backup is damaged: " if isinstance(error, BackupDamaged) else ""
         click.echo(f"fhir-anchor: {what}{error}", err=True)
-        leave(FINDINGS)
+        leave(refused)
     except (BadSetting, FoundingRefused, GatewayError, ValueError, OSError) as error:
         raise CouldNot(str(error)) from error
 
