@@ -43,7 +43,7 @@ class ChainFile:
             case [str(found), bytes(genesis_bytes), int(height)] if found == FORMAT:
                 self.genesis_bytes, self.height = genesis_bytes, height
             case _:
-                raise FileInvalid("the file is no exported chain")
+                raise FileInvalid("the file is no exported chain, as `ledger export` writes it")
         self.genesis = Genesis.parse(self.genesis_bytes)
 
     def into(self, store: LedgerStore, progress: Progress) -> None:

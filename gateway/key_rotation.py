@@ -142,8 +142,9 @@ def retire(file: KekFile, services: Services, now: int) -> list[int]:
 def _retire(file: KekFile, services: Services, now: int) -> list[int]:
     keys = file.read()
     going = [key for key in keys if key.state == "retired"]
-    if going and now - max(key.changed_at for key in going) < IN_FLIGHT:
-        raise NotRetired(f"a rotation ended less than {IN_FLIGHT // 60} minutes ago, and requests from before it may still run; try later")
+    over = max((key.changed_at for key in going), default=0) + IN_FLIGHT
+    if going and now < over:
+        raise NotRetired(f"requests from before the rotation may still run, for {IN_FLIGHT // 60} minutes; try again in {over - now} s")
     if not going:
         return []
     rotation = Rotation(services.keyring.version, 0, [])

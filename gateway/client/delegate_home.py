@@ -80,7 +80,8 @@ def verify_copy(home: Path, store: LedgerStore, genesis: Genesis, known: Iterabl
 def opened(home: Path, *, read_only: bool = False) -> Iterator[tuple[LedgerStore, Genesis]]:
     """The copy. Raises NoDelegateHome, LedgerError, OSError."""
     if not (home / "genesis.json").is_file():
-        raise NoDelegateHome(f"there is no copy of a chain at {home}; give --genesis GENESIS.json at the first start")
+        how = "`delegate --genesis GENESIS.json` makes one at its first start, `ledger import` from a file"
+        raise NoDelegateHome(f"there is no copy of a chain at {home}; {how}")
     genesis = Genesis.parse((home / "genesis.json").read_bytes())
     store = LedgerStore.open(f"sqlite:///{home.resolve() / 'ledger.db'}", genesis, read_only=read_only)
     try:

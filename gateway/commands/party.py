@@ -72,7 +72,8 @@ def list_parties(context: click.Context, as_json: bool) -> None:
 
 
 def _line(party: dict[str, str]) -> str:
-    return f"{party['client_id']}  {party['name']}  {party['kind']}  signing: {party['signing']}  {party['status']}"
+    unsigned = {"own": "refused", "gateway": "attested by the gateway"}[party["signing"]]
+    return f"{party['client_id']}  {party['name']}  {party['kind']}  what it does not sign: {unsigned}  {party['status']}"
 
 
 @party.command(epilog="Example: fhir-anchor --home ./gw party suspend nordvik-hospital-1ec2df00")

@@ -138,7 +138,7 @@ def test_after_a_rotation_the_old_key_opens_nothing_and_is_not_missed(made, home
         assert (rotation.version, rotation.is_done, rotation.resealed) == (2, True, sum(column != "tag" for _, column, _ in before))
         assert {version for _, _, version in values(home)} == {2}
         assert states(home) == [(1, "retired"), (2, "current")]
-        with pytest.raises(NotRetired, match="less than 10 minutes"):
+        with pytest.raises(NotRetired, match="for 10 minutes; try again in"):
             retire(file, services, NOW + IN_FLIGHT - 1)
         assert retire(file, services, NOW + IN_FLIGHT) == [1]
     assert states(home) == [(2, "current")]
