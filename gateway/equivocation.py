@@ -1,7 +1,7 @@
 """A delegate elsewhere that votes for two blocks of one height: what it sent is the evidence, and the ledger removes it for good.
 
-See docs/design/ledger.md, EVIDENCE. The jobs process signs it with the key of a delegate here. Of one delegate a single EVIDENCE waits, so
-that whoever votes for a thousand blocks writes no more than who votes for two.
+See docs/design/ledger.md, EVIDENCE. The jobs process signs it with the key of a delegate here. Of one delegate a single EVIDENCE waits or
+is set aside, so that whoever votes for a thousand blocks writes no more than who votes for two.
 """
 
 import structlog
@@ -26,12 +26,11 @@ def report_equivocation(index: Index, ledger: Ledger, ballot: Ballot, now: int) 
     if ballot.duty is not Duty.VOTE or entry is None or entry.standing is Standing.REMOVED:
         return None
     other = _earlier_vote(index, ledger, ballot)
-    if other is None or other[0] == ballot.block_hash or not _is_signed(ballot, ledger):
+    if other is None or other[0] == ballot.block_hash or not is_signed(ballot, ledger):
         return None
     evidence = evidence_of(Offence.VOTED, ballot.delegate, ballot.height, other, (ballot.block_hash, ballot.signature))
     with index.atomic() as connection:
-        waiting = [EvidenceBody.from_map(body) for body in outbox.waiting(connection, Kind.EVIDENCE)]
-        if ballot.delegate in {one.delegate for one in waiting}:
+        if any(ballot.delegate in body for body in outbox.held(connection, Kind.EVIDENCE)):  # no body names another delegate than its own
             return None
         outbox.add(connection, evidence, now)
     structlog.get_logger().error("a delegate voted for two blocks of one height", delegate=entry.name, height=ballot.height)
@@ -47,7 +46,8 @@ def _earlier_vote(index: Index, ledger: Ledger, ballot: Ballot) -> tuple[bytes, 
         return ballots.kept(connection, ballot.duty, ballot.height, ballot.delegate)
 
 
-def _is_signed(ballot: Ballot, ledger: Ledger) -> bool:
+def is_signed(ballot: Ballot, ledger: Ledger) -> bool:
+    """Whether a vote is its delegate's own: anyone may send one in another's name."""
     try:
         ballot.verify(ledger.genesis.chain_id, b"")
     except SignatureInvalid:

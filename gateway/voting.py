@@ -2,7 +2,8 @@
 
 Anyone may send one. Kept is only what an acting delegate's key has signed over the very block that is proposed now, and what the cosigning
 key of a delegate that stands has signed of the last final block's checkpoint; so nobody else can write here, and a delegate no more than
-its own three rows. What is refused is logged with the delegate's name.
+its own three rows. What is refused is logged with the delegate's name, and
+whether a signature shows that it was the delegate's: anyone may send another's name.
 """
 
 import structlog
@@ -14,7 +15,7 @@ from chain.ledger import Ledger
 from chain.note import VerifierKey
 from chain.watermark import Duty
 from gateway.checkpoints import checkpoint_of, cosigner_of
-from gateway.equivocation import report_equivocation
+from gateway.equivocation import is_signed, report_equivocation
 from gateway.errors import Conflict, Forbidden, Refused
 from gateway.index import ballots
 from gateway.index.database import Index, LostRace
@@ -65,8 +66,9 @@ def _checked(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
         else:
             _check_cosignature(ballot, ledger, verifier, now)
     except Refused as refusal:
+        is_own = ballot.duty is Duty.VOTE and is_signed(ballot, ledger)
         told = {"delegate": _name(ledger, ballot.delegate), "duty": ballot.duty.value, "height": ballot.height, "reason": str(refusal)}
-        structlog.get_logger().warning("a delegate's ballot was refused", **told)
+        structlog.get_logger().warning("a delegate's ballot was refused", **told, proven=is_own)
         report_equivocation(index, ledger, ballot, now)
         raise
     return ballot

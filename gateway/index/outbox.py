@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from chain.encoding import decode, encode
+from chain.encoding import encode
 from chain.kinds import Kind
 from chain.transactions import Body
 from gateway.index import row_tags
@@ -101,10 +101,9 @@ def signed(connection: Connection) -> list[bytes]:
     return list(connection.scalars(select(outbox.c.body).where(waiting).order_by(outbox.c.id)))
 
 
-def waiting(connection: Connection, kind: Kind) -> list[dict[int, Any]]:
-    """The bodies of one kind in line, in order of id."""
-    is_it = and_(outbox.c.kind == int(kind), outbox.c.refused.is_(None))
-    return [decode(body) for body in connection.scalars(select(outbox.c.body).where(is_it).order_by(outbox.c.id))]
+def held(connection: Connection, kind: Kind) -> list[bytes]:
+    """The encoded bodies of one kind, in line or set aside, in order of id; one that was set aside may not decode."""
+    return list(connection.scalars(select(outbox.c.body).where(outbox.c.kind == int(kind)).order_by(outbox.c.id)))
 
 
 def pending(connection: Connection, after: int = 0, limit: int = 1000, *, from_outside: bool = False) -> list[OutboxRow]:

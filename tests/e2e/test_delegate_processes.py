@@ -138,6 +138,8 @@ def test_one_that_lies_is_refused_and_named(world):
     log = [json.loads(line) for line in world.gateway.log.read_text().splitlines()]
     named = [line for line in log if line["event"] == "a delegate's ballot was refused"]
     assert {line["delegate"] for line in named} == {"vestby"}
+    assert {line["proven"] for line in named if "signature" in line["reason"]} == {False}, "anyone may have sent that one"
+    assert True in {line["proven"] for line in named}
     for body in (b"", b"\x00" * 100):
         assert requests.post(f"{world.gateway.url}/ledger/votes", data=body, timeout=10).status_code == 422
     assert requests.post(f"{world.gateway.url}/ledger/votes", data=b"\x00" * 10_000, timeout=10).status_code == 413

@@ -67,6 +67,17 @@ def test_a_vote_that_is_kept_and_another_for_the_same_height(home):
     assert waiting(home) == [Kind.EVIDENCE]
 
 
+def test_one_that_was_set_aside_is_not_followed_by_others(home):
+    """Where no delegate here stands, each vote more would leave a row for ever."""
+    cheat = read_key(home.path / "keys" / "delegate-2.json")
+    send(home, cheat, 2)
+    with home.services.index.atomic() as connection:
+        (row,) = (row for row in outbox.pending(connection) if row.kind == Kind.EVIDENCE)
+        outbox.set_aside(connection, row.id, "no delegate here stands")
+    send(home, cheat, 2, hash_=b"\x08" * 32)
+    assert waiting(home) == []
+
+
 def test_what_proves_nothing_accuses_nobody(home):
     honest = read_key(home.path / "keys" / "delegate-3.json")
     final = home.ledger.block(2)
