@@ -13,6 +13,7 @@ from benchmarks.places import Places
 from benchmarks.pushing import Pushed, push
 from benchmarks.served import ServedGateway, make_home, served
 from benchmarks.workload import Workload
+from chain.format import MOST
 
 NAMES = ("ingest", "fetch", "ledger", "audit", "receipts")
 Result = dict[str, Any]
@@ -37,6 +38,7 @@ class Extent:
     megabytes: int = 128
     blocks: int = 200
     chain_blocks: int = 20_000
+    largest_block: int = MOST.transactions
     log_size: int = 10_000_000
     audit_rounds: int = 9
 
@@ -54,8 +56,9 @@ QUICK = Extent(
     transactions=1000,
     megabytes=32,
     blocks=30,
-    chain_blocks=500,
-    log_size=300_000,
+    chain_blocks=100,
+    largest_block=500,
+    log_size=30_000,
     audit_rounds=2,
 )
 
@@ -76,7 +79,9 @@ def run(names: Collection[str], workload: Workload, extent: Extent, say: Say, pl
             per_container = workload.resources / len(workload.all)
             result["ledger"] = ledger.measure(_new(folder, "ledger"), transactions=extent.transactions, records_per_container=per_container)
             say(f"ledger: a chain of {extent.chain_blocks:,} blocks, a log of {extent.log_size:,} transactions")
-            result["ledger"] |= long_chain.measure(_new(folder, "chain"), blocks=extent.chain_blocks, log_size=extent.log_size)
+            result["ledger"] |= long_chain.measure(
+                _new(folder, "chain"), blocks=extent.chain_blocks, largest=extent.largest_block, log_size=extent.log_size
+            )
         if "audit" in names:
             say("audit: storage and ledger")
             result["audit"] = audit.measure(_new(folder, "audit"), megabytes=extent.megabytes, blocks=extent.blocks)

@@ -51,7 +51,7 @@ def child(folder, moment, killed):
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("killed", STEPS[1:3])
+@pytest.mark.parametrize("killed", ["update", pytest.param("delete", marks=pytest.mark.campaign)])
 def test_a_version_is_there_or_was_never_asked_for(tmp_path, killed, moment):
     services = open_services(tmp_path)
     hospital = add_party(services)

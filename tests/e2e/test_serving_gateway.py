@@ -118,7 +118,7 @@ def test_the_log_is_json_and_holds_no_content_and_no_path(gateway, token):
     assert not any(what in log for what in (SECRET, "Traceback", token, "Patient."))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.campaign)])
 def test_a_stop_in_the_middle_of_a_submission_finishes_it(tmp_path, number):
     gateway = GatewayProcess(tmp_path).start()
     try:

@@ -28,6 +28,7 @@ TINY = Extent(
     megabytes=2,
     blocks=3,
     chain_blocks=20,
+    largest_block=20,
     log_size=2000,
     audit_rounds=2,
 )
@@ -47,6 +48,7 @@ def result(workload):
     return run(NAMES, workload, TINY, lambda _: None)
 
 
+@pytest.mark.campaign
 def test_every_figure_with_a_target_is_measured(result):
     rows = list(targets.rows(result))
     assert len(rows) == len(targets.targets(result))
@@ -54,15 +56,18 @@ def test_every_figure_with_a_target_is_measured(result):
     assert [row.target.what for row in rows if row.measured <= 0 and "bytes a record" not in row.target.what] == []
 
 
+@pytest.mark.campaign
 def test_what_was_ingested_is_what_was_sent(result):
     assert (result["ingest"]["bundle_resources"], result["ingest"]["large_bundle_entries"]) == (80, 300)
     assert result["ingest"]["memory_mb"] >= result["ingest"]["memory_before_mb"] > 50
 
 
+@pytest.mark.campaign
 def test_shares_of_stages_add_up(result):
     assert sum(result["ingest"]["stages"].values()) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.campaign
 def test_a_filled_index_has_the_rows_asked_for_and_still_takes_submissions(result):
     at_rows = result["ingest"]["at_rows"]
     assert at_rows["resources_per_s_per_core"] > 0
@@ -79,6 +84,7 @@ def test_the_command_prints_one_document_and_writes_the_same(tmp_path):
     assert "ledger" in done.stderr
 
 
+@pytest.mark.campaign
 def test_the_table_names_what_was_missed(tmp_path):
     done = subprocess.run([sys.executable, "-m", "gateway", "bench", "ledger", "--quick"], capture_output=True, text=True, check=True)
     assert "transactions/s a core" in done.stdout
