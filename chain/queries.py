@@ -118,6 +118,12 @@ def state_tile_reader(connection: Connection) -> StateTileReader:
     return lambda number: connection.scalar(query.where(state_tile.c.number == number)) or b""
 
 
+def some_state_tiles(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
+    """Those of `numbers` that are stored, at most 257, in one statement."""
+    query = select(state_tile.c.number, state_tile.c.hashes).where(state_tile.c.number.in_(list(numbers)))
+    return {row.number: row.hashes for row in connection.execute(query)} if numbers else {}
+
+
 def state_tiles(connection: Connection) -> dict[int, bytes]:
     """All of them: at most 257, of 8 kB."""
     return {row.number: row.hashes for row in connection.execute(select(state_tile))}

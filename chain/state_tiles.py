@@ -6,7 +6,7 @@ the entries themselves, and who proves from tiles compares with the header first
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from chain.merkle import EMPTY_ROOT, HASH_SIZE, inclusion_path, node_hash
 from chain.state import BUCKETS, EMPTY_BY_DEPTH, TILE_DEPTH
@@ -15,6 +15,12 @@ TOP = 1 << TILE_DEPTH  # the tile of the tiles' roots
 _WIDTH = 1 << TILE_DEPTH
 _STEP = 1 + HASH_SIZE
 StateTileReader = Callable[[int], bytes]  # number -> the tile, b"" if it holds nothing
+
+
+def touched_tiles(nodes: Iterable[int]) -> set[int]:
+    """The numbers of the tiles that hold these nodes of the tree (numbered as in `chain.state.State`)."""
+    touched = {(node - BUCKETS) >> TILE_DEPTH for node in nodes if node >= BUCKETS}
+    return {*touched, TOP} if touched else touched
 
 
 def changed_tiles(read: StateTileReader, nodes: Mapping[int, bytes]) -> dict[int, bytes]:

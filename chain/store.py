@@ -22,7 +22,7 @@ from chain.lease import Lease
 from chain.log import Tiles, extended_tiles
 from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
-from chain.state_tiles import TOP, changed_tiles
+from chain.state_tiles import TOP, changed_tiles, touched_tiles
 from chain.tables import (
     block,
     chain,
@@ -222,8 +222,9 @@ def _write_state(connection: Connection, execution: Execution) -> None:
 
 def _write_state_tiles(connection: Connection, execution: Execution) -> None:
     """What changes of the state's tree; all of it where none is stored yet: at the first block, or the first after the migration."""
-    stored, overlay = queries.state_tile_reader(connection), execution.overlay
-    tiles = changed_tiles(stored, overlay.nodes() if stored(TOP) else overlay.all_nodes())
+    nodes = execution.overlay.nodes()
+    stored = queries.some_state_tiles(connection, touched_tiles(nodes))
+    tiles = changed_tiles(lambda number: stored.get(number, b""), nodes if TOP in stored else execution.overlay.all_nodes())
     if tiles:
         connection.execute(delete(state_tile).where(state_tile.c.number.in_(tiles)))
         connection.execute(insert(state_tile), [{"number": number, "hashes": hashes} for number, hashes in tiles.items()])
