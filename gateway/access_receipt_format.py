@@ -5,7 +5,8 @@ It is for the reader and for the patient, who both know what the entry says: so 
 
 from typing import Final, Literal
 
-from gateway.receipt_format import Handover, Hash, LoggedTransaction, Number, Part, Raw, Votes, read_strictly
+from gateway.finality_format import Evidence, LoggedTransaction
+from gateway.receipt_json import Hash, Number, Part, Raw, read_strictly
 
 FORMAT: Final = "fhir-anchor access receipt 1"
 
@@ -19,16 +20,12 @@ class LoggedAccess(Part, frozen=True):
     path: tuple[Hash, ...]
 
 
-class AccessReceipt(Part, frozen=True):
+class AccessReceipt(Evidence, frozen=True):
     """That an entry of the access log is in a batch which a quorum accepted."""
 
     format: Literal["fhir-anchor access receipt 1"]
-    chain_id: Hash
     access: LoggedAccess
     batch: LoggedTransaction
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]
 
 
 def from_json(body: bytes) -> AccessReceipt:

@@ -14,10 +14,11 @@ from gateway.access_log import opened_entry
 from gateway.access_receipt_format import FORMAT, AccessReceipt, LoggedAccess
 from gateway.disclosure import REFUSAL
 from gateway.errors import Forbidden
+from gateway.finality_format import logged, shown
 from gateway.index import accesses, archives
 from gateway.index.accesses import AccessRow
 from gateway.index.parties import Party
-from gateway.receipt_format import Hash, LoggedTransaction, Raw, handovers_of, votes_of
+from gateway.receipt_json import Hash, Raw
 from gateway.receipts import NotYetFinal
 from gateway.services import Services
 from gateway.vault.errors import LeafMismatch
@@ -46,10 +47,8 @@ def assemble_access_receipt(
         format=FORMAT,
         chain_id=Hash(ledger.genesis.chain_id),
         access=access,
-        batch=LoggedTransaction(Raw(batch.transaction), batch.index, tuple(map(Hash, batch.path))),
-        header=Raw(batch.header),
-        votes=votes_of(batch.votes),
-        handovers=handovers_of(batch.handovers),
+        batch=logged(batch),
+        **shown(batch),
     )
 
 
@@ -61,10 +60,10 @@ def _concerns(connection: Connection, asking: Party, row: AccessRow) -> bool:
 
 def _logged(services: Services, connection: Connection, row: AccessRow, last: int, batch: LogProof) -> LoggedAccess:
     entry, salt = opened_entry(services, connection, row)
-    logged = accesses.leaves_of_batch(connection, last)
-    leaves = [leaf for _, leaf in logged]
+    entries = accesses.leaves_of_batch(connection, last)
+    leaves = [leaf for _, leaf in entries]
     body = parse_transaction(batch.transaction).body
     if getattr(body, "root", None) != merkle.root(leaves):
         raise LeafMismatch(f"access batch {last}", "its rows are not those that the ledger has")
-    index = [number for number, _ in logged].index(row.sequence)
+    index = [number for number, _ in entries].index(row.sequence)
     return LoggedAccess(Raw(entry), Raw(salt), index, tuple(map(Hash, merkle.inclusion_path(leaves, index))))

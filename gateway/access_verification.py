@@ -8,8 +8,7 @@ from chain.genesis import Genesis
 from gateway import access_receipt_format
 from gateway.access_receipt_format import LoggedAccess
 from gateway.consent.access import Access, NotAnAccess
-from gateway.receipt_format import NoReceipt
-from gateway.recorded import Begin, ReceiptInvalid, verify_final, verify_logged
+from gateway.recorded import Begin, ReceiptInvalid, read_file, verify_logged
 from gateway.vault import primitives
 
 
@@ -31,16 +30,11 @@ class AccessVerdict(NamedTuple):
 def verify_access_receipt(receipt_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None = None) -> AccessVerdict:
     """Every step. Raises ReceiptInvalid and CouldNotCheck."""
     begin = Begin(genesis_bytes, pin_bytes)
-    genesis, _ = begin.genesis, begin.pinned  # what is checked against is read first
-    try:
-        receipt = access_receipt_format.from_json(receipt_bytes)
-    except NoReceipt as error:
-        raise ReceiptInvalid(f"no access receipt: {error}") from error
-    header, acting = verify_final(receipt, begin)
+    receipt, (header, acting) = read_file(receipt_bytes, access_receipt_format.from_json, begin, "access receipt")
     batch = verify_logged(receipt.batch, header, begin, "batch").body
     if not isinstance(batch, AccessBatchBody):
         raise ReceiptInvalid("batch.transaction is of another kind")
-    access = _verified_access(receipt.access, batch, genesis)
+    access = _verified_access(receipt.access, batch, begin.genesis)
     records = tuple(f"{id_.hex()}/_history/{version}" for id_, version in access.records)
     said = (access.client_id, access.purpose, access.grant_id.hex(), records, access.sequence, access.accessed_ms)
     return AccessVerdict(*said, header.height, header.time, len(receipt.votes), len(acting.keys))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from typing import BinaryIO
 
-from gateway.receipt_format import MAX_BYTES, no_float, no_name_twice
+from gateway.receipt_json import MAX_BYTES, no_float, no_name_twice
 from gateway.verifiers import INVALID, NOT_CHECKED, VALID, Check, Outcome
 
 STEP = 64 * 1024

@@ -13,7 +13,7 @@ from chain.keys import is_valid_public_key
 from chain.proof import Pin
 from gateway.errors import CouldNotCheck
 from gateway.proof_format import PIN, PinFile
-from gateway.receipt_format import Hash, NoReceipt, read_strictly, to_json
+from gateway.receipt_json import Hash, NoReceipt, read_strictly, to_json
 
 
 class Pinned(NamedTuple):

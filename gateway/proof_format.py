@@ -7,20 +7,9 @@ from chain.merkle import SidedPath as StoredPath
 from chain.proof import ConsistencyProof as Consistency
 from chain.proof import Finality, LogProof
 from chain.state_proof import StateProof as ProvenState
-from gateway.receipt_format import (
-    Handover,
-    Hash,
-    LoggedTransaction,
-    NoReceipt,
-    Number,
-    Part,
-    Raw,
-    SidedPath,
-    Votes,
-    handovers_of,
-    read_strictly,
-    votes_of,
-)
+from gateway.finality_format import Evidence, LoggedTransaction, logged, shown
+from gateway.receipt_format import SidedPath
+from gateway.receipt_json import File, Hash, NoReceipt, Number, Part, Raw, read_strictly
 
 FINALITY: Final = "fhir-anchor finality proof 1"
 INCLUSION: Final = "fhir-anchor inclusion proof 1"
@@ -29,25 +18,17 @@ STATE: Final = "fhir-anchor state proof 1"
 PIN: Final = "fhir-anchor pin 1"
 
 
-class FinalityProof(Part, frozen=True):
+class FinalityProof(Evidence, frozen=True):
     """That a quorum accepted this header."""
 
     format: Literal["fhir-anchor finality proof 1"]
-    chain_id: Hash
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]  # every change of the acting set since the genesis, or since the pin of whoever asked
 
 
-class InclusionProof(Part, frozen=True):
+class InclusionProof(Evidence, frozen=True):
     """That the header's log holds a transaction."""
 
     format: Literal["fhir-anchor inclusion proof 1"]
-    chain_id: Hash
     recorded: LoggedTransaction
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]
 
 
 class Log(Part, frozen=True):
@@ -57,16 +38,12 @@ class Log(Part, frozen=True):
     root: Hash
 
 
-class ConsistencyProof(Part, frozen=True):
+class ConsistencyProof(Evidence, frozen=True):
     """That the header's log begins with a smaller one."""
 
     format: Literal["fhir-anchor consistency proof 1"]
-    chain_id: Hash
     first: Log
     path: tuple[Hash, ...]
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]
 
 
 class Subject(Part, frozen=True):
@@ -84,24 +61,19 @@ class Entry(Part, frozen=True):
     path: SidedPath
 
 
-class StateProof(Part, frozen=True):
+class StateProof(Evidence, frozen=True):
     """What the header's state holds under a natural key, or that it holds nothing there."""
 
     format: Literal["fhir-anchor state proof 1"]
-    chain_id: Hash
     subject: Subject
     entries: tuple[Entry, ...]  # the one; else its neighbours in the bucket, none in an empty one
     branch: tuple[Hash, ...]
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]
 
 
-class PinFile(Part, frozen=True):
+class PinFile(File, frozen=True):
     """A header that was verified, to begin at from then on."""
 
     format: Literal["fhir-anchor pin 1"]
-    chain_id: Hash
     height: Number
     hash: Hash  # of the block
     log_size: Number
@@ -124,27 +96,22 @@ def from_json(body: bytes) -> Proof:
 
 
 def finality_of(final: Finality, chain_id: bytes) -> FinalityProof:
-    return FinalityProof(FINALITY, Hash(chain_id), *_shown(final))
+    return FinalityProof(FINALITY, Hash(chain_id), **shown(final))
 
 
 def inclusion_of(proof: LogProof, chain_id: bytes) -> InclusionProof:
-    recorded = LoggedTransaction(Raw(proof.transaction), proof.index, tuple(map(Hash, proof.path)))
-    return InclusionProof(INCLUSION, Hash(chain_id), recorded, *_shown(proof))
+    return InclusionProof(INCLUSION, Hash(chain_id), logged(proof), **shown(proof))
 
 
 def consistency_of(proof: Consistency, chain_id: bytes) -> ConsistencyProof:
     first = Log(proof.size, Hash(proof.root))
-    return ConsistencyProof(CONSISTENCY, Hash(chain_id), first, tuple(map(Hash, proof.path)), *_shown(proof))
+    return ConsistencyProof(CONSISTENCY, Hash(chain_id), first, tuple(map(Hash, proof.path)), **shown(proof))
 
 
 def state_of(proof: ProvenState, chain_id: bytes) -> StateProof:
     entries = tuple(Entry(Hash(entry.key), Raw(entry.value), _path(entry.path)) for entry in proof.entries)
     subject = Subject(proof.kind, Raw(proof.name))
-    return StateProof(STATE, Hash(chain_id), subject, entries, tuple(map(Hash, proof.branch)), *_shown(proof))
-
-
-def _shown(final: Finality) -> tuple[Raw, Votes, tuple[Handover, ...]]:
-    return Raw(final.header), votes_of(final.votes), handovers_of(final.handovers)
+    return StateProof(STATE, Hash(chain_id), subject, entries, tuple(map(Hash, proof.branch)), **shown(proof))
 
 
 def _path(path: StoredPath) -> SidedPath:

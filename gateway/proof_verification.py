@@ -11,10 +11,10 @@ from chain.keys import TRANSACTION_ID, labelled_hash
 from chain.proof import verify_begins_with, verify_recorded
 from chain.transactions import MAX_TRANSACTION_BYTES
 from gateway import proof_format
+from gateway.finality_format import LoggedTransaction
 from gateway.pins import Pinned, pin_file
 from gateway.proof_format import ConsistencyProof, FinalityProof, InclusionProof, Proof, StateProof
-from gateway.receipt_format import LoggedTransaction, NoReceipt
-from gateway.recorded import Accepted, Begin, ReceiptInvalid, verify_final
+from gateway.recorded import Accepted, Begin, ReceiptInvalid, read_file
 
 _TRANSACTION_HEAD, _SIGNATURE_HEAD = bytes.fromhex("a6000101"), bytes.fromhex("055840")  # a map of six: 0: 1, 1: kind ... 5: 64 bytes
 
@@ -45,24 +45,19 @@ def pin_from(proof_bytes: bytes, genesis_bytes: bytes, pin_bytes: bytes | None =
 
 
 def _verified(proof_bytes: bytes, begin: Begin) -> tuple[ProofVerdict, Accepted]:
-    genesis, pinned = begin.genesis, begin.pinned  # what is checked against is read first
-    try:
-        proof = proof_format.from_json(proof_bytes)
-    except NoReceipt as error:
-        raise ReceiptInvalid(f"no proof: {error}") from error
-    header, acting = verify_final(proof, begin)
-    name, says = _said(proof, header, genesis, pinned)
+    proof, (header, acting) = read_file(proof_bytes, proof_format.from_json, begin, "proof")
+    name, says = _said(proof, header, begin)
     counts = (header.time, len(proof.votes), len(acting.keys))
     return ProofVerdict(name, header.height, header.hash().hex(), header.log_size, *counts, says), Accepted(header, acting)
 
 
-def _said(proof: Proof, header: Header, genesis: Genesis, pinned: Pinned | None) -> tuple[str, dict[str, Any]]:
+def _said(proof: Proof, header: Header, begin: Begin) -> tuple[str, dict[str, Any]]:
     if isinstance(proof, FinalityProof):
         return "finality", {}
     if isinstance(proof, InclusionProof):
-        return "inclusion", _verified_inclusion(proof.recorded, header, genesis)
+        return "inclusion", _verified_inclusion(proof.recorded, header, begin.genesis)
     if isinstance(proof, ConsistencyProof):
-        _check_consistency(proof, header, pinned)
+        _check_consistency(proof, header, begin.pinned)
         return "consistency", {"first_size": proof.first.size, "first_root": proof.first.root.hex()}
     return "state", _verified_state(proof, header)
 

@@ -14,22 +14,10 @@ from chain.block import Header
 from chain.ledger import Ledger
 from chain.proof import LogProof
 from chain.transactions import AnchorBody, PartyBody, parse_transaction
+from gateway.finality_format import Final, LoggedTransaction, logged, shown
 from gateway.index.records import RecordLocation
-from gateway.receipt_format import (
-    FORMAT,
-    Bundle,
-    Handover,
-    Hash,
-    LoggedTransaction,
-    Raw,
-    Receipt,
-    Record,
-    Statement,
-    Votes,
-    handovers_of,
-    sided,
-    votes_of,
-)
+from gateway.receipt_format import FORMAT, Bundle, Receipt, Record, Statement, sided
+from gateway.receipt_json import Hash, Raw
 from gateway.services import Services
 from gateway.vault import container, submission
 from gateway.vault.container import BundleSlot
@@ -55,9 +43,7 @@ class _Shared(NamedTuple):
     cover: tuple[tuple[int, tuple[CoverNode, ...]], ...]
     bundle: Bundle
     anchor: LoggedTransaction
-    header: Raw
-    votes: Votes
-    handovers: tuple[Handover, ...]
+    final: Final
     statement: Statement
     issuer: LoggedTransaction | Literal["genesis"]
 
@@ -119,10 +105,8 @@ class ReceiptAssembler:
             opened.leaf_count,
             tuple(_cover(opened)),
             Bundle(ordinal, len(slots), tuple(map(Hash, container.bundle_path([slot.root for slot in slots], ordinal)))),
-            _logged(anchor),
-            Raw(anchor.header),
-            votes_of(anchor.votes),
-            handovers_of(anchor.handovers),
+            logged(anchor),
+            shown(anchor),
             Statement(Raw(stated.body), Raw(stated.salt), sided(opened.path(0), 0, opened.leaf_count)),
             issuer,
         )
@@ -137,7 +121,7 @@ class ReceiptAssembler:
                 continue
             party = self._ledger.prove(index, at_height=height)
             if _is_signed_by(statement, party.transaction):
-                return _logged(party)
+                return logged(party)
         return None
 
     def _receipt(self, shared: _Shared, opened: OpenedBundle, leaf: int) -> Receipt:
@@ -157,11 +141,9 @@ class ReceiptAssembler:
             record=Record(reference, Hash(record.commitment), sided(path, leaf, shared.size), Raw(record.salt)),
             bundle=shared.bundle,
             anchor=shared.anchor,
-            header=shared.header,
-            votes=shared.votes,
-            handovers=shared.handovers,
             statement=shared.statement,
             issuer=shared.issuer,
+            **shared.final,
         )
 
 
@@ -180,10 +162,6 @@ def _cover(opened: OpenedBundle) -> Iterator[tuple[int, tuple[CoverNode, ...]]]:
         part = opened.opened_class(entry.name).part
         for (first_leaf, _), nodes in zip(part.ranges, part.nodes(), strict=True):
             yield first_leaf, tuple(nodes)
-
-
-def _logged(proof: LogProof) -> LoggedTransaction:
-    return LoggedTransaction(Raw(proof.transaction), proof.index, tuple(map(Hash, proof.path)))
 
 
 def _is_signed_by(statement: submission.Statement, party_transaction: bytes) -> bool:

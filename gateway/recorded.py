@@ -3,11 +3,12 @@
 Steps 1, 3 to 6 of docs/design/receipt.md.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeVar
 
 from chain import proof
-from chain.block import Header, Vote
+from chain.block import Header
 from chain.delegate_set import DelegateSet
 from chain.errors import LedgerError
 from chain.genesis import Genesis, GenesisInvalid
@@ -15,25 +16,15 @@ from chain.keys import ChainId
 from chain.proof import Known, OlderThanPin
 from chain.transactions import Role, Transaction, parse_transaction
 from gateway.errors import CouldNotCheck
+from gateway.finality_format import Evidence, Handover, LoggedTransaction, Votes, handovers_in, votes_in
 from gateway.pins import Pinned, pin_of
-from gateway.receipt_format import Handover, Hash, LoggedTransaction, Raw, Votes
+from gateway.receipt_json import NoReceipt
+
+Form = TypeVar("Form", bound=Evidence)
 
 
 class ReceiptInvalid(Exception):
     """The receipt, or the record beside it, is not what it claims to be; the message says which value."""
-
-
-class Evidence(Protocol):
-    """What receipts of every form have."""
-
-    @property
-    def chain_id(self) -> Hash: ...
-    @property
-    def header(self) -> Raw: ...
-    @property
-    def votes(self) -> Votes: ...
-    @property
-    def handovers(self) -> tuple[Handover, ...]: ...
 
 
 class Accepted(NamedTuple):
@@ -59,6 +50,12 @@ class Begin(NamedTuple):
         """Raises CouldNotCheck."""
         return None if self.pin_bytes is None else pin_of(self.pin_bytes, self.genesis)
 
+    def check(self) -> None:
+        """Raises CouldNotCheck unless both can be used."""
+        genesis = self.genesis
+        if self.pin_bytes is not None:
+            pin_of(self.pin_bytes, genesis)
+
 
 # Pure, and receipts of one batch share the inputs: those of a container have header, votes and ANCHOR in common.
 
@@ -72,7 +69,17 @@ def genesis_of(genesis_bytes: bytes) -> Genesis:
         raise CouldNotCheck(f"the genesis file is none: {error}") from error
 
 
-def verify_final(receipt: Evidence, begin: Begin) -> Accepted:
+def read_file(body: bytes, from_json: Callable[[bytes], Form], begin: Begin, what: str) -> tuple[Form, Accepted]:
+    """The file and its header, which is final. Raises CouldNotCheck, first of what it is checked against, and ReceiptInvalid."""
+    begin.check()
+    try:
+        file = from_json(body)
+    except NoReceipt as error:
+        raise ReceiptInvalid(f"no {what}: {error}") from error
+    return file, _verify_final(file, begin)
+
+
+def _verify_final(receipt: Evidence, begin: Begin) -> Accepted:
     """The header that a quorum of this chain's delegates accepted. Raises ReceiptInvalid and CouldNotCheck."""
     if receipt.chain_id != bytes(begin.genesis.chain_id):
         raise ReceiptInvalid("chain_id: it is of another chain than the genesis file")
@@ -109,18 +116,13 @@ def is_by_gateway(transaction: Transaction, genesis: Genesis) -> bool:
 @lru_cache(maxsize=64)
 def _handed_over(handovers: tuple[Handover, ...], begin: Begin) -> Known:
     """Raises LedgerError."""
-    told = [proof.Handover(one.header, _votes(one.votes), tuple(map(bytes, one.delegates))) for one in handovers]
-    return proof.acting_after(told, begin.genesis, None if begin.pinned is None else begin.pinned.pin)
+    return proof.acting_after(handovers_in(handovers), begin.genesis, None if begin.pinned is None else begin.pinned.pin)
 
 
 @lru_cache(maxsize=1024)
 def _final(header: bytes, votes: Votes, known: Known, genesis_bytes: bytes) -> Header:
     """Raises LedgerError."""
-    return proof.verify_finality(header, _votes(votes), genesis_of(genesis_bytes), known)
-
-
-def _votes(votes: Votes) -> tuple[Vote, ...]:
-    return tuple(Vote(delegate, signature) for delegate, signature in votes)
+    return proof.verify_finality(header, votes_in(votes), genesis_of(genesis_bytes), known)
 
 
 @lru_cache(maxsize=1024)

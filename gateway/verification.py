@@ -14,8 +14,10 @@ from chain.block import Header
 from chain.transactions import AnchorBody, PartyAction, PartyBody
 from gateway import receipt_format
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Bundle, LoggedTransaction, NoReceipt, Receipt, Record, Statement, no_float, no_name_twice
-from gateway.recorded import Begin, ReceiptInvalid, verify_final, verify_logged
+from gateway.finality_format import LoggedTransaction
+from gateway.receipt_format import Bundle, Receipt, Record, Statement
+from gateway.receipt_json import no_float, no_name_twice
+from gateway.recorded import Begin, ReceiptInvalid, read_file, verify_logged
 from gateway.vault import primitives, submission
 
 RECORD_NOT_CHECKED = "the record itself: none was given, so its name is only what the receipt's file says"
@@ -37,12 +39,7 @@ class Verdict(NamedTuple):
 def verify_receipt(receipt_bytes: bytes, genesis_bytes: bytes, record: bytes | None, pin_bytes: bytes | None = None) -> Verdict:
     """Every step; `record` is the body of `GET /fhir/Type/id` exactly as served. Raises ReceiptInvalid and CouldNotCheck."""
     begin = Begin(genesis_bytes, pin_bytes)
-    begin.genesis, begin.pinned  # noqa: B018 - what is checked against is read first
-    try:
-        receipt = receipt_format.from_json(receipt_bytes)
-    except NoReceipt as error:
-        raise ReceiptInvalid(f"no receipt: {error}") from error
-    header, acting = verify_final(receipt, begin)
+    receipt, (header, acting) = read_file(receipt_bytes, receipt_format.from_json, begin, "receipt")
     anchor = verify_logged(receipt.anchor, header, begin, "anchor").body
     if not isinstance(anchor, AnchorBody):
         raise ReceiptInvalid("anchor.transaction is of another kind")

@@ -8,7 +8,7 @@ from chain.genesis import Genesis
 from chain.transactions import sign_transaction
 from gateway.access_receipt_format import AccessReceipt, LoggedAccess
 from gateway.consent.access import Access
-from gateway.receipt_format import Hash, Raw
+from gateway.receipt_json import Hash, Raw
 from gateway.vault.primitives import access_commitment
 
 GENESIS = genesis_bytes()

@@ -13,7 +13,7 @@ from chain.entries import EntryKind, natural_key_named
 from chain.state import bucket_of
 from gateway import proof_format
 from gateway.pins import pin_file
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 
 # Anchors whose entries share a bucket, in the order of their keys.
 SHARED = (239202, 167441, 253886, 102809, 232442, 47493, 142514, 379806, 285459, 126033, 258539)

@@ -12,9 +12,11 @@ from chain.delegate_set import DelegateSet
 from chain.genesis import Delegate, Genesis, Stake, make_genesis
 from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, sign_transaction
+from gateway.finality_format import Handover, LoggedTransaction
 from gateway.index.index_row import FORMAT, IndexRow, index_row
 from gateway.index.resource_types import NUMBER_OF
-from gateway.receipt_format import Bundle, Handover, Hash, LoggedTransaction, Raw, Receipt, Record, Statement, sided
+from gateway.receipt_format import Bundle, Receipt, Record, Statement, sided
+from gateway.receipt_json import Hash, Raw
 from gateway.vault import primitives, submission
 from gateway.vault.opened_bundle import OpenedBundle, unwrap_bundle_key
 from gateway.vault.primitives import WrapPrivateKey, WrapSuite

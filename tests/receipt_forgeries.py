@@ -26,7 +26,8 @@ from chain.encoding import decode, encode
 from chain.genesis import Genesis
 from chain.keys import TRANSACTION, VOTE, labelled
 from chain.transactions import PartyAction, PartyBody, Role
-from gateway.receipt_format import Hash, Raw, Statement, to_json
+from gateway.receipt_format import Statement
+from gateway.receipt_json import Hash, Raw, to_json
 from gateway.vault import primitives, submission
 
 IDENTITY = b"\x01" + bytes(31)

@@ -36,7 +36,7 @@ from receipt_forgeries import (
     public,
 )
 
-from gateway.receipt_format import Hash, to_json
+from gateway.receipt_json import Hash, to_json
 
 FILE = Path(__file__).parent / "vectors" / "receipts.json"
 PARTS = ("genesis", "receipt", "record")

@@ -37,8 +37,8 @@ from gateway.index import erasures, traces
 from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key
-from gateway.receipt_format import NoReceipt, from_json
-from gateway.recorded import Begin, ReceiptInvalid, verify_final
+from gateway.receipt_format import from_json
+from gateway.recorded import Begin, ReceiptInvalid, read_file
 from gateway.settings import DATABASE_URLS, Settings, load_settings, save_settings
 from gateway.storage.opening import open_object_store
 from gateway.storage.packs import object_reader
@@ -164,9 +164,10 @@ def _elsewhere(ledger: Ledger, keys: Path) -> list[str]:
 
 def _height_of(path: Path, genesis_bytes: bytes) -> int:
     try:
-        return verify_final(from_json(path.read_bytes()), Begin(genesis_bytes)).header.height
-    except (NoReceipt, ReceiptInvalid, CouldNotCheck) as error:
+        _, (header, _) = read_file(path.read_bytes(), from_json, Begin(genesis_bytes), "receipt")
+    except (ReceiptInvalid, CouldNotCheck) as error:
         raise BackupRefused(f"{path} is no receipt of this chain: {error}") from error
+    return header.height
 
 
 def _write_watermarks(keys: Path, genesis: Genesis, marks: Mapping[Duty, Mark]) -> dict[bytes, Mapping[Duty, Mark]]:

@@ -9,7 +9,8 @@ from chain.note import Note, NoteInvalid
 from gateway import access_receipt_format, receipt_format
 from gateway.client.ledger import TIMEOUT_SECONDS, LedgerUnreachable
 from gateway.client.receipt import POLL_SECONDS, Patience
-from gateway.receipt_format import LoggedTransaction, NoReceipt
+from gateway.finality_format import LoggedTransaction
+from gateway.receipt_json import NoReceipt
 from gateway.recorded import ReceiptInvalid
 from gateway.tlog_policy import Policy
 from gateway.tlog_proof import TlogProof, verify_tlog_proof

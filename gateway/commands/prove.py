@@ -165,7 +165,7 @@ def _at_home(context: click.Context, kind: str, asked: Asked) -> bytes:
     from chain.ledger import Ledger
     from fhir_adapters.issue import InvalidInput
     from gateway.proving import proven
-    from gateway.receipt_format import to_json
+    from gateway.receipt_json import to_json
 
     with opened_ledger(settings_of(context)) as (store, genesis):
         try:

@@ -57,7 +57,7 @@ def tlog_proof(
     from gateway.client.receipt import Patience
     from gateway.client.tlog import RemoteLog, export
     from gateway.errors import CouldNotCheck
-    from gateway.receipt_format import NoReceipt
+    from gateway.receipt_json import NoReceipt
     from gateway.recorded import ReceiptInvalid
 
     try:

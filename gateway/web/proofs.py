@@ -10,7 +10,7 @@ from chain.database import LedgerDamaged
 from chain.merkle import ProofError
 from gateway.errors import NotFound, Unavailable
 from gateway.proving import KINDS, bad, is_for_ever, proven, start_of
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 from gateway.web.authorization import public
 from gateway.web.request_context import ledger
 

@@ -9,9 +9,10 @@ from flask import Blueprint, Response, current_app
 from msgspec import Struct
 
 from fhir_adapters.issue import Issue
-from gateway import disclosure, receipt_format
+from gateway import disclosure
 from gateway.access_receipts import assemble_access_receipt
 from gateway.errors import Unavailable
+from gateway.receipt_json import to_json
 from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.storage.port import ObjectMissing
 from gateway.web.authorization import caller, require
@@ -60,4 +61,4 @@ def _made(made: Struct | NotYetFinal) -> Response:
         answer = outcome(202, [Issue("informational", made.reason, severity="information")])
         answer.headers["Retry-After"] = str(ledger().genesis.slot_seconds)
         return answer
-    return Response(receipt_format.to_json(made), content_type="application/json")
+    return Response(to_json(made), content_type="application/json")

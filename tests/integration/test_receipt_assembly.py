@@ -22,7 +22,7 @@ from gateway.index.records import RecordLocation
 from gateway.key_files import delegate_key_paths, read_key, write_key
 from gateway.proof_format import finality_of
 from gateway.proof_verification import pin_from
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 from gateway.receipts import NotYetFinal, ReceiptAssembler
 from gateway.settings import load_settings
 from gateway.vault.container import build_container

@@ -12,7 +12,8 @@ from receipt_case import make_case
 from gateway import receipt_format
 from gateway.cli import main
 from gateway.line_verification import LONGEST_LINE, TooLong, lines_of, verify_lines
-from gateway.receipt_format import from_json, to_json
+from gateway.receipt_format import from_json
+from gateway.receipt_json import to_json
 from gateway.verifiers import checker
 from gateway.web import verify as batch_route
 

@@ -9,7 +9,7 @@ from scripted_server import Server
 
 from gateway.cli import main
 from gateway.client.credentials import new_credentials, write
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 
 
 def run(*arguments):

@@ -13,7 +13,7 @@ from gateway.access_verification import verify_access_receipt
 from gateway.cli import main
 from gateway.consent.access import Access, NotAnAccess
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Hash, Raw, to_json
+from gateway.receipt_json import Hash, Raw, to_json
 from gateway.recorded import ReceiptInvalid
 
 

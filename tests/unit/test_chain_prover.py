@@ -23,7 +23,7 @@ from gateway.independent.faults import Invalid
 from gateway.independent.state import value_of
 from gateway.proof_format import inclusion_of
 from gateway.proof_verification import verify_proof
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 from gateway.vault.submission import to_base64url
 
 

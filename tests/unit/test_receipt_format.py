@@ -7,7 +7,8 @@ from receipt_case import make_case
 
 from chain import merkle
 from gateway import receipt_format
-from gateway.receipt_format import NoReceipt, from_json, sided, to_json
+from gateway.receipt_format import from_json, sided
+from gateway.receipt_json import NoReceipt, to_json
 
 RECEIPT = to_json(make_case().receipt)
 

@@ -13,7 +13,7 @@ from receipt_case import make_case
 from gateway import independent
 from gateway.independent import cbor, signatures, tree
 from gateway.independent.faults import Invalid
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 
 FOLDER = Path(independent.__file__).parent
 ALLOWED = {"Crypto", *sys.stdlib_module_names}

@@ -11,7 +11,8 @@ from chain.keys import SigningKey
 from chain.transactions import AnchorBody, PartyAction
 from gateway import independent, verification
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import Hash, Raw, Statement, to_json
+from gateway.receipt_format import Statement
+from gateway.receipt_json import Hash, Raw, to_json
 
 FIRST = (verification.verify_receipt, verification.ReceiptInvalid, CouldNotCheck)
 SECOND = (independent.verify_receipt, independent.Invalid, independent.Unreadable)

@@ -12,7 +12,7 @@ from receipt_case import genesis_bytes, key, members_of, party_body
 from chain.encoding import decode, encode
 from gateway import access_verification, independent
 from gateway.errors import CouldNotCheck
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 from gateway.recorded import ReceiptInvalid
 
 ELECTING = genesis_bytes(seats=7)

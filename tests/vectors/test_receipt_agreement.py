@@ -9,7 +9,7 @@ import pytest
 from changed_places import CASE, at, changed, other_values, places, verdicts
 from receipt_case import genesis_bytes, make_case
 
-from gateway.receipt_format import to_json
+from gateway.receipt_json import to_json
 
 FILE = to_json(CASE.receipt)
 

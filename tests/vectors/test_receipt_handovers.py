@@ -14,7 +14,7 @@ from chain.delegate_set import DelegateSet
 from chain.genesis import Genesis
 from gateway import independent, verification
 from gateway.pins import pin_file
-from gateway.receipt_format import Hash, Raw, to_json
+from gateway.receipt_json import Hash, Raw, to_json
 from gateway.verifiers import checker
 
 GENESIS = genesis_bytes(seats=7)
