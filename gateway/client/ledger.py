@@ -1,5 +1,6 @@
 """A gateway's ledger from afar, without an account: its head, its delegates, and handing in what a holder or delegate signed."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import requests
 
 from chain.genesis import Genesis
 
-TIMEOUT_SECONDS = (10, 60)
+_TIMEOUT_SECONDS = (10, 60)
 
 
 class LedgerUnreachable(Exception):
@@ -34,44 +35,43 @@ class RemoteLedger:
 
     def submit(self, transaction: bytes) -> None:
         """Raises NotTaken and LedgerUnreachable."""
-        try:
-            answer = requests.post(
-                f"{self._url}/ledger/transactions",
-                data=transaction,
-                headers={"Content-Type": "application/cbor"},
-                timeout=TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise LedgerUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
-        if answer.status_code == requests.codes.accepted:
-            return
-        reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
-        raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
+        sent = {"data": transaction, "headers": {"Content-Type": "application/cbor"}}
+        _taken(_answer("POST", f"{self._url}/ledger/transactions", **sent), requests.codes.accepted)
 
     def proof(self, kind: str, asked: Mapping[str, str | int | None]) -> bytes:
         """The file of a proof (`finality`, `inclusion`, `consistency`, `state`), as it came. Raises NotTaken, LedgerUnreachable."""
-        try:
-            answer = requests.get(
-                f"{self._url}/ledger/proofs/{kind}",
-                params={name: value for name, value in asked.items() if value is not None},
-                timeout=TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise LedgerUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
-        if answer.status_code == requests.codes.ok:
-            return answer.content
-        reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
-        raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
+        told = {name: value for name, value in asked.items() if value is not None}
+        return _taken(_answer("GET", f"{self._url}/ledger/proofs/{kind}", params=told), requests.codes.ok).content
 
     def _get(self, path: str) -> Any:
         try:
-            answer = requests.get(self._url + path, timeout=TIMEOUT_SECONDS, allow_redirects=False)
-            answer.raise_for_status()
-            return answer.json()
-        except (requests.RequestException, ValueError) as error:
+            return json.loads(fetched(self._url + path))
+        except ValueError as error:
             raise LedgerUnreachable(f"{self._url}{path} cannot be read: {type(error).__name__}") from error
+
+
+def fetched(url: str) -> bytes:
+    """What lies at `url`. Raises LedgerUnreachable."""
+    answer = _answer("GET", url)
+    if answer.status_code != requests.codes.ok:
+        raise LedgerUnreachable(f"{url}: the gateway answered {answer.status_code}")
+    return answer.content
+
+
+def _taken(answer: requests.Response, expected: int) -> requests.Response:
+    """Raises NotTaken, or LedgerUnreachable if it is not about what was asked."""
+    if answer.status_code == expected:
+        return answer
+    reason = f"the gateway answered {answer.status_code}: {_diagnostics(answer)}"
+    raise LedgerUnreachable(reason) if answer.status_code >= requests.codes.server_error else NotTaken(reason)
+
+
+def _answer(method: str, url: str, **sent: Any) -> requests.Response:
+    """Raises LedgerUnreachable."""
+    try:
+        return requests.request(method, url, timeout=_TIMEOUT_SECONDS, allow_redirects=False, **sent)
+    except requests.RequestException as error:
+        raise LedgerUnreachable(f"{url} cannot be reached: {type(error).__name__}") from error
 
 
 def _diagnostics(answer: requests.Response) -> str:

@@ -1,13 +1,11 @@
 """Making a tlog-proof of a receipt's transaction from what a gateway serves: its checkpoint, and tiles for the path to its root."""
 
-import requests
-
 from chain.checkpoint import Checkpoint
 from chain.log import TILE_BITS, TILE_WIDTH, TileReader, inclusion_path
 from chain.merkle import HASH_SIZE, ProofError
 from chain.note import Note, NoteInvalid
 from gateway import access_receipt_format, receipt_format
-from gateway.client.ledger import TIMEOUT_SECONDS, LedgerUnreachable
+from gateway.client.ledger import LedgerUnreachable, fetched
 from gateway.client.receipt import POLL_SECONDS, Patience
 from gateway.finality_format import LoggedTransaction
 from gateway.receipt_json import NoReceipt
@@ -24,7 +22,7 @@ class RemoteLog:
 
     def checkpoint(self) -> bytes:
         """Raises LedgerUnreachable."""
-        return self._get("checkpoint")
+        return fetched(f"{self._prefix}/checkpoint")
 
     def tiles(self, size: int) -> TileReader:
         """The tiles of the log as it was at `size`, each fetched once; what is read raises LedgerUnreachable."""
@@ -33,19 +31,10 @@ class RemoteLog:
         def read(level: int, number: int) -> bytes:
             if (level, number) not in held:
                 width = min(TILE_WIDTH, (size >> TILE_BITS * level) - number * TILE_WIDTH)
-                held[level, number] = self._get(tile_path(level, number, width))[: width * HASH_SIZE]
+                held[level, number] = fetched(f"{self._prefix}/{tile_path(level, number, width)}")[: width * HASH_SIZE]
             return held[level, number]
 
         return read
-
-    def _get(self, path: str) -> bytes:
-        try:
-            answer = requests.get(f"{self._prefix}/{path}", timeout=TIMEOUT_SECONDS, allow_redirects=False)
-        except requests.RequestException as error:
-            raise LedgerUnreachable(f"{self._prefix} cannot be reached: {type(error).__name__}") from error
-        if answer.status_code != requests.codes.ok:
-            raise LedgerUnreachable(f"{self._prefix}/{path}: the gateway answered {answer.status_code}")
-        return answer.content
 
 
 def tile_path(level: int, number: int, width: int) -> str:

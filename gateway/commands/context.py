@@ -21,6 +21,7 @@ from gateway.settings import BadSetting, Settings, home_from, load_settings
 
 if TYPE_CHECKING:
     from chain.genesis import Genesis
+    from chain.ledger import Ledger
     from chain.store import LedgerStore
     from gateway.index.database import Index
     from gateway.services import Services
@@ -133,6 +134,19 @@ def opened_ledger(settings: Settings) -> Iterator[tuple["LedgerStore", "Genesis"
         yield store, genesis
     finally:
         store.close()
+
+
+@contextmanager
+def opened_chain(context: click.Context) -> Iterator["Ledger"]:
+    """What the stored chain says, for reading; what hinders that, or is damaged, becomes exit code 2."""
+    from chain.errors import LedgerError
+    from chain.ledger import Ledger
+
+    with opened_ledger(settings_of(context)) as (store, genesis):
+        try:
+            yield Ledger(store, genesis)
+        except LedgerError as error:
+            raise CouldNot(f"{error}; `ledger verify` says where") from error
 
 
 @contextmanager

@@ -1,27 +1,16 @@
 """`fhir-anchor ledger delegates | schedule | stake`: who produces blocks and votes on them, and who could."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from chain.errors import LedgerError
 from chain.genesis import MIN_ELECTED
 from chain.ledger import Ledger
-from gateway.commands.context import FINDINGS, CouldNot, instant, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.context import FINDINGS, instant, json_option, leave, opened_chain, tell
 from gateway.commands.stake import public_key
 
 WARNING = "fewer than four delegates can be elected: the set stays as it is"
-
-
-@contextmanager
-def _reader(context: click.Context) -> Iterator[Ledger]:
-    with opened_ledger(settings_of(context)) as (store, genesis):
-        try:
-            yield Ledger(store, genesis)
-        except LedgerError as error:
-            raise CouldNot(f"{error}; `ledger verify` says where") from error
 
 
 @click.command(epilog="Example: fhir-anchor --home ./gw ledger delegates")
@@ -29,7 +18,7 @@ def _reader(context: click.Context) -> Iterator[Ledger]:
 @click.pass_context
 def delegates(context: click.Context, as_json: bool) -> None:
     """Who acts, who follows in the next epoch, and who stands for election. Exit code 1 if fewer than four could be elected."""
-    with _reader(context) as reader:
+    with opened_chain(context) as reader:
         genesis = reader.genesis
         warning = WARNING if genesis.seats and len(reader.delegates.electable()) < MIN_ELECTED else None
         rows = _rows(reader)
@@ -79,7 +68,7 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
 @click.pass_context
 def schedule(context: click.Context, slots: int, as_json: bool) -> None:
     """Whose turn the slots after the last block are; another epoch, if one begins meanwhile, draws its own order."""
-    with _reader(context) as reader:
+    with opened_chain(context) as reader:
         genesis, head = reader.genesis, reader.head()
         first = head.slot + 1 if head else 0
         turns = reader.delegates.schedule(range(first, first + slots))
@@ -102,7 +91,7 @@ def schedule(context: click.Context, slots: int, as_json: bool) -> None:
 def stake(context: click.Context, holder: str, as_json: bool) -> None:
     """What a key holds, and whom it approves of. Exit code 1 if it holds nothing."""
     key = public_key(holder)
-    with _reader(context) as reader:
+    with opened_chain(context) as reader:
         found, total = reader.delegates.stake(key), reader.genesis.total_stake
     votes = [one.hex() for one in found.votes] if found else []
     weight, sponsored = (found.weight, found.sponsored) if found else (0, 0)

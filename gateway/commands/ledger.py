@@ -10,14 +10,27 @@ import click
 
 from chain.errors import LedgerError
 from chain.genesis import Genesis
+from chain.ledger import Ledger
 from chain.store import LedgerStore
-from gateway.commands.context import FINDINGS, CouldNot, bar, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.context import (
+    FINDINGS,
+    CouldNot,
+    bar,
+    home_of,
+    json_option,
+    leave,
+    opened_chain,
+    opened_index,
+    opened_ledger,
+    settings_of,
+    tell,
+)
 from gateway.commands.delegates import delegates, schedule, stake
 from gateway.commands.prove import pin, prove
 from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.commands.tlog import policy
 from gateway.errors import GatewayError
-from gateway.settings import Settings, change_setting
+from gateway.settings import change_setting
 
 
 @click.group()
@@ -34,26 +47,15 @@ for command in (delegates, schedule, stake, policy, vote, transfer, delegate, ev
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """How high the chain is, what waits for it, and what it refused."""
-    settings = settings_of(context)
-    with opened_ledger(settings) as (store, genesis):
-        try:
-            told = _status(settings, store, genesis, time.time())
-        except (LedgerError, GatewayError) as error:
-            raise CouldNot(f"{error}; `ledger verify` says where") from error
+    from gateway.index import outbox
+
+    with opened_chain(context) as reader, opened_index(context) as index, index.reading() as connection:
+        told = _status(reader, outbox.size(connection), time.time())
     tell(told, as_json=as_json, text=lambda: "\n".join(f"{name.replace('_', ' '):<22}{_shown(value)}" for name, value in told.items()))
 
 
-def _status(settings: Settings, store: LedgerStore, genesis: Genesis, now: float) -> dict[str, Any]:
-    from chain.ledger import Ledger
-    from gateway.index import outbox
-    from gateway.index.database import open_index
-
-    reader = Ledger(store, genesis)
-    head, acting = reader.head(), reader.delegates.acting()
-    index = open_index(settings.effective_database_url)
-    with index.reading() as connection:
-        waiting = outbox.size(connection)
-    index.close()
+def _status(reader: Ledger, waiting: int, now: float) -> dict[str, Any]:
+    genesis, head, acting = reader.genesis, reader.head(), reader.delegates.acting()
     return {
         "chain_id": genesis.chain_id.hex(),
         "height": head.height if head else 0,
@@ -102,7 +104,6 @@ def export(context: click.Context, out: Path, *, as_json: bool) -> None:
     Whoever has it verifies the chain without this gateway: `ledger import FILE --to DIR`.
     """
     from chain.chain_file import write_chain
-    from chain.ledger import Ledger
 
     settings = settings_of(context)
     with opened_ledger(settings) as (store, genesis), bar() as progress, _new_file(out) as file:
@@ -199,20 +200,15 @@ def switch(context: click.Context, version: int, height: int, *, as_json: bool) 
     does not stops at that height, and goes on from there once it is replaced.
     """
     from chain.format import LATEST
-    from chain.ledger import Ledger
 
-    settings = settings_of(context)
-    with opened_ledger(settings) as (store, genesis):
-        try:
-            head = Ledger(store, genesis).head()
-        except LedgerError as error:
-            raise CouldNot(str(error)) from error
+    with opened_chain(context) as reader:
+        head = reader.head()
     present, last = (head.version, head.height) if head else (LATEST, 0)
     if not present < version <= LATEST:
         raise CouldNot(f"the chain has version {present} of its format, and this program knows versions 1 to {LATEST}")
     if height <= last:
         raise CouldNot(f"the chain has {last} blocks; the switch must come after them")
-    change_setting(settings.home, "ledger_switch", f"{version} from {height}")
+    change_setting(home_of(context), "ledger_switch", f"{version} from {height}")
     told = {"version": version, "from_height": height, "present_version": present, "present_height": last}
     words = (
         f"Blocks have version {version} from height {height} on (now: version {present}, height {last}), once `serve` has started again."

@@ -16,10 +16,9 @@ from gateway.commands.context import (
     CouldNot,
     json_option,
     leave,
-    opened_ledger,
+    opened_chain,
     printable,
     read_file,
-    settings_of,
     tell,
 )
 
@@ -150,16 +149,11 @@ def policy(context: click.Context, as_json: bool) -> None:
     A checkpoint then needs the log's signature and the cosignatures of two thirds of the delegates that cosign and one. The keys are
     what the chain records now; who does not trust this gateway holds them against the chain's own transactions (docs/design/checkpoint.md).
     """
-    from chain.errors import LedgerError
-    from chain.ledger import Ledger
     from gateway.checkpoints import verifiers
     from gateway.tlog_policy import policy_lines
 
-    with opened_ledger(settings_of(context)) as (store, genesis):
-        try:
-            logs, cosigners = verifiers(Ledger(store, genesis))
-        except LedgerError as error:
-            raise CouldNot(f"{error}; `ledger verify` says where") from error
+    with opened_chain(context) as reader:
+        logs, cosigners = verifiers(reader)
     told = {
         "logs": [key.to_text() for key in logs],
         "cosigners": [{"name": name, "verifier_key": key.to_text()} for name, key in cosigners],
