@@ -3,11 +3,14 @@
 An unexpected error answers 500 with the request id alone; its type and place are in the log under the same id.
 """
 
+from functools import lru_cache
+
 import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from chain.database import LedgerUnreachable
+from chain.errors import LedgerError
 from fhir_adapters.issue import InvalidInput, Issue, operation_outcome
 from gateway.disclosure import Deleted
 from gateway.errors import GatewayError, Unauthorized, Unavailable
@@ -57,6 +60,8 @@ def answer(error: Exception) -> Response:
         return outcome(400 if error.unreadable else 422, error.issues)
     if isinstance(error, LedgerUnreachable):
         return answer(Unavailable("the ledger cannot be reached for now"))
+    if isinstance(error, LedgerError):
+        return _not_whole(error)
     if isinstance(error, GatewayError):
         if isinstance(error, SealBroken):
             structlog.get_logger().error("alarm: what is stored was altered", exc_info=error)
@@ -67,6 +72,18 @@ def answer(error: Exception) -> Response:
         return _routing(error)
     structlog.get_logger().error("unexpected error", exc_info=error)
     return outcome(500, [Issue("exception", f"the request failed; the log has it under request id {g.request_id}", severity="fatal")])
+
+
+def _not_whole(error: LedgerError) -> Response:
+    """Its sentences name heights and objects, never a content. What lies elsewhere in the ledger is served as before."""
+    _alarm(str(error))
+    told = f"the ledger here is not whole where this would be read: {error}; an audit of the ledger says what else is"
+    return outcome(500, [Issue("exception", told)])
+
+
+@lru_cache(maxsize=256)  # once a process: whoever asks for the same block again and again does not fill the log
+def _alarm(reason: str) -> None:
+    structlog.get_logger().error("alarm: the stored ledger is not whole", reason=reason)
 
 
 def outcome(status: int, issues: list[Issue] | tuple[Issue, ...]) -> Response:

@@ -1,8 +1,11 @@
 """Old transactions on their way into the bucket: whole at every crash, readable and proven afterwards, and found when they are altered."""
 
+import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from chain_case import DELEGATES, SmallChain, anchor, genesis_bytes, party
 
 from chain import archive
@@ -12,8 +15,12 @@ from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.proof import verify_log_proof
 from chain.store import LedgerStore
+from gateway.logs import configure_logs
+from gateway.metrics import Metrics
 from gateway.storage.file_store import FileObjectStore
 from gateway.storage.packs import object_reader
+from gateway.web.app import create_app
+from gateway.web.media_type import FHIR_JSON
 from jobs.archive_blocks import Archived, archive_blocks
 
 pytestmark = pytest.mark.both_databases(slow=True)
@@ -150,6 +157,27 @@ def test_altered_and_missing_objects_are_found_and_never_shown(chain):
         path.write_bytes(body)
     chain.store.packs = Packs()
     assert ("pack-missing", "pack 0") in chain.findings(), "without a bucket"
+
+
+@pytest.mark.sqlite_only  # one process alarms once of the same object
+def test_who_asks_for_a_block_in_a_damaged_pack_is_told_so_and_the_log_hears_it_once(chain, capsys):
+    moved(chain)
+    object_of(chain, 1).write_bytes(b"")
+    configure_logs(sys.stderr)
+    try:
+        services = SimpleNamespace(settings=SimpleNamespace(base_url=None), store=chain.bucket, clock=None, metrics=Metrics())
+        client = create_app(services, Ledger(chain.store, GENESIS)).test_client()
+        answers = [client.get(path) for path in ("/ledger/blocks/3", "/ledger/blocks/3", "/ledger/tile/entries/000.p/28")]
+        assert client.get("/ledger/blocks/1").status_code == client.get("/ledger/tile/0/000.p/28").status_code == 200
+    finally:
+        structlog.reset_defaults()
+    assert [answer.status_code for answer in answers] == [500] * 3
+    [issue] = answers[0].json["issue"]
+    assert (answers[0].content_type, answers[0].json["resourceType"], issue["code"]) == (FHIR_JSON, "OperationOutcome", "exception")
+    assert "ledger/000000000001-" in issue["diagnostics"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "alarm" in line]
+    assert len(lines) == 1
+    assert "Traceback" not in lines[0]
 
 
 def test_rows_that_name_other_packs_are_found(chain):

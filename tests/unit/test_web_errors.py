@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from chain.database import LedgerUnreachable
+from chain.database import LedgerDamaged, LedgerUnreachable
 from fhir_adapters.issue import InvalidInput, Issue
 from gateway import errors
 from gateway.logs import GunicornLog, configure_logs
@@ -65,6 +65,7 @@ def ask(error, path=f"/fhir/test/{SECRET}?name={SECRET}", **kwargs):
         (errors.NotSupported("later"), 501, "not-supported"),
         (errors.Unavailable("disk"), 503, "transient"),
         (LedgerUnreachable("locked"), 503, "transient"),
+        (LedgerDamaged("pack 1 is not what was written"), 500, "exception"),
         (TooManyRequests("slowly", retry_after=7), 429, "throttled"),
         (InvalidInput([Issue("structure", "broken")], unreadable=True), 400, "structure"),
         (InvalidInput([Issue("value", "wrong", "Patient.gender")]), 422, "value"),
