@@ -49,12 +49,14 @@ class Job:
 
     `claimed`: each of its times is served once whatever the number of hosts, after a downtime too, and stands in the history; otherwise it
     is so short and frequent that neither is worth a row. `apart`: it has a process of its own, so that blocks are not late for its work.
+    `within`: seconds after which it is taken for one that hangs; far more than it takes on any bucket that is worth keeping.
     """
 
     name: str
     does: str
     schedule: Schedule
     run: Callable[[Opened], Result]
+    within: int = 600
     claimed: bool = True
     apart: bool = False
 
@@ -109,9 +111,9 @@ def _archive(opened: Opened) -> Result:
 def jobs_of(settings: Settings) -> tuple[Job, ...]:
     """Every job of the gateway of `settings`, at the times that it sets."""
     return (
-        Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", Every(3600), _sweep),
+        Job("sweep-orphans", "Remove objects that no record points to, once they are an hour old.", Every(3600), _sweep, 6 * 3600),
         Job("prune", "Forget expired one-time tokens, old history and unfinished temporary files.", Every(600), _prune),
-        Job("archive-blocks", "Move transactions of old epochs into the bucket, where that is wished.", Every(86_400), _archive),
+        Job("archive-blocks", "Move transactions of old epochs into the bucket, where that is wished.", Every(86_400), _archive, 6 * 3600),
         Job(
             "close-access-batch",
             "Put what was read by consent since the last batch in line for the ledger.",
@@ -124,6 +126,7 @@ def jobs_of(settings: Settings) -> tuple[Job, ...]:
             "Re-verify chain, storage, content and conduct, and keep the report (`audit history`).",
             Cron(settings.audit_cron, settings.timezone),
             _audit,
+            20 * 3600,
             apart=True,
         ),
     )

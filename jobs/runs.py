@@ -24,6 +24,7 @@ from gateway.settings import BadSetting, Settings
 from jobs.registry import Job, Result, jobs_of, opened_for
 
 _LOOK = 0.5  # seconds between two looks at a job in a process of its own
+_TO_END = 5.0  # seconds that such a process has to end when told
 
 
 class JobFailed(Exception):
@@ -84,16 +85,29 @@ def perform(settings: Settings, job: Job, scheduled_for: int) -> None:
 
 
 def perform_apart(settings: Settings, job: Job, scheduled_for: int, told_to_stop: threading.Event) -> None:
-    """`perform` in a process of its own, which ends with this one, or when this one is told to stop."""
+    """`perform` in a process of its own, which ends with this one, when this one is told to stop, or at its deadline."""
     process = multiprocessing.get_context("spawn").Process(target=_be_apart, args=(settings, job.name, scheduled_for, os.getpid()))
     process.start()
-    while process.is_alive():
+    until = time.monotonic() + job.within
+    while process.is_alive() and time.monotonic() < until:
         if told_to_stop.is_set():
             process.terminate()
         process.join(_LOOK)
-    if process.exitcode:
+    if process.is_alive():
+        process.terminate()
+        process.join(_TO_END)
+        process.kill()
+        process.join()
+        say_overdue(settings, job.name, scheduled_for, job.within)
+    elif process.exitcode:
         structlog.get_logger().error("a job's process ended before its work", job=job.name, code=process.exitcode)
-        _interrupted(settings, job, scheduled_for)
+        _ended(settings, job.name, scheduled_for, job_runs.INTERRUPTED, "its process was stopped")
+
+
+def say_overdue(settings: Settings, job: str, scheduled_for: int | None, within: int) -> None:
+    """In log and history: it was not done by its deadline and was ended. The time that it had claimed, if any, is free again."""
+    structlog.get_logger().error("a job did not end in its time, and was ended", job=job, seconds=within)
+    _ended(settings, job, scheduled_for, job_runs.OVERDUE, f"it was not done after {within} seconds, and was ended")
 
 
 def _be_apart(settings: Settings, name: str, scheduled_for: int, parent: int) -> None:
@@ -102,14 +116,16 @@ def _be_apart(settings: Settings, name: str, scheduled_for: int, parent: int) ->
     perform(settings, next(job for job in jobs_of(settings) if job.name == name), scheduled_for)
 
 
-def _interrupted(settings: Settings, job: Job, scheduled_for: int) -> None:
+def _ended(settings: Settings, job: str, scheduled_for: int | None, outcome: str, told: str) -> None:
+    now, holder = int(time.time()), holder_of(settings)
     with (
         suppress(Unavailable),  # else the next start of the jobs process says it
         closing(open_index(settings.effective_database_url)) as index,
         index.atomic() as connection,
     ):
-        now, told = int(time.time()), "its process was stopped"
-        job_runs.ended(connection, job.name, scheduled_for, now, job_runs.INTERRUPTED, told, holder_of(settings))
+        if scheduled_for is None:
+            job_runs.claim(connection, job, now, now, holder)
+        job_runs.ended(connection, job, now if scheduled_for is None else scheduled_for, now, outcome, told, holder)
 
 
 def end_with(parent: int) -> None:

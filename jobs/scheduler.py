@@ -5,10 +5,11 @@ failed, and what this host began and did not end before its last stop all come r
 not been heard of, too.
 """
 
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -30,17 +31,22 @@ from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
 from gateway.supervisor import signals_as_bytes
+from jobs.at_work import AtWork, Running
 from jobs.checkpoints import CheckpointSigning
 from jobs.mailbox import IndexMailbox
 from jobs.produce_blocks import BlockProduction
 from jobs.registry import Job, jobs_of
-from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now
+from jobs.runs import JobFailed, claim, due_at, holder_of, perform, perform_apart, run_now, say_overdue
 from jobs.wall_clock import WallClock
 
 LATE_BY = 3600  # seconds; a slot that could not run for so long still runs once, which is all that is wanted of it
 LOOK_EVERY = 60  # seconds between two looks at what is due
 FIRST_LOOK = 5  # seconds after the start
-CLOCK_EVERY = 5.0  # seconds between two looks at whether the clock was put
+LOOK_UP_EVERY = 5.0  # seconds between two looks at whether the clock was put, and a job hangs
+SLOT_WITHIN = 600  # seconds for a slot's work, which takes some: for loading a large state after another host produced, too
+TO_RECORD = 5.0  # seconds for writing down which job hangs; the database may be what it hangs on
+APART_LONGER = 60  # seconds that whoever watches over a process of its own has for ending that at its deadline
+HANGING = 4  # exit code of a jobs process that a job hangs in
 
 
 def run(settings: Settings) -> None:
@@ -81,27 +87,32 @@ class JobsProcess:
         production: BlockProduction,
         clock: WallClock | None = None,
         checkpoints: CheckpointSigning | None = None,
+        jobs: Sequence[Job] | None = None,
     ) -> None:
+        """`jobs`: those of the settings unless others are given."""
         self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
         self._checkpoints = checkpoints
+        self._jobs = jobs_of(settings) if jobs is None else jobs
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._told = threading.Event()
         self._clock = clock or WallClock()
         self._fired: dict[str, tuple[int, float]] = {}  # by name: seconds between two times, and one of them
-        self._at_work: dict[str, int] = {}  # the time that each running job serves, by its name
+        self._at_work = AtWork()
         self._log = structlog.get_logger()
 
     def run_until_told(self) -> None:
-        """Returns after SIGTERM or SIGINT, when no job runs any more."""
+        """Returns after SIGTERM or SIGINT, when no job runs any more. Where one hangs, the process ends with the code HANGING."""
         with signals_as_bytes((signal.SIGTERM, signal.SIGINT)) as heard:
             self._start()
-            heard.settimeout(CLOCK_EVERY)
+            heard.settimeout(LOOK_UP_EVERY)
             while not self._told.is_set():
                 try:
                     heard.recv(1)
                 except TimeoutError:
                     self._follow_clock()
+                    if overdue := self._at_work.overdue():
+                        self._end_at_once(overdue)
                 else:
                     self._told.set()
             self._scheduler.shutdown(wait=True)
@@ -111,14 +122,30 @@ class JobsProcess:
         self._say_what_was_interrupted()
         first_slot = genesis.slot_time(genesis.slot_at(time.time()) + 1)
         self._fire("produce-blocks", self._produce, genesis.slot_seconds, first_slot)
-        for job in jobs_of(self._settings):
+        for job in self._jobs:
             if not job.claimed:
                 self._fire(job.name, partial(self._run_quietly, job), job.schedule.following(0), time.time())
         self._fire("look-what-is-due", self._start_due, LOOK_EVERY, time.time() + FIRST_LOOK)
         self._scheduler.start()
         self._log.info("jobs run", jobs=[job.id for job in self._scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
 
+    def _end_at_once(self, overdue: Sequence[Running]) -> None:
+        """See `jobs.at_work`. What cannot be recorded now, the next start says of all that was interrupted."""
+
+        def record() -> None:
+            for run in overdue:
+                say_overdue(self._settings, run.job, run.scheduled_for, run.within)
+
+        recording = threading.Thread(target=record, daemon=True)
+        recording.start()
+        recording.join(TO_RECORD)
+        os._exit(HANGING)
+
     def _produce(self) -> None:
+        with self._at_work.on("produce-blocks", SLOT_WITHIN):
+            self._serve_slot()
+
+    def _serve_slot(self) -> None:
         leapt_by = self._clock.leapt_by()
         if leapt_by:
             self._log.error(
@@ -162,7 +189,8 @@ class JobsProcess:
 
     def _run_quietly(self, job: Job) -> None:
         try:
-            counts = run_now(self._settings, job).counts
+            with self._at_work.on(job.name, job.within):
+                counts = run_now(self._settings, job).counts
         except JobFailed as error:
             self._log.error("job failed; it runs again at its next time", job=job.name, reason=str(error))
         else:
@@ -173,7 +201,7 @@ class JobsProcess:
         """Each in a thread of its own, so that a long one holds up no other; one that still runs is not started again."""
         try:
             self._look_after_runs(int(time.time()))
-            for job in jobs_of(self._settings):
+            for job in self._jobs:
                 if job.claimed and due_at(self._index, job, int(time.time()), self._genesis.started_at) is not None:
                     with suppress(ConflictingIdError):  # it was added a moment ago
                         self._scheduler.add_job(self._serve, args=[job], id=job.name, max_instances=1, misfire_grace_time=LATE_BY)
@@ -185,7 +213,7 @@ class JobsProcess:
             if not job_runs.is_any_running(connection):
                 return
         with self._index.atomic() as connection:
-            job_runs.seen(connection, self._holder, dict(self._at_work), now)
+            job_runs.seen(connection, self._holder, self._at_work.claimed(), now)
             count = job_runs.interrupt_silent(connection, now)
         if count:
             self._log.warning("jobs were not heard of and are anyone's now", runs=count)
@@ -196,12 +224,10 @@ class JobsProcess:
             scheduled_for = due_at(self._index, job, now, self._genesis.started_at)
             if scheduled_for is None or not claim(self._index, job, scheduled_for, now, self._holder):
                 return
-            self._at_work[job.name] = scheduled_for
-            if job.apart:
-                perform_apart(self._settings, job, scheduled_for, self._told)
-            else:
-                perform(self._settings, job, scheduled_for)
+            with self._at_work.on(job.name, job.within + job.apart * APART_LONGER, scheduled_for):
+                if job.apart:
+                    perform_apart(self._settings, job, scheduled_for, self._told)
+                else:
+                    perform(self._settings, job, scheduled_for)
         except Unavailable as error:
             self._log.error("a job could not be claimed or recorded", job=job.name, reason=str(error))
-        finally:
-            self._at_work.pop(job.name, None)

@@ -2,6 +2,7 @@
 
 Who holds a claim says each minute that it is still at work. A claim of which nothing was heard for long counts as interrupted, so that
 another host can have it: one that was lost for good, and one whose container came back under another name, would else keep it for ever.
+A job that was not done by its deadline is `overdue`, and so is the row of one whose times are not claimed: it is there for that alone.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 
 from gateway.index.schema import job_run
 
-RUNNING, DONE, FINDINGS, FAILED, INTERRUPTED = "running", "done", "findings", "failed", "interrupted"
+RUNNING, DONE, FINDINGS, FAILED, INTERRUPTED, OVERDUE = "running", "done", "findings", "failed", "interrupted", "overdue"
 MAX_ATTEMPTS = 3  # at one time of one job; what kills its process each time must not do so for ever
 KEPT = 90 * 86_400  # seconds of history
 SILENT_FOR = 600  # seconds without a word of who runs it; clocks of hosts differ by less
@@ -31,7 +32,7 @@ class JobRun:
 
 
 def claim(connection: Connection, job: str, scheduled_for: int, now: int, holder: str) -> bool:
-    """Whether the caller is to run `job` for this time. True once; again after a run that failed or was interrupted, up to MAX_ATTEMPTS."""
+    """Whether the caller is to run `job` for this time. True once; again after a run that failed or did not end, up to MAX_ATTEMPTS."""
     row = connection.execute(select(job_run.c.outcome, job_run.c.attempts).where(_at(job, scheduled_for))).one_or_none()
     taken = {"started_at": now, "ended_at": None, "outcome": RUNNING, "holder": holder, "told": ""}
     if row is None:
@@ -100,7 +101,7 @@ def forget(connection: Connection, now: int) -> int:
 
 def _is_free(outcome: str, attempts: int) -> bool:
     """Whether a time that was claimed may be claimed once more."""
-    return outcome in (FAILED, INTERRUPTED) and attempts < MAX_ATTEMPTS
+    return outcome in (FAILED, INTERRUPTED, OVERDUE) and attempts < MAX_ATTEMPTS
 
 
 def _at(job: str, scheduled_for: int) -> ColumnElement[bool]:

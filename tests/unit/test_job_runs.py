@@ -7,7 +7,7 @@ import pytest
 
 from gateway.index import job_runs
 from gateway.index.database import create_index, open_index
-from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, RUNNING, SILENT_FOR
+from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, OVERDUE, RUNNING, SILENT_FOR
 from gateway.settings import Settings
 from jobs.registry import Job, Result
 from jobs.runs import claim, due_at, holder_of, perform
@@ -50,7 +50,7 @@ def test_one_of_many_gets_a_time(index):
     assert claim(index, JOB, 600, 610, "late")
 
 
-@pytest.mark.parametrize("outcome", [FAILED, INTERRUPTED])
+@pytest.mark.parametrize("outcome", [FAILED, INTERRUPTED, OVERDUE])
 def test_what_failed_is_tried_again_but_not_for_ever(index, outcome):
     for _ in range(MAX_ATTEMPTS):
         assert due_at(index, JOB, 599, 0) == 500
