@@ -1,30 +1,7 @@
-"""Every place of a JSON document changed, and what each verifier says of a receipt then."""
+"""Every place of a JSON document changed."""
 
 import copy
 import json
-
-from receipt_case import make_case
-
-from gateway import independent, verification
-from gateway.errors import CouldNotCheck
-
-CASE = make_case("issuer")
-
-
-def verdicts(receipt, genesis=CASE.genesis, record=CASE.record):
-    """What each of the two says, in the same three words."""
-    for verify, invalid, not_checked in (
-        (verification.verify_receipt, verification.ReceiptInvalid, CouldNotCheck),
-        (independent.verify_receipt, independent.Invalid, independent.Unreadable),
-    ):
-        try:
-            verify(receipt, genesis, record)
-        except invalid:
-            yield "invalid"
-        except not_checked:
-            yield "could not check"
-        else:
-            yield "valid"
 
 
 def places(value, path=()):

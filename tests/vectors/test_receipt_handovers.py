@@ -5,9 +5,9 @@ import json
 
 import pytest
 from changed_places import at, changed, other_values, places
-from changed_places import verdicts as verdicts_of
 from msgspec.structs import replace
 from receipt_case import finalize, genesis_bytes, handover, key, make_case, members_of
+from two_verifiers import verdicts as verdicts_of
 
 from chain.block import Header
 from chain.delegate_set import DelegateSet
@@ -25,7 +25,7 @@ DOCUMENT = json.loads(to_json(CASE.receipt))
 
 
 def verdicts(receipt, genesis=GENESIS):
-    return list(verdicts_of(receipt if isinstance(receipt, bytes) else to_json(receipt), genesis, CASE.record))
+    return verdicts_of("verify_receipt", receipt if isinstance(receipt, bytes) else to_json(receipt), genesis, CASE.record)
 
 
 def test_these_bytes_are_valid_for_ever():
@@ -102,10 +102,10 @@ def test_a_chain_of_fixed_delegates_hands_nothing_over():
     genesis = genesis_bytes()
     chain = Genesis.parse(genesis)
     case = make_case(genesis=genesis)
-    assert list(verdicts_of(to_json(case.receipt), genesis, case.record)) == ["valid", "valid"]
+    assert verdicts_of("verify_receipt", to_json(case.receipt), genesis, case.record) == ["valid", "valid"]
     handed = make_case(genesis=genesis, sets=(FOUR,))
     assert handed.receipt.handovers[0].delegates[3] == key("late").public
-    assert list(verdicts_of(to_json(handed.receipt), genesis, handed.record)) == ["invalid", "invalid"]
+    assert verdicts_of("verify_receipt", to_json(handed.receipt), genesis, handed.record) == ["invalid", "invalid"]
     assert chain.seats == 0
 
 

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from changed_places import verdicts
 from receipt_vectors import FILE, document, read, to_text
+from two_verifiers import verdicts
 
 VECTORS = list(read(FILE.read_text()))
 VERIFY = Path(__file__).parents[2] / "examples" / "verify.mjs"
@@ -27,7 +27,7 @@ def test_names_differ_and_the_file_is_small():
 
 @pytest.mark.parametrize(("given", "verdict"), [vector[1:] for vector in VECTORS], ids=[vector[0] for vector in VECTORS])
 def test_both_verifiers_here_agree(given, verdict):
-    assert list(verdicts(given.receipt, given.genesis, given.record)) == [verdict, verdict]
+    assert verdicts("verify_receipt", given.receipt, given.genesis, given.record) == [verdict, verdict]
 
 
 @needs_node
