@@ -2,10 +2,12 @@
 
 import json
 import queue
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from benchmarks.served import DidNotRun, ServedGateway
 from benchmarks.workload import Workload
@@ -74,23 +76,13 @@ def _at_once(requests: Sequence[Request], connections: Sequence[Connection]) -> 
     waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
     for request in requests:
         waiting.put(request)
-    answers: list[Answer] = []
-    faults: list[Exception] = []
 
-    def work(connection: Connection) -> None:
-        try:
-            while not faults:
+    def answered(connection: Connection) -> list[Answer]:
+        answers = []
+        with suppress(queue.Empty):
+            while True:
                 answers.append(waiting.get_nowait().over(connection))
-        except queue.Empty:
-            pass
-        except Exception as fault:  # whatever it is, it is raised again where the clients are waited for
-            faults.append(fault)
+        return answers
 
-    clients = [threading.Thread(target=work, args=(connection,)) for connection in connections]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    if faults:
-        raise faults[0]
-    return answers
+    with ThreadPoolExecutor(len(connections)) as clients:
+        return list(chain.from_iterable(clients.map(answered, connections)))

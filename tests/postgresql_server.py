@@ -45,7 +45,7 @@ class PostgresqlServer:
         self.process = None
         try:
             self._begin(programs)
-        except BaseException:
+        except BaseException:  # a stop of the tests, too, leaves no server and no folder behind
             self.close()
             raise
 

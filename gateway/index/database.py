@@ -156,7 +156,7 @@ def part_of(connection: Connection) -> Iterator[None]:
     try:
         with _races():
             yield
-    except BaseException:
+    except BaseException:  # a stop, too, leaves nothing of the block in a unit that may go on
         executed(connection, "ROLLBACK TO SAVEPOINT part").close()
         raise
     executed(connection, "RELEASE SAVEPOINT part").close()

@@ -1,12 +1,16 @@
 """The audits of content and conduct beside a gateway at work, and on several cores: they find nothing that is not so."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import count
 
 import pytest
 from audit_case import AuditedHome, audit, patient, shards_of, submission
 from conduct_case import audit_conduct, make_conduct
 from intake_case import delete, post, put, transaction
 
+from gateway.index import schema as t
 from jobs.audit_content import Turn
 from jobs.audit_report import Report
 
@@ -20,67 +24,60 @@ def busy(tmp_path):
     made.close()
 
 
+@contextmanager
+def again_and_again(step):
+    """Beside the block, as fast as it goes; what went wrong is raised at its end."""
+    stop = threading.Event()
+
+    def go_on():
+        while not stop.is_set():
+            step()
+
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(go_on)
+        try:
+            yield lambda: not going.done()
+        finally:
+            stop.set()
+        going.result()
+
+
 def test_an_audit_during_pushes_is_clean(busy):
     hospital = busy.party()
     post(busy.services, hospital, submission(0, 5))
     busy.block()
-    stop, faults = threading.Event(), []
+    numbers = count(1)
 
     def push():
-        """Versions of the same records again and again, and new ones, as fast as they go in."""
-        try:
-            for number in range(1, 10_000):
-                if stop.is_set():
-                    return
-                post(busy.services, hospital, submission(0, 5, value=number))
-                post(busy.services, hospital, patient(1000 + number), "Patient")
-                busy.block()
-        except Exception as error:
-            faults.append(error)
-            raise
+        """Versions of the same records again and again, and new ones."""
+        number = next(numbers)
+        post(busy.services, hospital, submission(0, 5, value=number))
+        post(busy.services, hospital, patient(1000 + number), "Patient")
+        busy.block()
 
-    pusher = threading.Thread(target=push)
-    pusher.start()
-    try:
+    with again_and_again(push) as is_going_on:
         reports = [audit(busy.home, leaves=leaves) for leaves in (100_000, 1, 100)]
-        while reports[-1].checked["records"] < 60 and pusher.is_alive():
+        while reports[-1].checked["records"] < 60 and is_going_on():
             reports.append(audit(busy.home))
-    finally:
-        stop.set()
-        pusher.join()
-    assert faults == []
     assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
 
 
 def test_an_audit_during_grants_reads_and_revokes_is_clean(tmp_path):
     home = make_conduct(tmp_path)
-    stop, faults, rounds = threading.Event(), [], []
+    rounds = []
 
     def live():
-        """Grants, reads, revokes and blocks as fast as they go."""
-        try:
-            while not stop.is_set():
-                consent = home.grant(home.anna, "Observation", until=f"2031-01-{len(rounds) % 28 + 1:02}")
-                home.read("o1")
-                home.read("o9")
-                home.revoke(home.anna, consent)
-                home.block()
-                rounds.append(consent)
-        except Exception as error:
-            faults.append(error)
-            raise
+        consent = home.grant(home.anna, "Observation", until=f"2031-01-{len(rounds) % 28 + 1:02}")
+        home.read("o1")
+        home.read("o9")
+        home.revoke(home.anna, consent)
+        home.block()
+        rounds.append(consent)
 
-    alive = threading.Thread(target=live)
-    alive.start()
-    try:
+    with closing(home.made), again_and_again(live) as is_going_on:
         reports = [audit_conduct(home.made.home, numbers=numbers) for numbers in (10_000, 1, 5)]
-        while len(rounds) < 10 and alive.is_alive():
+        while len(rounds) < 10 and is_going_on():
             reports.append(audit_conduct(home.made.home, numbers=3))
-    finally:
-        stop.set()
-        alive.join()
-        home.made.close()
-    assert faults == []
     assert {(report.findings, report.could_not_check) for report in reports} == {((), ())}
 
 
@@ -129,7 +126,7 @@ def test_an_updates_address_must_lead_to_its_record(busy):
     busy.block()
     token = busy.services.tokens.sources(hospital.row, ["by-put"])[0]
     with busy.services.index.atomic() as connection:
-        connection.exec_driver_sql("DELETE FROM source_map WHERE token = ?", (token,))
+        connection.execute(t.source_map.delete().where(t.source_map.c.token == token))
     assert [finding.code for finding in audit(busy.home).findings] == ["index-row-missing"]
 
 
