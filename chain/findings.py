@@ -16,6 +16,8 @@ class Code(StrEnum):
     LOG_MISMATCH = "log-mismatch"  # recorded transactions or tiles do not give the log root
     STATE_MISMATCH = "state-mismatch"  # replay gives another state root, or a stored entry differs from the replay
     INDEX_MISMATCH = "index-mismatch"  # a row of the transaction index is missing, altered or foreign
+    CHECKPOINT_INVALID = "checkpoint-invalid"  # what is shown as the log's checkpoint is none, or not signed by the log's key
+    SPLIT_VIEW = "split-view"  # the log has signed a checkpoint of another log than the one that is final
     PACK_MISSING = "pack-missing"  # an object that holds old transactions is not there
     PACK_ALTERED = "pack-altered"  # an object that holds old transactions does not have its digest
     FILE_DAMAGED = "file-damaged"  # a page, an index or the kind of a value in the database's file is not what was written

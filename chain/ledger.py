@@ -28,14 +28,15 @@ from chain.entries import (
 )
 from chain.execution import Execution
 from chain.genesis import Genesis
-from chain.log import LogHead
+from chain.log import LogHead, read_head
+from chain.merkle import ProofError
 from chain.proof import LogProof
 from chain.prover import Prover
 from chain.refusal import Reason, TransactionRefused
 from chain.state import UnhashedState, bucket_of
 from chain.store import LedgerStore
 from chain.tables import pack, pool, rejected
-from chain.transactions import Role
+from chain.transactions import PartyBody, Role, parse_transaction
 
 
 class Rejected(Struct, frozen=True):
@@ -167,6 +168,28 @@ class Ledger:
         """The keys that sign the log's checkpoints: the attestation keys of the genesis's gateways as they are now."""
         gateways = [self.party(party.client_id) for party in self.genesis.parties if party.role is Role.GATEWAY]
         return [one.attestation_key for one in gateways if one is not None and one.attestation_key is not None and not one.suspended]
+
+    def past_log_keys(self) -> list[bytes]:
+        """Every key that has signed the log's checkpoints, now and earlier; in a copy that began with a snapshot, those since then."""
+        gateways = [party for party in self.genesis.parties if party.role is Role.GATEWAY]
+        changes = [index for party in gateways for index in self.party_history(party.client_id)]
+        bodies = [parse_transaction(raw).body for index in changes for raw in self.entries(index, index + 1)]
+        found = [party.attestation_key for party in gateways]
+        found += [body.attestation_key for body in bodies if isinstance(body, PartyBody)]
+        return [*self.log_keys(), *(key for key in found if key is not None)]
+
+    def log_size(self) -> int:
+        """How many transactions the log has."""
+        head = self.head()
+        return 0 if head is None else head.log_size
+
+    def log_root(self, size: int) -> bytes | None:
+        """The root of the log as it was at `size`; none where it is not known here: not so far yet, or before a copy's beginning."""
+        with self._store.engine.connect() as connection:
+            try:
+                return read_head(queries.tile_reader(connection), size).root()
+            except ProofError:
+                return None
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes of a tile of the log, as many as there are (`chain.log`)."""

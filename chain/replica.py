@@ -18,6 +18,7 @@ from chain.genesis import Genesis
 from chain.keys import SigningKey
 from chain.ledger import Ledger
 from chain.merkle import leaf_hash
+from chain.shown_checkpoint import checkpoint_fault
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
 from chain.watermark import Duty, Watermark
@@ -112,6 +113,10 @@ class Replica(Copy):
     def difference(self, height: int, block: FinalBlock | None) -> Finding | None:
         """What somebody else's block of a height that is here has other than this copy's; `block` is None if they have none."""
         return difference(self._reader, height, block)
+
+    def checkpoint_fault(self, shown: bytes) -> Finding | None:
+        """See `chain.shown_checkpoint`. Raises CheckpointAhead."""
+        return checkpoint_fault(self._reader, shown)
 
     def close(self) -> None:
         """Lets go of the watermark. The store is the caller's."""

@@ -102,6 +102,14 @@ class RemoteChain:
         hash_ = block_hash(header.chain_id, header_bytes)
         return FinalBlock(header, hash_, _bytes(told.signature), tuple(map(_bytes, told.transactions)), votes)
 
+    def checkpoint(self) -> bytes | None:
+        """The log's checkpoint as anyone gets it, if there is one. Raises ChainUnreachable."""
+        status, body = self._ask("GET", "/ledger/checkpoint")
+        if status == requests.codes.not_found:
+            return None
+        _require_ok(status, body)
+        return body
+
     def send(self, ballot: Ballot) -> None:
         """Raises BallotNotTaken and ChainUnreachable."""
         headers = {"Content-Type": "application/cbor"}

@@ -23,6 +23,7 @@ from chain.keys import SignatureInvalid
 from chain.replica import Replica
 from chain.watermark import DoubleSign, Duty, WatermarkUnwritable
 from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
+from gateway.client.watched_log import WatchedLog
 from gateway.vault.submission import to_base64url
 
 PATROL = 2  # old blocks that are compared again at each turn
@@ -35,11 +36,11 @@ Say = Callable[..., None]  # event, and facts by name
 
 
 class ChainContradicted(Exception):
-    """What the gateway shows is not the chain that this delegate knows; `finding` says where."""
+    """What the gateway shows is not the chain that this delegate knows; `finding` says where, `shown` is the block or the checkpoint."""
 
-    def __init__(self, finding: Finding, block: FinalBlock | None) -> None:
+    def __init__(self, finding: Finding, shown: FinalBlock | bytes | None) -> None:
         super().__init__(f"{finding.subject}: {finding.detail}")
-        self.finding, self.block = finding, block
+        self.finding, self.shown = finding, shown
 
 
 class Delegation:
@@ -62,6 +63,7 @@ class Delegation:
         self._sent: Ballot | None = None  # on the block that is proposed now
         self._early: Proposal | None = None  # proposed now, and refused because its slot is still to come
         self._cosigned = self._patrolled = 0  # heights
+        self._log = WatchedLog(replica, chain)
 
     def run(self) -> None:
         """Until it is interrupted. Raises ChainContradicted once the proof is kept, FormatUnknown where only a later program can go on."""
@@ -75,7 +77,7 @@ class Delegation:
                 self._sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             except ChainContradicted as error:
-                self._refuse(error.finding, {} if error.block is None else _shown(error.block))
+                self._refuse(error.finding, {} if error.shown is None else _shown(error.shown))
                 raise
             else:
                 pause = FIRST_PAUSE
@@ -87,6 +89,8 @@ class Delegation:
         if progress is not None:
             self._sent = self._early = None
             self._follow(progress.height, progress.hash)
+        self._inspect()
+        if progress is not None:
             self._cosign()
             if progress.proposal is not None:
                 self._answer(progress.proposal)
@@ -112,10 +116,21 @@ class Delegation:
             self._locate(replica.height)
             raise ChainUnreachable("the gateway contradicts itself about its last block")
 
+    def _inspect(self) -> None:
+        """The log's checkpoint as outsiders get it. What the log has signed and is not the chain ends the work, as another block does."""
+        fault = self._log.look()
+        if fault is None:
+            return
+        if fault.finding.code is Code.SPLIT_VIEW:
+            raise ChainContradicted(fault.finding, fault.note)
+        self._refuse(fault.finding, _shown(fault.note))
+
     def _cosign(self) -> None:
-        """The checkpoint of the last final block, each once, if a key of this delegate is registered for it."""
+        """The checkpoint of the last final block, each once, if a key of this delegate is registered for it. Not while the gateway shows
+        one to outsiders that does not hold: what is missing below it is seen.
+        """
         height, hash_ = self._replica.height, self._replica.hash
-        if self._cosigned == height:
+        if self._cosigned == height or not self._log.holds:
             return
         try:
             ballot = self._replica.cosign(int(self._clock()))
@@ -221,8 +236,10 @@ class Delegation:
         self._say("refused", **told, proof=str(proof) if proof.exists() else None)
 
 
-def _shown(what: FinalBlock | Proposal) -> dict[str, object]:
-    """The bytes, as the gateway writes them."""
+def _shown(what: FinalBlock | Proposal | bytes) -> dict[str, object]:
+    """The bytes, as the gateway writes them; those of a checkpoint as text, if they are one."""
+    if isinstance(what, bytes):
+        return {"checkpoint": what.decode(errors="backslashreplace")}
     header = what.header if isinstance(what, Proposal) else what.header.to_bytes()
     shown: dict[str, object] = {
         "header": to_base64url(header),

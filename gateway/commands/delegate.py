@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +91,20 @@ def make_key(out: Path, name: str, *, as_json: bool) -> None:
     tell({"key": str(out), "public": key.public.hex()}, as_json=as_json, text=key.public.hex)
 
 
-@delegate.command(epilog="Example: fhir-anchor delegate verify --home ./nordvik --key nordvik.json --gateway https://fhir.example.org")
+@delegate.command(
+    epilog="Examples: fhir-anchor delegate verify --home ./nordvik --key nordvik.json --gateway https://fhir.example.org   "
+    "fhir-anchor delegate verify --home ./nordvik --checkpoint from-a-friend.txt"
+)
 @click.option("--home", type=_PATH, default=DEFAULT_HOME, show_default=True, help="Folder of the delegate's own copy of the chain.")
 @click.option("--key", "key_path", metavar="KEY.json", type=_PATH, help="Its watermark knows whether the copy was cut short.")
-@click.option("--gateway", metavar="URL", help="Compare every block with this gateway's, too.")
+@click.option("--gateway", metavar="URL", help="Compare every block with this gateway's, too, and the checkpoint that it shows.")
+@click.option("--checkpoint", "note", metavar="FILE", type=_PATH, help="Compare a checkpoint of the log that somebody else was shown.")
 @json_option
-def verify(home: Path, key_path: Path | None, gateway: str | None, *, as_json: bool) -> None:
+def verify(home: Path, key_path: Path | None, gateway: str | None, note: Path | None, *, as_json: bool) -> None:
     """Verify the own copy, offline, also while the delegate runs: from genesis, or from the snapshot that it began with, whose state is
     proven and whose earlier blocks are not here. Exit code 1 if anything does not hold.
+
+    A checkpoint (GET /ledger/checkpoint) that an outsider keeps shows whether the gateway shows outsiders the log that is final here.
     """
     from chain.ledger import Ledger
     from gateway.client.blocks import ChainUnreachable
@@ -114,6 +120,8 @@ def verify(home: Path, key_path: Path | None, gateway: str | None, *, as_json: b
                 findings += [("gateway", finding) for finding in _compared(reader, range(first, height + 1), gateway)]
             except ChainUnreachable as error:
                 raise CouldNot(str(error)) from error
+        if note is not None and not findings:
+            findings += [("checkpoint", finding) for finding in _checked(reader, note)]
     found = [{"where": where, "code": one.code.value, "subject": one.subject, "detail": one.detail} for where, one in findings]
     told = {"home": str(home), "height": height, "verified_after": beginning, "compared_with": gateway, "findings": found}
     tell(told, as_json=as_json, text=lambda: _words(height, beginning, gateway, found))
@@ -121,11 +129,27 @@ def verify(home: Path, key_path: Path | None, gateway: str | None, *, as_json: b
         leave(FINDINGS)
 
 
+def _checked(reader: Any, note: Path) -> Iterator[Any]:
+    """What does not hold of a checkpoint in a file."""
+    from chain.note import MAX_NOTE_BYTES
+    from chain.shown_checkpoint import CheckpointAhead, checkpoint_fault
+
+    with note.open("rb") as file:
+        shown = file.read(MAX_NOTE_BYTES + 1)
+    try:
+        found = checkpoint_fault(reader, shown)
+    except CheckpointAhead as error:
+        raise CouldNot(f"{error}; let the delegate follow the chain, and compare again") from error
+    if found is not None:
+        yield found
+
+
 def _compared(reader: Any, heights: range, gateway: str) -> Iterator[Any]:
-    """Every block that is not the gateway's, as far as its own last one; a gateway may be ahead."""
+    """Every block that is not the gateway's, as far as its own last one, and its checkpoint; a gateway may be ahead."""
     from chain.block import BlockInvalid
     from chain.findings import Finding
     from chain.replica import difference
+    from chain.shown_checkpoint import CheckpointAhead, checkpoint_fault
     from gateway.client.blocks import RemoteChain
 
     with closing(RemoteChain(gateway)) as chain:
@@ -134,6 +158,11 @@ def _compared(reader: Any, heights: range, gateway: str) -> Iterator[Any]:
                 found = difference(reader, at, chain.block(at))
             except BlockInvalid as error:
                 found = Finding(error.code, f"height {at}", str(error))
+            if found is not None:
+                yield found
+        shown = chain.checkpoint()
+        with suppress(CheckpointAhead):
+            found = None if shown is None else checkpoint_fault(reader, shown)
             if found is not None:
                 yield found
 

@@ -1,9 +1,11 @@
 """The log's checkpoint as a gateway serves it: signed by the log, cosigned by delegates here and elsewhere, with tiles and proofs of it."""
 
 import itertools
+import json
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from chain_case import key
@@ -19,7 +21,7 @@ from chain.genesis import Delegate
 from chain.keys import COSIGNING_KEY, LOG_KEY
 from chain.ledger import Ledger
 from chain.log import inclusion_path
-from chain.note import Note, VerifierKey, verify_note
+from chain.note import Note, VerifierKey, note_of, verify_note
 from chain.stake import cosigner
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, parse_transaction, sign_transaction
@@ -29,7 +31,7 @@ from gateway.bootstrap import open_services
 from gateway.checkpoints import verifiers
 from gateway.cli import main
 from gateway.client.blocks import RemoteChain
-from gateway.client.delegate import Delegation
+from gateway.client.delegate import ChainContradicted, Delegation
 from gateway.client.delegate_home import found_home, replica_of
 from gateway.client.tlog import RemoteLog, tile_path
 from gateway.founding import found
@@ -344,3 +346,113 @@ def test_the_policy_names_the_keys_that_the_chain_has(home, nordvik):
     assert policy.groups["delegates"][0] == 3
     assert all(VerifierKey.from_text(verifier.to_text()) == verifier for verifier in policy.verifiers())
     assert "# Nordvik\n" in done.stdout
+
+
+def _note(home, checkpoint, *, key_=None):
+    """A note of the log, as who holds its key can make it."""
+    key_ = key_ or checkpoint_keys.log_key(home.settings.keys_path)
+    text = checkpoint.to_text()
+    verifier = log_verifier(home.ledger.genesis.chain_id, key_.public)
+    return note_of(text, [verifier.line(key_.sign_note(text.encode()))])
+
+
+class TwoFaced(RemoteChain):
+    """Shows outsiders, and whoever asks as they do, `note` in place of the log's checkpoint."""
+
+    note = None
+
+    def checkpoint(self):
+        return self.note or super().checkpoint()
+
+
+@pytest.fixture
+def watching(home, tmp_path):
+    """A delegate elsewhere that has not begun yet: with a copy, a mark and a folder for its proofs, before a gateway of two faces."""
+    found_home(tmp_path / "home", home.settings.genesis_path, NORDVIK, tmp_path / "key.watermark")
+    chain, said = TwoFaced(home.client.url), []
+    with replica_of(tmp_path / "home", NORDVIK, tmp_path / "key.watermark") as (replica, genesis):
+        proofs = tmp_path / "refused"
+        delegation = Delegation(replica, genesis, chain, proofs, lambda event, **told: said.append((event, told)), sleep=_never)
+        delegation.chain, delegation.said, delegation.home = chain, said, tmp_path / "home"
+        yield delegation
+    chain.close()
+
+
+def _never(seconds):
+    pytest.fail("nothing was found")
+
+
+def _cosigned(watching):
+    return [told["height"] for event, told in watching.said if event == "signed" and told["duty"] == "cosigned"]
+
+
+def test_a_log_that_signs_another_root_for_outsiders_is_found_by_who_cosigns(home, nordvik, watching):
+    head = home.ledger.head()
+    forged = Checkpoint(origin_of(head.chain_id), head.log_size - 1, bytes(32))
+    watching.chain.note = _note(home, forged)
+    with pytest.raises(ChainContradicted) as caught:
+        watching.run()
+    assert (caught.value.finding.code.value, caught.value.finding.subject) == ("split-view", f"checkpoint of size {forged.size}")
+    assert _cosigned(watching) == []
+    proof = json.loads(Path(watching.said[-1][1]["proof"]).read_bytes())
+    kept = Note.from_bytes(proof["shown"]["checkpoint"].encode())
+    assert kept == Note.from_bytes(watching.chain.note), "the log's own signature stands in the proof"
+    assert verify_note(kept, [log_verifier(head.chain_id, key) for key in home.ledger.log_keys()])
+
+
+def test_a_log_that_signs_more_than_there_is_is_found_when_the_chain_was_asked_for_again(home, nordvik, watching):
+    head = home.ledger.head()
+    ahead = _note(home, Checkpoint(origin_of(head.chain_id), head.log_size + 1, bytes(32)))
+    watching.chain.note = ahead
+    watching.turn()
+    assert [event for event, _ in watching.said if event == "refused"] == [], "it may be of a block that comes now"
+    watching.chain.note, watching._after = None, ""
+    with pytest.raises(ChainContradicted, match="more than the"):
+        watching.turn()
+
+
+def test_a_checkpoint_of_a_block_that_came_meanwhile_is_none_of_another_log(home, nordvik, watching):
+    watching.turn()
+    home.step()
+    watching._inspect()  # as if the block had come between the question for the chain and the one for its checkpoint
+    assert watching._log._ahead is not None
+    watching.turn()
+    assert (watching._log._ahead, watching._log.holds) == (None, True)
+    assert _cosigned(watching) == [home.ledger.height() - 1, home.ledger.height()]
+
+
+def test_what_the_log_has_not_signed_is_refused_once_and_nothing_is_cosigned(home, nordvik, watching):
+    head = home.ledger.head()
+    right = Checkpoint(origin_of(head.chain_id), head.log_size, head.log_root)
+    own = log_verifier(head.chain_id, home.ledger.log_keys()[0])
+    forged = [
+        b"\xff\x00 no note",
+        _note(home, right, key_=NORDVIK),
+        _note(home, replace(right, origin="fhir-anchor/00")),
+        note_of(right.to_text(), [own.line(NORDVIK.sign_note(right.to_text().encode()))]),
+    ]
+    for watching.chain.note in [note for note in forged for _ in range(2)]:
+        watching._after = ""
+        watching.turn()
+    assert [told["code"] for event, told in watching.said if event == "refused"] == ["checkpoint-invalid"] * len(forged)
+    assert _cosigned(watching) == []
+    home.step()
+    watching.chain.note = None
+    watching.turn()
+    assert _cosigned(watching) == [home.ledger.height()]
+
+
+def test_an_outsider_s_checkpoint_is_compared_with_a_delegate_s_copy(home, nordvik, watching, tmp_path):
+    watching.turn()
+    head = home.ledger.head()
+    of_before = Checkpoint(origin_of(head.chain_id), head.log_size - 1, home.ledger.log_root(head.log_size - 1))
+
+    def asked(checkpoint):
+        (tmp_path / "note").write_bytes(_note(home, checkpoint))
+        arguments = ["delegate", "verify", "--json", "--home", str(watching.home), "--checkpoint", str(tmp_path / "note")]
+        done = CliRunner().invoke(main, arguments)
+        return done.exit_code, done.stdout and [one["code"] for one in json.loads(done.stdout)["findings"]]
+
+    assert asked(of_before) == (0, [])
+    assert asked(replace(of_before, root=bytes(32))) == (1, ["split-view"])
+    assert asked(replace(of_before, size=head.log_size + 1))[0] == 2
