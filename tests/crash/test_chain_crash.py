@@ -122,7 +122,7 @@ def crash(chain, step, *, persisted):
     return plan
 
 
-def check_whole(chain, anchors):
+def assert_whole(chain, anchors):
     while chain.ledger().pending() or chain.store.proposal():
         assert chain.produce() is not None
     assert chain.findings(chain.known()) == []
@@ -156,7 +156,7 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(chain, step, persisted):
         assert final.header.to_bytes() == begun.header
         assert final.transactions == begun.transactions
         assert begun.signature in {None, final.signature}
-    check_whole(chain, 4)
+    assert_whole(chain, 4)
 
 
 CONSENTS = (grant(1, 1), grant(2, 2), batch(3, 5), revoke(1, 6), batch(7, 7))
@@ -196,7 +196,7 @@ def test_a_second_crash_on_the_way_back(chain, first, second, persisted):
         chain.produce()
     chain.restart()
     chain.submit(anchor(3))
-    check_whole(chain, 4)
+    assert_whole(chain, 4)
 
 
 @pytest.fixture
@@ -308,4 +308,4 @@ def test_an_engine_goes_on_after_a_write_whose_answer_was_lost(chain, step, pers
         chain.produce()
     for number in range(2, 5):
         chain.record(anchor(number))
-    check_whole(chain, 5)
+    assert_whole(chain, 5)

@@ -30,7 +30,7 @@ def gateway_of(tmp_path, ledger, marks):
         yield gateway
 
 
-def check_whole(gateway, anchors):
+def assert_whole(gateway, anchors):
     while gateway.waiting() or gateway.store.proposal():
         assert gateway.slot_job()[1] == []
     ledger = gateway.ledger()
@@ -53,7 +53,7 @@ def test_a_full_disk_of_the_ledger_pauses_the_chain(tmp_path, disk):
         assert gateway.slot_job() == (None, told)
         assert gateway.findings(gateway.known()) == []
         disk.empty()
-        check_whole(gateway, number)
+        assert_whole(gateway, number)
 
 
 def test_a_full_disk_of_the_marks_pauses_the_chain(tmp_path, disk):
@@ -67,7 +67,7 @@ def test_a_full_disk_of_the_marks_pauses_the_chain(tmp_path, disk):
             assert "watermark cannot be written, so nothing was signed: No space left on device" in reason
         disk.empty()
         assert _room_in(disk.folder, ROOM_FOR_MARKS) is None
-        check_whole(gateway, 2)
+        assert_whole(gateway, 2)
         assert not list(disk.folder.glob("*.new"))
 
 
@@ -86,7 +86,7 @@ def test_marks_of_voters_that_cannot_be_written_are_told_one_by_one(tmp_path, di
         disk.empty()
         final, told = gateway.slot_job()
         assert (final.header.to_bytes(), final.signature, told) == (signed.header, signed.signature, [])
-        check_whole(gateway, 2)
+        assert_whole(gateway, 2)
 
 
 def _producer_after(gateway):
@@ -104,7 +104,7 @@ def test_nothing_starts_on_a_disk_that_is_read_only(tmp_path, disk):
         disk.make_writable()
         gateway.open()
         gateway.put(1)
-        check_whole(gateway, 2)
+        assert_whole(gateway, 2)
 
 
 def test_a_key_whose_mark_cannot_be_locked_does_not_start(tmp_path, disk):

@@ -60,7 +60,7 @@ def test_what_was_acknowledged_survives_every_kill(gateway):
             thread.join()
         if target == "all":
             gateway.start()
-    check(gateway, clients)
+    assert_nothing_lost(gateway, clients)
 
 
 def clients_of(gateway):
@@ -78,7 +78,7 @@ def wait_busy(clients):
         time.sleep(0.02)
 
 
-def check(gateway, clients):
+def assert_nothing_lost(gateway, clients):
     assert gateway.wait_final(120)["rejected"] == []
     for client in clients:
         client.check(gateway)

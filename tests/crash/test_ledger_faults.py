@@ -214,7 +214,7 @@ def fault(world, writes, *, persisted):
     return plan.seen[-1]
 
 
-def check_whole(world, stake_transactions=4):
+def assert_whole(world, stake_transactions=4):
     world.restart()
     world.until(ELECTING)
     world.others[AWAY - 1].is_up = True
@@ -291,4 +291,4 @@ def test_the_writes_are_these(world):
 def test_a_write_that_fails_loses_and_doubles_nothing(world, height, write, persisted):
     world.until(height)
     print(fault(world, write, persisted=persisted))
-    check_whole(world)
+    assert_whole(world)

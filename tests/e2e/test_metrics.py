@@ -159,4 +159,4 @@ def _children(pid):
 
 @pytest.mark.parametrize("bad", ["here", "127.0.0.1", "127.0.0.1:99999", "10.0.0.5:"])
 def test_an_address_that_cannot_be_is_refused(gateway, bad):
-    gateway.cli("serve", "--metrics-address", bad, expect=2)
+    assert gateway.cli("serve", "--metrics-address", bad, expect=2) == "", "nothing was served"

@@ -63,7 +63,7 @@ class World:
     def observations(self):
         return self.ask("hospital", "GET", f"/fhir/Observation?patient={self.patient}&_count=100")
 
-    def check_whole(self):
+    def assert_whole(self):
         """Ready again, nothing doubled, nothing lost."""
         self.wait_missing()
         found = [entry["fullUrl"] for entry in self.observations().json()["entry"]]
@@ -87,14 +87,14 @@ def world(tmp_path_factory):
         yield World(gateway)
 
 
-def refused(answer, status=503):
+def assert_refused(answer, status=503):
     assert answer.status_code == status, (answer.status_code, answer.text)
     assert int(answer.headers["Retry-After"]) >= 1
     issue = answer.json()["issue"]
     assert [(one["code"], bool(one["diagnostics"])) for one in issue] == [("transient", True)]
 
 
-def accepted(answer, *statuses):
+def assert_accepted(answer, *statuses):
     assert answer.status_code in statuses, (answer.status_code, answer.text)
 
 
@@ -125,18 +125,18 @@ def locked(path):
 def test_a_bucket_that_is_gone(world, stand_in):
     body = observation(world.patient, world.written)
     with renamed(world.home / "bucket", stand_in):
-        refused(world.ask("hospital", "POST", "/fhir/Observation", body))
-        refused(world.ask("hospital", "PUT", "/fhir/Observation/o-0", observation(world.patient, 0) | {"valueInteger": 77}))
-        refused(world.ask("hospital", "GET", f"/fhir/{world.observation}"))
-        refused(world.ask("insurer", "GET", f"/fhir/{world.observation}"))
-        refused(world.observations())
-        accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Condition",))), 200, 201)
+        assert_refused(world.ask("hospital", "POST", "/fhir/Observation", body))
+        assert_refused(world.ask("hospital", "PUT", "/fhir/Observation/o-0", observation(world.patient, 0) | {"valueInteger": 77}))
+        assert_refused(world.ask("hospital", "GET", f"/fhir/{world.observation}"))
+        assert_refused(world.ask("insurer", "GET", f"/fhir/{world.observation}"))
+        assert_refused(world.observations())
+        assert_accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Condition",))), 200, 201)
         world.wait_missing("bucket")
-    accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
+    assert_accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
     world.written += 1
-    accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
-    accepted(world.ask("insurer", "GET", f"/fhir/{world.observation}"), 200)
-    world.check_whole()
+    assert_accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
+    assert_accepted(world.ask("insurer", "GET", f"/fhir/{world.observation}"), 200)
+    world.assert_whole()
 
 
 def test_a_database_that_another_program_holds(world):
@@ -150,29 +150,29 @@ def test_a_database_that_another_program_holds(world):
             lambda: world.wait_missing("database", answers=1),
         )
         for answer in answers[:3]:
-            refused(answer)
-        accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
-        accepted(world.observations(), 200)
-    accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
+            assert_refused(answer)
+        assert_accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
+        assert_accepted(world.observations(), 200)
+    assert_accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
     world.written += 1
-    accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Procedure",))), 201)
-    accepted(world.ask("insurer", "GET", f"/fhir/{world.observation}"), 200)
-    world.check_whole()
+    assert_accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Procedure",))), 201)
+    assert_accepted(world.ask("insurer", "GET", f"/fhir/{world.observation}"), 200)
+    world.assert_whole()
 
 
 def test_a_database_that_was_moved_away(world):
     """Its open handles still work; they are not used, so that nothing is written to a file that is not where the database is."""
     body = observation(world.patient, world.written)
     with renamed(world.home / "gateway.db"):
-        refused(world.ask("hospital", "POST", "/fhir/Observation", body))
-        refused(world.ask("hospital", "GET", f"/fhir/{world.observation}"))
-        refused(world.observations())
-        refused(world.ask("anna", "GET", "/fhir/Consent"))
+        assert_refused(world.ask("hospital", "POST", "/fhir/Observation", body))
+        assert_refused(world.ask("hospital", "GET", f"/fhir/{world.observation}"))
+        assert_refused(world.observations())
+        assert_refused(world.ask("anna", "GET", "/fhir/Consent"))
         world.wait_missing("database")
-    accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
+    assert_accepted(world.ask("hospital", "POST", "/fhir/Observation", body), 201)
     world.written += 1
-    accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
-    world.check_whole()
+    assert_accepted(world.ask("hospital", "GET", f"/fhir/{world.observation}"), 200)
+    world.assert_whole()
 
 
 def test_a_ledger_that_another_program_holds(world):
@@ -180,14 +180,14 @@ def test_a_ledger_that_another_program_holds(world):
     with locked(world.home / "ledger.db"):
         taken = world.created("Observation", observation(world.patient, world.written))
         world.written += 1
-        accepted(world.ask("hospital", "GET", f"/fhir/{taken}"), 200)
-        accepted(world.ask("insurer", "GET", f"/fhir/{taken}"), 200)
-        accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 202)
-        accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Encounter",))), 201)
+        assert_accepted(world.ask("hospital", "GET", f"/fhir/{taken}"), 200)
+        assert_accepted(world.ask("insurer", "GET", f"/fhir/{taken}"), 200)
+        assert_accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 202)
+        assert_accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Encounter",))), 201)
         assert "ledger" not in world.health().get("reasons", {}), "it can be read"
-    world.check_whole()
+    world.assert_whole()
     world.gateway.wait_final()
-    accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 200)
+    assert_accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 200)
 
 
 def test_a_ledger_that_was_moved_away(world):
@@ -195,13 +195,13 @@ def test_a_ledger_that_was_moved_away(world):
     with renamed(world.home / "ledger.db"):
         taken = world.created("Observation", observation(world.patient, world.written))
         world.written += 1
-        accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Device",))), 201)
+        assert_accepted(world.ask("anna", "POST", "/fhir/Consent", optin(world.insurer_id, types=("Device",))), 201)
         for answer in at_once(*[lambda: world.ask("hospital", "GET", f"/ledger/receipts/{taken}")] * 8):
             if answer.status_code != 202:
-                refused(answer)
-    world.check_whole()
+                assert_refused(answer)
+    world.assert_whole()
     world.gateway.wait_final()
-    accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 200)
+    assert_accepted(world.ask("hospital", "GET", f"/ledger/receipts/{taken}"), 200)
 
 
 def test_after_all_of_it_the_audit_is_clean(world):

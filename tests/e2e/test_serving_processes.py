@@ -196,6 +196,8 @@ def test_a_dead_server_is_started_again_on_the_same_port(start):
     os.kill(int(master), signal.SIGKILL)
     time.sleep(0.2)
     until(lambda: _who(served) not in (None, master))
+    assert served.get("/readyz")[0] == 200
+    assert served.process.poll() is None
 
 
 def _who(served):

@@ -61,7 +61,7 @@ def test_enrolling_needs_exactly_one_archive(hospital, identifier):
 
 
 def test_an_identifier_without_its_system_is_refused(hospital):
-    enrol(hospital, "ANNA-1", "half", expect=2)
+    assert not enrol(hospital, "ANNA-1", "half", expect=2).exists()
 
 
 def test_credentials_are_never_written_over(hospital):

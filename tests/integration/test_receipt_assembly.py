@@ -131,7 +131,7 @@ def chain(tmp_path):
     made.close()
 
 
-def verify_both(chain, receipt, number):
+def assert_valid_for_both(chain, receipt, number):
     record = record_body(number)
     first = verification.verify_receipt(to_json(receipt), chain.genesis_bytes, record)
     assert first == independent.verify_receipt(to_json(receipt), chain.genesis_bytes, record)
@@ -149,7 +149,7 @@ def test_every_record_of_a_container_gets_a_receipt_that_verifies(chain, signed_
     for bundle, count in enumerate(RECORDS):
         for record in range(count):
             receipt = assembler.assemble(chain.locate(container, placements, bundle, record))
-            verdict = verify_both(chain, receipt, next(number))
+            verdict = assert_valid_for_both(chain, receipt, next(number))
             assert verdict.who == f"{who} General Hospital"
             assert (verdict.height, verdict.votes, verdict.not_checked) == (2, 3, ())
 
@@ -190,7 +190,7 @@ def test_a_receipt_says_how_the_delegates_came_to_act(tmp_path, monkeypatch):
     assert chain.assembler().assemble(place) == early
     assert [len(receipt.handovers) for receipt in (early, late)] == [0, 1]
     for receipt in (early, late):
-        verdict = verify_both(chain, receipt, 9)
+        verdict = assert_valid_for_both(chain, receipt, 9)
         assert (verdict.votes, verdict.delegates) == (3, 4)
     assert set(late.handovers[0].delegates) == set(chain.ledger.delegates.acting().keys)
     check_from_a_pin(chain, place, early)
@@ -217,7 +217,7 @@ def test_after_a_rotation_the_receipt_still_names_the_keys_that_signed(chain):
     chain.record(anchor)
     chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)))
     receipt = chain.assembler().assemble(chain.locate(container, placements, 0, 0))
-    verify_both(chain, receipt, 0)
+    assert_valid_for_both(chain, receipt, 0)
     assert chain.ledger.party(CLIENT_ID).log_index != receipt.issuer.index
 
 
@@ -226,7 +226,7 @@ def test_a_rotation_that_came_before_the_anchor_was_final(chain):
     chain.record(party_body())
     chain.record(party_body(action=PartyAction.ROTATE, keys=(b"n" * 32, b"m" * 32)), anchor)
     receipt = chain.assembler().assemble(chain.locate(container, placements, 2, 1))
-    verify_both(chain, receipt, 13)
+    assert_valid_for_both(chain, receipt, 13)
 
 
 def test_what_was_altered_gives_a_true_receipt_or_none(chain, tmp_path):
@@ -239,7 +239,7 @@ def test_what_was_altered_gives_a_true_receipt_or_none(chain, tmp_path):
     for offset in range(5, len(container.body), 97):
         stored.write_bytes(container.body[:offset] + bytes([container.body[offset] ^ 1]) + container.body[offset + 1 :])
         try:
-            verify_both(chain, chain.assembler().assemble(place), 13)
+            assert_valid_for_both(chain, chain.assembler().assemble(place), 13)
         except SealBroken:
             refused += 1
     assert refused > 10

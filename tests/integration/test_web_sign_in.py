@@ -23,7 +23,7 @@ def gateway(tmp_path_factory):
         yield running
 
 
-def refused(answer, error, status):
+def assert_refused(answer, error, status):
     assert (answer.status, answer.json["error"]) == (status, error), answer.body
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"] == "application/json"
@@ -58,12 +58,12 @@ def test_an_institution_gets_what_it_asks(gateway, asked, given):
 
 def test_an_agency_gets_reading_only(gateway):
     assert ask(gateway, client_id=gateway.agency).json["scope"] == "system/*.rs"
-    refused(ask(gateway, client_id=gateway.agency, scope="system/Patient.c"), "invalid_scope", 400)
+    assert_refused(ask(gateway, client_id=gateway.agency, scope="system/Patient.c"), "invalid_scope", 400)
 
 
 @pytest.mark.parametrize("scope", ["", "system/*.read", "patient/*.rs", "everything"])
 def test_scopes_that_are_none_are_refused(gateway, scope):
-    refused(ask(gateway, scope=scope), "invalid_scope", 400)
+    assert_refused(ask(gateway, scope=scope), "invalid_scope", 400)
 
 
 @pytest.mark.parametrize(
@@ -80,25 +80,25 @@ def test_scopes_that_are_none_are_refused(gateway, scope):
     ],
 )
 def test_claims_that_do_not_hold_are_refused(gateway, claims):
-    refused(ask(gateway, **claims), "invalid_client", 401)
+    assert_refused(ask(gateway, **claims), "invalid_client", 401)
 
 
 @pytest.mark.parametrize(("key", "alg"), [(STRANGER, "ES384"), (HMAC, "HS384"), (P256, "ES256"), (RSA, "RS256")])
 def test_other_keys_and_algorithms_are_refused(gateway, key, alg):
-    refused(ask(gateway, key, alg=alg), "invalid_client", 401)
+    assert_refused(ask(gateway, key, alg=alg), "invalid_client", 401)
 
 
 def test_an_unsigned_assertion_is_refused(gateway):
     head, payload, _ = gateway.client.assertion(KEY, gateway.hospital).split(".")
     none = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": "k1"}).encode()).rstrip(b"=").decode()
     for assertion in (f"{none}.{payload}.", f"{head}.{payload}.", f"{none}.{payload}.AAAA", "", "x"):
-        refused(gateway.client.sign_in(gateway.client.form(assertion)), "invalid_client", 401)
+        assert_refused(gateway.client.sign_in(gateway.client.form(assertion)), "invalid_client", 401)
 
 
 def test_an_assertion_is_good_once(gateway):
     form = gateway.client.form(gateway.client.assertion(KEY, gateway.hospital))
     assert gateway.client.sign_in(form).status == 200
-    assert "jti" in refused(gateway.client.sign_in(form), "invalid_client", 401)
+    assert "jti" in assert_refused(gateway.client.sign_in(form), "invalid_client", 401)
 
 
 def test_a_jti_of_another_client_is_not_in_the_way(gateway):
@@ -107,8 +107,8 @@ def test_a_jti_of_another_client_is_not_in_the_way(gateway):
 
 
 def test_an_unknown_and_a_suspended_client_are_refused_alike(gateway):
-    unknown = refused(ask(gateway, client_id="nobody-00000000"), "invalid_client", 401)
-    suspended = refused(ask(gateway, client_id=gateway.suspended), "invalid_client", 401)
+    unknown = assert_refused(ask(gateway, client_id="nobody-00000000"), "invalid_client", 401)
+    suspended = assert_refused(ask(gateway, client_id=gateway.suspended), "invalid_client", 401)
     assert unknown == suspended
 
 
@@ -116,7 +116,7 @@ def test_a_host_that_is_not_this_machine_proves_no_audience(gateway):
     client = gateway.client
     form = client.form(client.assertion(KEY, gateway.hospital, aud="http://evil.example/auth/token"))
     answer = client.ask("POST", "/auth/token", web_gateway.urlencode(form), Host="evil.example", Content_Type=web_gateway.FORM)
-    assert "FHIR_ANCHOR_BASE_URL" in refused(answer, "invalid_client", 401)
+    assert "FHIR_ANCHOR_BASE_URL" in assert_refused(answer, "invalid_client", 401)
 
 
 @pytest.mark.parametrize(
@@ -129,18 +129,18 @@ def test_a_host_that_is_not_this_machine_proves_no_audience(gateway):
     ],
 )
 def test_other_grants_are_refused(gateway, changed, error):
-    refused(gateway.client.sign_in(gateway.client.form(gateway.client.assertion(KEY, gateway.hospital), **changed)), error, 400)
+    assert_refused(gateway.client.sign_in(gateway.client.form(gateway.client.assertion(KEY, gateway.hospital), **changed)), error, 400)
 
 
 @pytest.mark.parametrize(
     "body", [b"grant_type=client_credentials&grant_type=x", b"\xff\xfe", b"a" * 70_000, b"&".join([b"a=b"] * 50), b"a"]
 )
 def test_a_form_that_cannot_be_read_is_refused(gateway, body):
-    refused(gateway.client.ask("POST", "/auth/token", body, Content_Type=web_gateway.FORM), "invalid_request", 400)
+    assert_refused(gateway.client.ask("POST", "/auth/token", body, Content_Type=web_gateway.FORM), "invalid_request", 400)
 
 
 def test_json_is_no_form(gateway):
-    refused(gateway.client.ask("POST", "/auth/token", b"{}", Content_Type="application/json"), "invalid_request", 400)
+    assert_refused(gateway.client.ask("POST", "/auth/token", b"{}", Content_Type="application/json"), "invalid_request", 400)
 
 
 def patient(gateway, token=None, **headers):

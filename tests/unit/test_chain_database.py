@@ -109,7 +109,9 @@ def test_a_layout_that_the_migrations_did_not_make_is_not_opened(url, tmp_path, 
 def test_what_sqlite_adds_by_itself_is_no_damage(url, tmp_path):
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.execute("ANALYZE")
-    connect(url).dispose()
+    engine = connect(url)
+    assert inspect(engine).has_table("sqlite_stat1")
+    engine.dispose()
 
 
 def test_a_file_that_is_no_database_is_damaged(url, tmp_path):

@@ -34,16 +34,12 @@ def test_bodies_go_there_and_back(body):
 
 def test_the_largest_fit():
     keys = tuple(bytes([number]) * 32 for number in range(MAX_VOTES))
-    sign_transaction(VoteBody(keys), 1 << 60, HOLDERS[0], ELECTED.chain_id)
     header = Header(
         1, ELECTED.chain_id, 1 << 60, 1 << 60, 1 << 60, bytes(32), 1 << 60, bytes(32), bytes(33), bytes(32), bytes(32), bytes(32), bytes(13)
     ).to_bytes()
-    sign_transaction(
-        EvidenceBody(Offence.PRODUCED, bytes(32), 1 << 60, header, bytes(64), header + b"\xff", bytes(64)),
-        1 << 60,
-        HOLDERS[0],
-        ELECTED.chain_id,
-    )
+    evidence = EvidenceBody(Offence.PRODUCED, bytes(32), 1 << 60, header, bytes(64), header + b"\xff", bytes(64))
+    for body in (VoteBody(keys), evidence):
+        assert parse_transaction(sign_transaction(body, 1 << 60, HOLDERS[0], ELECTED.chain_id).raw).body == body
 
 
 DELEGATE_FIELDS, VOTE_FIELDS, EVIDENCE_FIELDS = registration(NEW[0]).to_map(), vote(*DELEGATES).to_map(), VOTES.to_map()

@@ -30,10 +30,12 @@ def test_a_mark_is_on_disk_when_advance_returns(watermark, path):
     assert read_marks(path, CHAIN, KEY) == {Duty.VOTE: (5, A)}
 
 
-def test_the_same_hash_again_is_allowed(watermark):
+def test_the_same_hash_again_is_allowed(watermark, path):
     watermark.advance(Duty.VOTE, 5, A)
     watermark.advance(Duty.VOTE, 5, A)
+    assert read_marks(path, CHAIN, KEY) == {Duty.VOTE: (5, A)}
     watermark.advance(Duty.VOTE, 6, B)
+    assert read_marks(path, CHAIN, KEY) == {Duty.VOTE: (6, B)}
 
 
 @pytest.mark.parametrize(("height", "block_hash"), [(5, B), (4, A), (4, B), (1, B)])

@@ -54,7 +54,8 @@ def test_sets_of_delegates(verifier, delegates):
 
 @pytest.mark.parametrize(("bundle", "record"), [(0, 0), (0, 6), (1, 4), (2, 0), (2, 1)])
 def test_every_place_in_a_container(verifier, bundle, record):
-    check(verifier, make_case(bundle=bundle, record=record))
+    case = make_case(bundle=bundle, record=record)
+    assert check(verifier, case).reference == case.receipt.record.reference
 
 
 def test_without_the_record_the_verdict_says_that_it_was_not_checked(verifier):
@@ -171,7 +172,7 @@ def test_votes_are_exactly_a_quorum_of_different_delegates_in_order(verifier, vo
 
 def test_any_quorum_will_do(verifier):
     for voters in ((0, 1, 2), (0, 2, 3)):
-        check(verifier, make_case(voters=voters))
+        assert check(verifier, make_case(voters=voters)).votes == 3
 
 
 def test_votes_for_another_height_or_block(verifier):
