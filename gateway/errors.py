@@ -19,7 +19,8 @@
     |  |- BallotRefused      a delegate's vote that does not hold (gateway.voting)
     |  `- NotRetired         the operator's: an old key is still needed (gateway.key_rotation)
     |- Unavailable          503  ours, and passing: Retry-After          transient
-    |  `- TracesRemain        what an erasure overwrites is in use (gateway.index.traces)
+    |  |- TracesRemain        what an erasure overwrites is in use (gateway.index.traces)
+    |  `- TakenOver           for good: another home was restored from this one's backup (gateway.tenure)
     |- TooManyRequests      429  later (gateway.web.errors)              throttled
     |- NotAcceptable        406  no such rendering (gateway.web.media_type)
     |- SealBroken           500  what is stored is not what was sealed: gateway.vault.errors has its tree

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from gateway import heartbeat
+from gateway import heartbeat, tenure
 from gateway.logs import configure_logs
 from gateway.metrics import FOLDER_VARIABLE
 from gateway.settings import BadSetting, Settings
@@ -52,7 +52,7 @@ def serve(settings: Settings, host: str, port: int, workers: int, run_jobs: Call
     """
     make_app = partial(_in_words, "web", partial(_make_app, settings))
     jobs = partial(_in_words, "jobs", partial(run_jobs, settings))
-    _refuse_older_copy(settings)
+    _take_turn(settings)
     metrics = None if settings.metrics_address is None else MetricsProcess(*settings.metrics_address, partial(_serve_metrics, settings))
     serve_app(settings.home, host, port, workers, make_app=make_app, run_jobs=jobs, warm=_warm, metrics=metrics)
 
@@ -74,6 +74,7 @@ def serve_app(
         listener = open_.enter_context(closing(_listen(host, port)))
         at = listener.getsockname()[:2]
         heartbeat.clear(home)
+        tenure.clear(home)
         children = [
             Child("web", partial(_web, listener, workers, make_app, warm, os.getpid())),
             Child("jobs", partial(_jobs, listener, home, run_jobs, os.getpid())),
@@ -118,9 +119,10 @@ def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
         sys.exit(_DID_NOT_START)
 
 
-def _refuse_older_copy(settings: Settings) -> None:
-    """Before anything can be written: raises CouldNotServe."""
+def _take_turn(settings: Settings) -> None:
+    """Before anything can be written: raises CouldNotServe where this home is an older copy, or another one took over."""
     from chain.errors import LedgerError
+    from gateway.bootstrap import keyring_of
     from gateway.errors import GatewayError
     from jobs.older_copy import refuse_older_copy
     from jobs.registry import opened_for
@@ -128,6 +130,7 @@ def _refuse_older_copy(settings: Settings) -> None:
     try:
         with opened_for(settings) as opened:
             refuse_older_copy(opened.ledger, opened.index)
+            tenure.tenure_of(opened.index, keyring_of(settings), opened.store).take(int(time.time()))
     except (GatewayError, LedgerError, ValueError, OSError) as error:
         raise CouldNotServe(str(error)) from error
 

@@ -28,6 +28,7 @@ from gateway.vault.container import container_name, digest_of_name, read_table
 from gateway.vault.container import container_root as root_of
 from gateway.vault.erasure_mark import key_id_of_name
 from gateway.vault.errors import SealBroken
+from gateway.vault.tenure_mark import number_of_name
 from jobs.audit_report import Finding, Report, merge
 from jobs.audit_shards import ShardRunner
 
@@ -112,6 +113,8 @@ def verify_names(objects: list[StoredObject], ledger: Ledger, index: Index, boun
         digest = digest_of_name(item.name)
         if (key_id := key_id_of_name(item.name)) is not None:
             findings += _erasure(item.name, key_id, index)
+            continue
+        if number_of_name(item.name) is not None:
             continue
         if (packed := pack_of_name(item.name)) is not None and ledger.has_pack(*packed):
             continue

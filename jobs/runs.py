@@ -16,11 +16,13 @@ import msgspec
 import structlog
 
 from chain.errors import LedgerError
+from gateway.bootstrap import keyring_of
 from gateway.errors import GatewayError, Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, LostRace, open_index
 from gateway.logs import configure_logs
 from gateway.settings import BadSetting, Settings
+from gateway.tenure import tenure_of
 from jobs.registry import Job, Result, jobs_of, opened_for
 
 _LOOK = 0.5  # seconds between two looks at a job in a process of its own
@@ -34,6 +36,15 @@ class JobFailed(Exception):
 def holder_of(settings: Settings) -> str:
     """Who runs jobs here: this host's jobs process of this home, of which there is one at a time."""
     return f"{socket.gethostname()}:{settings.home.resolve()}"
+
+
+def refuse_taken_over(settings: Settings) -> None:
+    """Raises JobFailed where another home took over, or while that cannot be seen."""
+    try:
+        with opened_for(settings) as opened:
+            tenure_of(opened.index, keyring_of(settings), opened.store).verify()
+    except (BadSetting, GatewayError, LedgerError) as error:
+        raise JobFailed(str(error)) from error
 
 
 def run_now(settings: Settings, job: Job) -> Result:

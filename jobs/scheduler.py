@@ -23,13 +23,15 @@ from chain.format import Switch
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.store import LedgerStore
+from gateway import tenure
 from gateway.bootstrap import keyring_of, read_genesis
 from gateway.checkpoint_keys import log_key, log_watermark
-from gateway.errors import Unavailable
+from gateway.errors import GatewayError, Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
 from gateway.settings import Settings
+from gateway.storage.opening import open_object_store
 from gateway.supervisor import signals_as_bytes
 from jobs.at_work import AtWork, Running
 from jobs.checkpoints import CheckpointSigning
@@ -62,7 +64,8 @@ def run(settings: Settings) -> None:
         production = BlockProduction(index, engine, reader, gateway_key, delegates)
         mark = log_watermark(settings.keys_path, genesis.chain_id, store.put_mark if store.is_shared else None)
         checkpoints = CheckpointSigning(index, engine, reader, log_key(settings.keys_path), mark)
-        JobsProcess(settings, genesis, index, production, checkpoints=checkpoints).run_until_told()
+        turn = tenure.tenure_of(index, keyring_of(settings), open_object_store(settings.effective_bucket_url))
+        JobsProcess(settings, genesis, index, production, checkpoints=checkpoints, turn=turn).run_until_told()
     finally:
         if mark is not None:
             mark.close()
@@ -88,10 +91,11 @@ class JobsProcess:
         clock: WallClock | None = None,
         checkpoints: CheckpointSigning | None = None,
         jobs: Sequence[Job] | None = None,
+        turn: tenure.Tenure | None = None,
     ) -> None:
-        """`jobs`: those of the settings unless others are given."""
+        """`jobs`: those of the settings unless others are given. Without `turn` nobody looks whether another home took over."""
         self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
-        self._checkpoints = checkpoints
+        self._checkpoints, self._turn = checkpoints, turn
         self._jobs = jobs_of(settings) if jobs is None else jobs
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
@@ -125,6 +129,8 @@ class JobsProcess:
         for job in self._jobs:
             if not job.claimed:
                 self._fire(job.name, partial(self._run_quietly, job), job.schedule.following(0), time.time())
+        if self._turn is not None:
+            self._fire("look-who-serves", partial(self._look_who_serves, self._turn), tenure.LOOK_EVERY, time.time())
         self._fire("look-what-is-due", self._start_due, LOOK_EVERY, time.time() + FIRST_LOOK)
         self._scheduler.start()
         self._log.info("jobs run", jobs=[job.id for job in self._scheduler.get_jobs()], slot_seconds=genesis.slot_seconds)
@@ -141,7 +147,24 @@ class JobsProcess:
         recording.join(TO_RECORD)
         os._exit(HANGING)
 
+    def _look_who_serves(self, turn: tenure.Tenure) -> None:
+        """Without the bucket nobody can tell, and whoever would take over needs it as much: all goes on until it is back."""
+        if self._is_taken_over():
+            return
+        try:
+            turn.verify()
+        except tenure.TakenOver as error:
+            self._log.error("another home took over: nothing is produced, written or served here any more", reason=str(error))
+            tenure.tell(self._settings.home, str(error))
+        except GatewayError as error:
+            self._log.warning("whether another home took over cannot be seen for now", reason=str(error))
+
+    def _is_taken_over(self) -> bool:
+        return tenure.told(self._settings.home) is not None
+
     def _produce(self) -> None:
+        if self._is_taken_over():
+            return
         with self._at_work.on("produce-blocks", SLOT_WITHIN):
             self._serve_slot()
 
@@ -188,6 +211,8 @@ class JobsProcess:
                 self._log.warning("jobs did not end before the last stop", runs=count)
 
     def _run_quietly(self, job: Job) -> None:
+        if self._is_taken_over():
+            return
         try:
             with self._at_work.on(job.name, job.within):
                 counts = run_now(self._settings, job).counts
@@ -199,6 +224,8 @@ class JobsProcess:
 
     def _start_due(self) -> None:
         """Each in a thread of its own, so that a long one holds up no other; one that still runs is not started again."""
+        if self._is_taken_over():
+            return
         try:
             self._look_after_runs(int(time.time()))
             for job in self._jobs:

@@ -3,6 +3,7 @@
 All is put together in a folder beside, checked there and renamed at the end: whatever fails leaves nothing behind and the backup untouched.
 """
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -21,6 +22,7 @@ from chain.ledger import Ledger
 from chain.store import LedgerStore
 from chain.transactions import Body, Role, parse_transaction
 from chain.watermark import Duty, Mark, create_watermark
+from gateway import tenure
 from gateway.backup import archive, placing
 from gateway.backup.after_backup import go_on_after
 from gateway.backup.bucket import Compared, compare
@@ -202,7 +204,9 @@ def _look_through(request: Request, building: Path, manifest: Manifest, progress
 def _go_on(settings: Settings, ledger: Ledger, waiting: Sequence[Body], manifest: Manifest, now: int) -> int:
     """The database made fit to go on; how many grants are in force in it."""
     gateway = next(party.client_id for party in ledger.genesis.parties if party.role is Role.GATEWAY)
-    with closing(open_index(settings.effective_database_url, keyring_of(settings))) as index, index.atomic() as connection:
+    keyring, store = keyring_of(settings), open_object_store(settings.effective_bucket_url)
+    with closing(open_index(settings.effective_database_url, keyring)) as index, index.atomic() as connection:
+        tenure.begin(connection, keyring, store, os.urandom)
         go_on_after(connection, ledger, waiting, gateway, made_at=manifest.made_at, log_size=manifest.log_size, now=now)
         standing = select(func.count()).select_from(t.consent_grant).where(t.consent_grant.c.revoked_at_sequence.is_(None))
         return connection.scalar(standing) or 0

@@ -81,13 +81,24 @@ def settings_of(context: click.Context, **flags: object) -> Settings:
 
 
 def services_of(context: click.Context, **flags: object) -> "Services":
-    """The open services of the gateway that the command is about; what hinders that becomes exit code 2."""
+    """The open services of the gateway that the command is about; what hinders that becomes exit code 2, also that another home took over.
+
+    A bucket that cannot be reached hinders none of those that do without it.
+    """
     from chain.errors import LedgerError
     from gateway.bootstrap import open_services
-    from gateway.errors import GatewayError
+    from gateway.errors import GatewayError, Unavailable
+    from gateway.tenure import TakenOver, tenure_of
 
     try:
-        return open_services(settings_of(context, **flags))
+        services = open_services(settings_of(context, **flags))
+        try:
+            tenure_of(services.index, services.keyring, services.store).verify()
+        except TakenOver:
+            raise
+        except Unavailable:
+            pass
+        return services
     except (BadSetting, GatewayError, LedgerError, OSError) as error:
         raise CouldNot(str(error)) from error
 

@@ -40,13 +40,14 @@ def run(context: click.Context, name: str, as_json: bool) -> None:
     """Run the job NAME once, now, also beside a running gateway. Exit codes: 0 done, 1 findings, 2 it could not be done."""
     from gateway.index import job_runs
     from jobs.registry import jobs_of
-    from jobs.runs import JobFailed, run_now
+    from jobs.runs import JobFailed, refuse_taken_over, run_now
 
     settings = settings_of(context)
     job = next((job for job in jobs_of(settings) if job.name == name), None)
     if job is None:
         raise CouldNot(f"there is no job {name!r}; `jobs list` names them")
     try:
+        refuse_taken_over(settings)
         result = run_now(settings, job)
     except JobFailed as error:
         raise CouldNot(str(error)) from error

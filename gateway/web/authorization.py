@@ -1,7 +1,8 @@
 """Who may call what: every route declares it, a route that declares nothing is reachable by nobody.
 
-`@public` needs no token. `@require("r")` needs a token whose scopes allow that interaction (SMART's letters c r u d s) on the resource
-type of the path, or on all types where the path names none. The check runs before the view, in one place.
+`@public` needs no token, `@probe` neither, and it answers where another home took this one over, too. `@require("r")` needs a token whose
+scopes allow that interaction (SMART's letters c r u d s) on the resource type of the path, or on all types where the path names none. The
+check runs before the view, in one place.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from flask import Flask, current_app, g, request
 
+from gateway import tenure
 from gateway.errors import Forbidden, Unauthorized
 from gateway.index.parties import Party
 from gateway.web import addresses
@@ -18,7 +20,7 @@ from gateway.web.access_token import AccessToken, TokenExpired, TokenRefused, re
 from gateway.web.request_context import services
 
 View = TypeVar("View", bound=Callable[..., Any])
-PUBLIC = "public"
+PUBLIC, PROBE = "public", "probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Caller:
 def public(view: View) -> View:
     """Declare that the route answers anyone."""
     view.__dict__["access"] = PUBLIC
+    return view
+
+
+def probe(view: View) -> View:
+    """Declare that the route answers anyone, whatever state this gateway is in."""
+    view.__dict__["access"] = PROBE
     return view
 
 
@@ -62,6 +70,10 @@ def _check() -> None:
     if request.endpoint is None:  # no such address, or not with this method: answered as such, and nothing runs
         return
     access = getattr(current_app.view_functions[request.endpoint], "access", None)
+    if access == PROBE:
+        return
+    if (taken := tenure.told(services().settings.home)) is not None:
+        raise tenure.TakenOver(taken)
     if access == PUBLIC:
         return
     if access is None:

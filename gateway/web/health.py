@@ -4,20 +4,20 @@ import msgspec
 from flask import Blueprint, Response, current_app
 
 from gateway.readiness import PARTS, Readiness
-from gateway.web.authorization import public
+from gateway.web.authorization import probe
 
 health = Blueprint("health", __name__)
 
 
 @health.get("/livez")
-@public
+@probe
 def livez() -> Response:
     """A worker answers."""
     return _answer(200, {"alive": True})
 
 
 @health.get("/readyz")
-@public
+@probe
 def readyz() -> Response:
     """Each part by name: whether all that a submission needs is there; `reasons` says of each part that is not what is the matter."""
     readiness: Readiness = current_app.extensions["readiness"]

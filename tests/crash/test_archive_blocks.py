@@ -165,7 +165,9 @@ def test_who_asks_for_a_block_in_a_damaged_pack_is_told_so_and_the_log_hears_it_
     object_of(chain, 1).write_bytes(b"")
     configure_logs(sys.stderr)
     try:
-        services = SimpleNamespace(settings=SimpleNamespace(base_url=None), store=chain.bucket, clock=None, metrics=Metrics())
+        services = SimpleNamespace(
+            settings=SimpleNamespace(base_url=None, home=chain.folder), store=chain.bucket, clock=None, metrics=Metrics()
+        )
         client = create_app(services, Ledger(chain.store, GENESIS)).test_client()
         answers = [client.get(path) for path in ("/ledger/blocks/3", "/ledger/blocks/3", "/ledger/tile/entries/000.p/28")]
         assert client.get("/ledger/blocks/1").status_code == client.get("/ledger/tile/0/000.p/28").status_code == 200

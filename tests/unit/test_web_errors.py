@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,7 +32,7 @@ def log():
 
 
 def client_raising(error):
-    services = SimpleNamespace(settings=SimpleNamespace(base_url=None), store=None, clock=None, metrics=Metrics())
+    services = SimpleNamespace(settings=SimpleNamespace(base_url=None, home=Path("nowhere")), store=None, clock=None, metrics=Metrics())
     app = create_app(services, None)
 
     @public
