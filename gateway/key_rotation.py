@@ -18,10 +18,11 @@ from sqlalchemy import Column, Connection, Row, Table, select, tuple_, update
 
 from gateway import granting, joining
 from gateway.errors import Refused
-from gateway.index import archives, consents, directory_links, memberships, outbox, parties, persons, restores, secrets
+from gateway.index import consents, secrets
 from gateway.index import schema as t
 from gateway.index.database import Index
-from gateway.index.row_tags import with_keyring
+from gateway.index.row_tags import TaggedTable, with_keyring
+from gateway.index.tagged_tables import TAGGED
 from gateway.sealing import attestation_context
 from gateway.services import Services
 from gateway.vault import kek_file
@@ -34,6 +35,8 @@ BATCH = 500  # rows in a unit: some 50 ms with the write lock
 IN_FLIGHT = 600  # seconds after which nothing is under way any more that was sealed before the rotation ended
 _ROUNDS = 3
 
+Context = Callable[[Services, Any], str]  # of a row
+
 
 class NotRetired(Refused):
     """An old key cannot be taken away yet."""
@@ -41,11 +44,11 @@ class NotRetired(Refused):
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A table with what the keyring seals in it: the context of each such column, and how its rows are tagged, if they are."""
+    """A table with what the keyring seals in it: the context of each such column, and the tags of its rows, if they have any."""
 
     table: Table
-    contexts: dict[str, Callable[[Services, Any], str]]
-    retag: Callable[..., bool] | None = None  # of the connection and the row's key
+    contexts: dict[str, Context]
+    tagged: TaggedTable | None
 
     @property
     def keys(self) -> list[Column[Any]]:
@@ -60,28 +63,21 @@ class _Sealed:
         return f"{self.table.name} {'/'.join(map(str, self.key_of(row)))}"
 
 
-SEALED = (
-    _Sealed(t.secret, {"sealed": lambda _, row: secrets.context(row.name)}),
-    _Sealed(t.party, {"attestation_sealed": lambda _, row: attestation_context(row.client_id)}, parties.retag),
-    _Sealed(
-        t.archive,
-        {"sealed_seed": lambda _, row: archive_key_context(row.key_id), "sealed_secret": lambda _, row: archive_secret_context(row.key_id)},
-        archives.retag,
-    ),
-    _Sealed(t.restore, {}, restores.retag),
-    _Sealed(t.outbox, {}, outbox.retag),
-    _Sealed(t.directory_link, {}, directory_links.retag),
-    _Sealed(t.review, {}, persons.retag),
-    _Sealed(t.membership, {}, memberships.retag),
-    _Sealed(t.person, {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)}),
-    _Sealed(
-        t.consent_grant,
-        {
-            "sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0]),
-            "exceptions_sealed": lambda _, row: consents.exceptions_context(row.row),
-        },
-    ),
-)
+_CONTEXTS: dict[Table, dict[str, Context]] = {
+    t.secret: {"sealed": lambda _, row: secrets.context(row.name)},
+    t.party: {"attestation_sealed": lambda _, row: attestation_context(row.client_id)},
+    t.archive: {
+        "sealed_seed": lambda _, row: archive_key_context(row.key_id),
+        "sealed_secret": lambda _, row: archive_secret_context(row.key_id),
+    },
+    t.person: {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)},
+    t.consent_grant: {
+        "sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0]),
+        "exceptions_sealed": lambda _, row: consents.exceptions_context(row.row),
+    },
+}
+_TAGGED = {tagged.table: tagged for tagged in TAGGED}
+SEALED = tuple(_Sealed(table, _CONTEXTS.get(table, {}), _TAGGED.get(table)) for table in dict.fromkeys((*_CONTEXTS, *_TAGGED)))
 
 
 @dataclass(slots=True)
@@ -183,7 +179,7 @@ def _seal_row_anew(services: Services, connection: Connection, sealed: _Sealed, 
         return
     if anew:
         connection.execute(update(sealed.table).where(tuple_(*sealed.keys) == sealed.key_of(row)).values(**anew))
-    if sealed.retag is not None and not _is_tagged_under(row, rotation.version) and not sealed.retag(connection, *sealed.key_of(row)):
+    if sealed.tagged and not _is_tagged_under(row, rotation.version) and not sealed.tagged.retag(connection, sealed.key_of(row)):
         rotation.unopened.append(sealed.name_of(row))
     rotation.resealed += len(anew)
 
@@ -219,16 +215,9 @@ def _opens(services: Services, keyring: Keyring, sealed: _Sealed, row: Row[Any])
 
 def _untagged(index: Index) -> Iterator[str]:
     with index.reading() as connection:
-        for found, name in (
-            (parties.altered(connection), "party"),
-            (archives.altered(connection), "archive"),
-            (restores.altered(connection), "restore"),
-            (outbox.altered(connection), "outbox"),
-            (directory_links.altered(connection), "directory_link"),
-            (persons.altered(connection), "review"),
-            (memberships.altered(connection), "membership"),
-        ):
-            yield from (f"{name} {row}" for row, is_altered in found if is_altered)
+        for sealed in SEALED:
+            if sealed.tagged is not None:
+                yield from (sealed.name_of(row) for row, is_altered in sealed.tagged.altered(connection) if is_altered)
 
 
 def _is_tagged_under(row: Row[Any], version: int) -> bool:

@@ -21,8 +21,8 @@ from gateway.vault.kms import kms_of
 
 # Files beside the keys, where whoever can write the database cannot: the rows of each are vouched for as they stand only once.
 _MARKS: dict[str, tuple[Callable[[Connection], None], ...]] = {
-    "rows-tagged": (parties.tag_all, archives.tag_all),
-    "rows-tagged-2": (outbox.tag_all, directory_links.tag_all, persons.tag_all),
+    "rows-tagged": (parties.TAGGED.tag, archives.TAGGED.tag),
+    "rows-tagged-2": (outbox.TAGGED.tag, directory_links.TAGGED.tag, persons.TAGGED.tag),
     "rows-tagged-3": (memberships.write_down,),
 }
 
@@ -76,8 +76,8 @@ def upgrade(settings: Settings, now: int) -> bool:
         with index.atomic() as connection:
             migrate.upgrade(connection)
             for mark in unmarked:
-                for tag_all in _MARKS[mark]:
-                    tag_all(connection)
+                for vouch in _MARKS[mark]:
+                    vouch(connection)
             register(connection, ledger, settings.keys_path, now)
     finally:
         ledger.close()

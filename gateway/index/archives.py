@@ -1,16 +1,17 @@
 """Archives: a patient's, or the one where an institution's directory resources lie. Each has its keys, its secret, its running number."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from gateway.index import memberships, records, row_tags
+from gateway.index import memberships, records
 from gateway.index import schema as t
 from gateway.index.database import LostRace
 from gateway.index.erasures import DESTROYED
 from gateway.index.resource_types import PATIENT
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import KeyedQuery, Statement, insert_rows
 from gateway.vault.keyring import SealedArchive
 
@@ -32,6 +33,8 @@ class Archive:
 
 _KEY_COLUMNS = (t.archive.c.key_id, t.archive.c.suite, t.archive.c.public_key, t.archive.c.sealed_seed, t.archive.c.sealed_secret)
 _QUERY = select(t.archive.c.row, t.archive.c.directory_of, t.archive.c.next_number, t.archive.c.joined_to, t.archive.c.tag, *_KEY_COLUMNS)
+# Seed and secret are the keyring's already, and who takes a running number twice fails.
+TAGGED = TaggedTable(t.archive, ("row", "directory_of", "key_id", "suite", "public_key", "joined_to"))
 _BY_ROW = KeyedQuery(_QUERY, t.archive.c.row)
 _BY_ROOT = KeyedQuery(_QUERY, t.archive.c.joined_to)
 _BY_KEY_ID = KeyedQuery(_QUERY, t.archive.c.key_id)
@@ -57,27 +60,6 @@ def by_key_ids(connection: Connection, key_ids: Collection[bytes]) -> dict[bytes
 def as_stored(connection: Connection, rows: Collection[int]) -> dict[int, Archive]:
     """The same, believed by nobody: for an audit, which holds them against what is sealed."""
     return {row.row: _archive(row) for row in _BY_ROW.among(connection, rows)}
-
-
-def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
-    """The row number of every archive, and whether its row is other than this gateway wrote it."""
-    found = connection.execute(_QUERY.order_by(t.archive.c.row))
-    return ((row.row, not row_tags.is_tagged(connection, "archive", _believed(row), row.tag)) for row in found)
-
-
-def tag_all(connection: Connection) -> None:
-    """Vouch for every row as it stands."""
-    for row in connection.execute(_QUERY).all():
-        _tag(connection, row)
-
-
-def retag(connection: Connection, row: int) -> bool:
-    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    stored = connection.execute(_QUERY.where(t.archive.c.row == row)).one()
-    if not row_tags.is_tagged(connection, "archive", _believed(stored), stored.tag):
-        return False
-    _tag(connection, stored)
-    return True
 
 
 def groups_of(connection: Connection, rows: Collection[int]) -> dict[int, tuple[int, ...]]:
@@ -117,7 +99,7 @@ def _link(connection: Connection, members: Sequence[int]) -> None:
         _checked(connection, stored)
         if stored.joined_to != to:
             connection.execute(update(t.archive).where(t.archive.c.row == row).values(joined_to=to))
-            _tag(connection, connection.execute(_QUERY.where(t.archive.c.row == row)).one())
+            TAGGED.tag(connection, t.archive.c.row == row)
             memberships.add(connection, row, to or row)
 
 
@@ -146,7 +128,7 @@ def write_new(connection: Connection, archives: Sequence[Archive], now: int) -> 
             (a.row, a.directory_of, k.key_id, k.suite, k.public, k.sealed_seed, k.sealed_secret, a.next_number, None, now, tag)
             for a in archives
             for k in (a.keys,)
-            for tag in [row_tags.tag_of(connection, "archive", (a.row, a.directory_of, k.key_id, k.suite, k.public, None))]
+            for tag in [TAGGED.tag_of(connection, (a.row, a.directory_of, k.key_id, k.suite, k.public, None))]
         ],
     )
 
@@ -179,18 +161,8 @@ def of_patient_resources(connection: Connection, rows: Collection[int]) -> set[i
     return {resource.archive for resource in live if resource.type == PATIENT and resource.archive is not None}
 
 
-def _believed(row: Any) -> list[row_tags.Value]:
-    """What a row decides; seed and secret are the keyring's already, and who takes a running number twice fails."""
-    return [row.row, row.directory_of, row.key_id, row.suite, row.public_key, row.joined_to]
-
-
-def _tag(connection: Connection, row: Any) -> None:
-    tag = row_tags.tag_of(connection, "archive", _believed(row))
-    connection.execute(update(t.archive).where(t.archive.c.row == row.row).values(tag=tag))
-
-
 def _checked(connection: Connection, row: Any) -> Archive:
-    row_tags.check(connection, "archive", _believed(row), row.tag)
+    TAGGED.check(connection, row)
     return _archive(row)
 
 

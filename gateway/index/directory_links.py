@@ -4,13 +4,12 @@ A row says: the party of that row was given, by that grant or as its own, a reco
 grant does. It has a tag, so that nobody else can permit anything by a row.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select
 
-from gateway.index import row_tags
 from gateway.index import schema as t
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import KeyedQuery, insert_rows
 
 OWN = 0  # in place of a grant's row: the record was the party's own
@@ -23,8 +22,7 @@ _IN_DIRECTORIES = KeyedQuery(
 )
 _LINKS = KeyedQuery(select(t.directory_link), t.directory_link.c.resource)
 _LINKED = KeyedQuery(select(t.directory_link).where(t.directory_link.c.party == bindparam("party")), t.directory_link.c.resource)
-_NAME = t.directory_link.name
-_CHUNK = 500  # rows fetched at once
+TAGGED = TaggedTable(t.directory_link, ("resource", "party", "consent"))
 
 
 def in_directories(connection: Connection, rows: Collection[int]) -> dict[int, int]:
@@ -36,7 +34,7 @@ def every(connection: Connection, rows: Collection[int]) -> dict[int, set[tuple[
     """By resource among `rows`: (party, grant or OWN) for each party that was given a record which refers to it; altered rows left out."""
     found: dict[int, set[tuple[int, int]]] = {}
     for link in _LINKS.among(connection, rows):
-        if _is_own(connection, link):
+        if TAGGED.is_own(connection, link):
             found.setdefault(link.resource, set()).add((link.party, link.consent))
     return found
 
@@ -48,7 +46,7 @@ def linked(connection: Connection, party: int, rows: Collection[int]) -> dict[in
     """
     found: dict[int, set[int]] = {}
     for row in _LINKED.among(connection, rows, party=party):
-        row_tags.check(connection, _NAME, row[:3], row.tag)
+        TAGGED.check(connection, row)
         found.setdefault(row.resource, set()).add(row.consent)
     return found
 
@@ -59,36 +57,4 @@ def add(connection: Connection, party: int, links: Iterable[tuple[int, int]]) ->
     known = linked(connection, party, {resource for resource, _ in wanted})
     new = sorted(link for link in wanted if link[1] not in known.get(link[0], ()))
     rows = [(resource, party, consent) for resource, consent in new]
-    insert_rows(connection, t.directory_link, [(*row, row_tags.tag_of(connection, _NAME, row)) for row in rows])
-
-
-def altered(connection: Connection) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """The key of every row, and whether it is other than this gateway wrote it."""
-    for row in connection.execution_options(yield_per=_CHUNK).execute(select(t.directory_link)):
-        yield tuple(row[:3]), not _is_own(connection, row)
-
-
-def tag_all(connection: Connection) -> None:
-    """Vouch for every row as it stands."""
-    for row in connection.execute(select(t.directory_link)).all():
-        _tag(connection, tuple(row[:3]))
-
-
-def retag(connection: Connection, *key: int) -> bool:
-    """Give the row of that key, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    if not _is_own(connection, connection.execute(select(t.directory_link).where(_is(key))).one()):
-        return False
-    _tag(connection, key)
-    return True
-
-
-def _is_own(connection: Connection, row: Row[Any]) -> bool:
-    return row_tags.is_tagged(connection, _NAME, row[:3], row.tag)
-
-
-def _tag(connection: Connection, key: Sequence[int]) -> None:
-    connection.execute(update(t.directory_link).where(_is(key)).values(tag=row_tags.tag_of(connection, _NAME, key)))
-
-
-def _is(key: Sequence[int]) -> ColumnElement[bool]:
-    return and_(*(column == value for column, value in zip(t.directory_link.primary_key.columns, key, strict=True)))
+    insert_rows(connection, t.directory_link, [(*row, TAGGED.tag_of(connection, row)) for row in rows])

@@ -4,17 +4,16 @@ A line is written where a link changes, with the number of the commit sequence t
 An archive without lines stands by itself, as it does before its first.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
-from gateway.index import row_tags
 from gateway.index import schema as t
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import KeyedQuery
 
-_NAME = t.membership.name
 _COMMIT = "commit"  # the sequence of grants, revokes and accesses
 _COLUMNS = (t.membership.c.row, t.membership.c.archive, t.membership.c.root, t.membership.c.sequence, t.membership.c.tag)
 _BY_ARCHIVE = KeyedQuery(select(*_COLUMNS), t.membership.c.archive)
@@ -28,6 +27,9 @@ class Membership(NamedTuple):
     archive: int
     root: int
     sequence: int
+
+
+TAGGED = TaggedTable(t.membership, Membership._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,9 @@ def of(connection: Connection, archives: Collection[int]) -> Memberships:
     met = list(_BY_ROOT.among(connection, {*archives, *(line.root for line in own)}))
     lines: dict[int, list[Membership]] = {}
     for found in sorted(_BY_ARCHIVE.among(connection, {line.archive for line in (*own, *met)}), key=lambda line: int(line.row)):
-        line = Membership(*found[:4])
-        if row_tags.is_tagged(connection, _NAME, line, found.tag):
-            lines.setdefault(line.archive, []).append(line)
+        if TAGGED.is_own(connection, found):
+            lines.setdefault(found.archive, []).append(Membership(*found[:4]))
     return Memberships({archive: tuple(known) for archive, known in lines.items()})
-
-
-def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
-    """The row number of every line, and whether it is other than this gateway wrote it."""
-    for found in connection.execute(select(*_COLUMNS).order_by(t.membership.c.row)):
-        yield found.row, not row_tags.is_tagged(connection, _NAME, found[:4], found.tag)
 
 
 def contradicted(connection: Connection) -> list[int]:
@@ -93,17 +88,7 @@ def contradicted(connection: Connection) -> list[int]:
     return [row for row, joined_to in links if last.get(row, row) != (joined_to or row)]
 
 
-def retag(connection: Connection, row: int) -> bool:
-    """Give the line of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    found = connection.execute(select(*_COLUMNS).where(t.membership.c.row == row)).one()
-    if not row_tags.is_tagged(connection, _NAME, found[:4], found.tag):
-        return False
-    tag = row_tags.tag_of(connection, _NAME, found[:4])
-    connection.execute(update(t.membership).where(t.membership.c.row == row).values(tag=tag))
-    return True
-
-
 def _write(connection: Connection, archive: int, root: int, sequence: int) -> None:
     row = (connection.scalar(select(func.max(t.membership.c.row))) or 0) + 1
     line = Membership(row, archive, root, sequence)
-    connection.execute(insert(t.membership).values(**line._asdict(), tag=row_tags.tag_of(connection, _NAME, line)))
+    connection.execute(insert(t.membership).values(**line._asdict(), tag=TAGGED.tag_of(connection, line)))

@@ -7,7 +7,7 @@ What is to be signed has a tag (docs/adr/0037-signed-rows.md). It does not cover
 copies of a row, whatever their ids, are one source, and that counts once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from chain.encoding import encode
 from chain.kinds import Kind
 from chain.transactions import Body
-from gateway.index import row_tags
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import Statement
 from gateway.index.schema import outbox
 
@@ -33,10 +33,11 @@ class OutboxRow:
 
     def is_altered(self, connection: Connection) -> bool:
         """Whether the gateway is to sign what it did not write."""
-        return self.kind != SIGNED and not row_tags.is_tagged(connection, "outbox", [self.kind, self.body, self.created_at], self.tag)
+        return self.kind != SIGNED and not TAGGED.is_own(connection, self)
 
 
 _COLUMNS = tuple(outbox.c[name] for name in OutboxRow.__slots__)
+TAGGED = TaggedTable(outbox, ("kind", "body", "created_at"), outbox.c.kind != SIGNED)  # of what the gateway is to sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +61,7 @@ _ADD = Statement(insert(outbox).values(**_OWN, attempts=0))
 def add(connection: Connection, body: Body, now: int) -> None:
     """Put `body` in line; `now` in seconds. It counts when `connection` commits."""
     kind, encoded = int(body.kind), encode(body.to_map())
-    _ADD.run(connection, the_kind=kind, the_body=encoded, now=now, the_tag=row_tags.tag_of(connection, "outbox", (kind, encoded, now)))
-
-
-def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
-    """The id of every row, dead letters included, and whether it is other than this gateway wrote it."""
-    for row in connection.execute(select(*_COLUMNS).order_by(outbox.c.id)):
-        yield row.id, OutboxRow(*row).is_altered(connection)
-
-
-def tag_all(connection: Connection) -> None:
-    """Vouch for every row as it stands."""
-    for row in connection.execute(select(*_COLUMNS).where(outbox.c.kind != SIGNED)).all():
-        _tag(connection, OutboxRow(*row))
-
-
-def retag(connection: Connection, id_: int) -> bool:
-    """Give the row of that id, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    row = OutboxRow(*connection.execute(select(*_COLUMNS).where(outbox.c.id == id_)).one())
-    if row.is_altered(connection):
-        return False
-    if row.kind != SIGNED:
-        _tag(connection, row)
-    return True
-
-
-def _tag(connection: Connection, row: OutboxRow) -> None:
-    tag = row_tags.tag_of(connection, "outbox", (row.kind, row.body, row.created_at))
-    connection.execute(update(outbox).where(outbox.c.id == row.id).values(tag=tag))
+    _ADD.run(connection, the_kind=kind, the_body=encoded, now=now, the_tag=TAGGED.tag_of(connection, (kind, encoded, now)))
 
 
 def add_signed(connection: Connection, transaction: bytes, now: int) -> None:

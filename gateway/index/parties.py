@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, cast
@@ -12,9 +12,10 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from chain.transactions import PartyAction, PartyBody, Role
-from gateway.index import outbox, row_tags
+from gateway.index import outbox
 from gateway.index import schema as t
 from gateway.index.database import Index
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import KeyedQuery
 
 Signing = Literal["own", "gateway"]
@@ -141,26 +142,6 @@ def all_parties(connection: Connection) -> list[Party]:
     return [_party(connection, row) for row in connection.execute(_ALL)]
 
 
-def altered(connection: Connection) -> Iterator[tuple[str, bool]]:
-    """Every party's client id, and whether its row is other than this gateway wrote it."""
-    return ((row.client_id, not row_tags.is_tagged(connection, "party", _believed(row), row.tag)) for row in connection.execute(_ALL))
-
-
-def tag_all(connection: Connection) -> None:
-    """Vouch for every row as it stands."""
-    for row in connection.execute(_ALL).all():
-        _tag(connection, row)
-
-
-def retag(connection: Connection, row: int) -> bool:
-    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    stored = connection.execute(select(t.party).where(t.party.c.row == row)).one()
-    if not row_tags.is_tagged(connection, "party", _believed(stored), stored.tag):
-        return False
-    _tag(connection, stored)
-    return True
-
-
 def suspend(connection: Connection, client_id: str, now: int) -> bool:
     """Stop a party and put that on its way to the ledger; False if there is none that is active."""
     party = by_client_id(connection, client_id)
@@ -175,7 +156,7 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
 def mark_suspended(connection: Connection, party: Party) -> None:
     """Stop a party whose suspension the ledger has already."""
     connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
-    _tag(connection, connection.execute(select(t.party).where(t.party.c.row == party.row)).one())
+    TAGGED.tag(connection, t.party.c.row == party.row)
 
 
 def claim_jti(connection: Connection, client_id: str, jti: str, expires_at: int) -> bool:
@@ -209,27 +190,18 @@ class Parties:
 
 _ALL = select(t.party).order_by(t.party.c.row)
 _BY_CLIENT_ID = KeyedQuery(select(t.party), t.party.c.client_id)
-# By name and in this order for ever: a column that comes later must not take its tag from every row that there is.
+# `attestation_sealed` is the keyring's already.
 _BELIEVED = ("row", "client_id", "name", "role", "signing", "jwks", "signing_key", "attestation_key", "purposes", "status", "archive")
-
-
-def _believed(row: Any) -> list[row_tags.Value]:
-    """What a row decides; `attestation_sealed` is the keyring's already."""
-    return [getattr(row, name) for name in _BELIEVED]
+TAGGED = TaggedTable(t.party, _BELIEVED)
 
 
 def _write(connection: Connection, **values: Any) -> None:
     connection.execute(insert(t.party).values(**values, status="active"))
-    _tag(connection, connection.execute(select(t.party).where(t.party.c.client_id == values["client_id"])).one())
-
-
-def _tag(connection: Connection, row: Any) -> None:
-    tag = row_tags.tag_of(connection, "party", _believed(row))
-    connection.execute(update(t.party).where(t.party.c.row == row.row).values(tag=tag))
+    TAGGED.tag(connection, t.party.c.client_id == values["client_id"])
 
 
 def _party(connection: Connection, row: Any) -> Party:
-    row_tags.check(connection, "party", _believed(row), row.tag)
+    TAGGED.check(connection, row)
     fields = row._asdict()
     del fields["tag"]
     fields["role"] = PartyRole(fields["role"])

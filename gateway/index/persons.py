@@ -1,13 +1,13 @@
 """What Patient resources say of who they are, sealed, and the review queue: docs/design/identity.md."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, literal_column, select, update
 
-from gateway.index import row_tags
 from gateway.index import schema as t
 from gateway.index.resource_types import PATIENT
+from gateway.index.row_tags import TaggedTable
 from gateway.index.rows import KeyedQuery
 
 
@@ -49,9 +49,8 @@ _PARTED = [
     for one, other in ((t.review.c.archive, t.review.c.other), (t.review.c.other, t.review.c.archive))
 ]
 _LINES = select(t.review).order_by(t.review.c.row)
-_NAME = t.review.name
-# By name and in this order for ever: a column that comes later must not take its tag from every line that there is.
 _BELIEVED = ("row", "archive", "other", "reason", "ground", "opened_at", "decided_at", "decision", "decided_number", "parted_at")
+TAGGED = TaggedTable(t.review, _BELIEVED)
 
 
 def write(connection: Connection, resource: int, version: int, sealed: bytes | None) -> None:
@@ -72,7 +71,7 @@ def open_line(connection: Connection, archive: int, other: int, reason: str, gro
     known = and_(*(t.review.c[name] == value for name, value in pair.items()))
     if connection.scalar(select(t.review.c.row).where(known)) is None:
         connection.execute(insert(t.review).values(**pair, reason=reason, opened_at=now))
-        _tag(connection, known)
+        TAGGED.tag(connection, known)
 
 
 def lines(connection: Connection, *, decided_too: bool = False) -> list[ReviewLine]:
@@ -105,7 +104,7 @@ def part(connection: Connection, archive: int, other: int, ground: bytes, now: i
     line = and_(t.review.c.archive == min(archive, other), t.review.c.other == max(archive, other), t.review.c.ground == ground)
     _decide(connection, line, "keep-apart", now)
     connection.execute(update(t.review).where(line).values(parted_at=now))
-    _tag(connection, line)
+    TAGGED.tag(connection, line)
 
 
 def kept_apart(connection: Connection, archives: Collection[int]) -> set[frozenset[int]]:
@@ -130,39 +129,9 @@ def _decide(connection: Connection, which: ColumnElement[bool], decision: str, n
     rows = [_line(connection, row).row for row in connection.execute(select(t.review).where(which))]
     decided = t.review.c.row.in_(rows)
     connection.execute(update(t.review).where(decided).values(decision=decision, decided_at=now, decided_number=number + 1))
-    _tag(connection, decided)
-
-
-def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
-    """The number of every line, and whether it is other than this gateway wrote it."""
-    for row in connection.execute(select(t.review).order_by(t.review.c.row)):
-        yield row.row, not row_tags.is_tagged(connection, _NAME, _believed(row), row.tag)
-
-
-def tag_all(connection: Connection) -> None:
-    """Vouch for every line as it stands."""
-    _tag(connection, t.review.c.row.is_not(None))
-
-
-def retag(connection: Connection, row: int) -> bool:
-    """Give the line of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    stored = connection.execute(select(t.review).where(t.review.c.row == row)).one()
-    if not row_tags.is_tagged(connection, _NAME, _believed(stored), stored.tag):
-        return False
-    _tag(connection, t.review.c.row == row)
-    return True
-
-
-def _tag(connection: Connection, which: ColumnElement[bool]) -> None:
-    for row in connection.execute(select(t.review).where(which)).all():
-        tag = row_tags.tag_of(connection, _NAME, _believed(row))
-        connection.execute(update(t.review).where(t.review.c.row == row.row).values(tag=tag))
+    TAGGED.tag(connection, decided)
 
 
 def _line(connection: Connection, row: Row[Any]) -> ReviewLine:
-    row_tags.check(connection, _NAME, _believed(row), row.tag)
+    TAGGED.check(connection, row)
     return ReviewLine(*(getattr(row, name) for name in ReviewLine._fields))
-
-
-def _believed(row: Row[Any]) -> list[row_tags.Value]:
-    return [getattr(row, name) for name in _BELIEVED]

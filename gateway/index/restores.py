@@ -4,13 +4,13 @@ A restored database goes on far above all that it can have numbered before it wa
 Each row says which they are, with a tag: whoever can write the database could hide by one of their own what they took away.
 """
 
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from gateway.index import row_numbers, row_tags
+from gateway.index import row_numbers
 from gateway.index import schema as t
+from gateway.index.row_tags import TaggedTable
 
 NUMBERS = 1 << 32  # skipped in the commit sequence and in each archive: years of writing at the speed of the fastest disk
 IDS = 1 << 40  # skipped among the row numbers of resources, of which one request can take ten thousand
@@ -39,6 +39,9 @@ class Restore:
     def lost_numbers(self) -> range:
         """Numbers of the commit sequence under which nothing stands, or something that only the chain has."""
         return range(self.first_lost, self.last_lost + 1)
+
+
+TAGGED = TaggedTable(t.restore, tuple(field.name for field in fields(Restore)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +82,9 @@ def losses(connection: Connection) -> Losses:
     """All restores, oldest first. RowAltered if one is not as this gateway wrote it."""
     found = []
     for values in connection.execute(select(t.restore).order_by(t.restore.c.row)):
-        restore = Restore(*values[:-1])
-        row_tags.check(connection, "restore", astuple(restore), values.tag)
-        found.append(restore)
+        TAGGED.check(connection, values)
+        found.append(Restore(*values[:-1]))
     return Losses(tuple(found))
-
-
-def altered(connection: Connection) -> Iterator[tuple[int, bool]]:
-    """The row number of every restore, and whether its row is other than this gateway wrote it."""
-    found = connection.execute(select(t.restore).order_by(t.restore.c.row)).all()
-    return ((values.row, not row_tags.is_tagged(connection, "restore", astuple(Restore(*values[:-1])), values.tag)) for values in found)
-
-
-def retag(connection: Connection, row: int) -> bool:
-    """Give the row of that number, if it is as this gateway wrote it, the tag under the key that seals now; whether it was."""
-    values = connection.execute(select(t.restore).where(t.restore.c.row == row)).one()
-    restore = Restore(*values[:-1])
-    if not row_tags.is_tagged(connection, "restore", astuple(restore), values.tag):
-        return False
-    connection.execute(update(t.restore).where(t.restore.c.row == row).values(tag=_tag(connection, restore)))
-    return True
 
 
 def is_open(connection: Connection) -> bool:
@@ -116,7 +102,7 @@ def begin(connection: Connection, *, made_at: int, log_size: int, ledger_size: i
     last_archive = connection.scalar(select(func.max(t.archive.c.row))) or 0
     row = (connection.scalar(select(func.max(t.restore.c.row))) or 0) + 1
     restore = Restore(row, now, made_at, log_size, ledger_size, last_archive, first, last)
-    connection.execute(insert(t.restore).values((*astuple(restore), _tag(connection, restore))))
+    connection.execute(insert(t.restore).values((*astuple(restore), TAGGED.tag_of(connection, astuple(restore)))))
     return restore
 
 
@@ -126,9 +112,5 @@ def accept(connection: Connection, now: int) -> int:
     for restore in waiting:
         accepted = replace(restore, accepted_at=now)
         chosen = update(t.restore).where(t.restore.c.row == restore.row)
-        connection.execute(chosen.values(accepted_at=now, tag=_tag(connection, accepted)))
+        connection.execute(chosen.values(accepted_at=now, tag=TAGGED.tag_of(connection, astuple(accepted))))
     return len(waiting)
-
-
-def _tag(connection: Connection, restore: Restore) -> bytes:
-    return row_tags.tag_of(connection, "restore", astuple(restore))

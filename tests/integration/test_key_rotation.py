@@ -97,7 +97,7 @@ def values(home):
     """(table, column, version) of every sealed value and tag."""
     with unit(home) as connection:
         for sealed in SEALED:
-            for name in [*sealed.contexts, *(["tag"] if sealed.retag else [])]:
+            for name in [*sealed.contexts, *(["tag"] if sealed.tagged else [])]:
                 column = sealed.table.c[name]
                 for value in connection.scalars(select(column).where(column.is_not(None))):
                     yield sealed.table.name, name, (version_of_tag if name == "tag" else version_of)(value)
@@ -127,7 +127,7 @@ def test_every_sealed_column_of_the_schema_is_rotated():
     known = {(sealed.table.name, name) for sealed in SEALED for name in sealed.contexts}
     named = {(table.name, c.name) for table in metadata.sorted_tables for c in table.columns if "sealed" in c.name}
     assert named == known
-    assert {t.name for t in metadata.sorted_tables if "tag" in t.columns} == {sealed.table.name for sealed in SEALED if sealed.retag}
+    assert {t.name for t in metadata.sorted_tables if "tag" in t.columns} == {sealed.table.name for sealed in SEALED if sealed.tagged}
 
 
 def test_after_a_rotation_the_old_key_opens_nothing_and_is_not_missed(made, home):
@@ -219,7 +219,7 @@ def test_what_was_sealed_before_versions_were_told_opens_and_is_rotated(made, ho
                     for name, context in sealed.contexts.items()
                     if (value := getattr(row, name)) is not None
                 }
-                if sealed.retag:
+                if sealed.tagged:
                     old["tag"] = row.tag[2:]
                 connection.execute(sealed.table.update().where(tuple_(*sealed.keys) == sealed.key_of(row)).values(**old))
     assert audit(made, home)["findings"] == []
