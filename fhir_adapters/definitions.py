@@ -10,8 +10,6 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from fhir.resources.R4B import get_fhir_model_class
-
 RESOURCE = "Resource"
 
 
@@ -117,7 +115,7 @@ class Structure:
 @functools.cache
 def structure(name: str) -> Structure:
     """The structure called `name` as the models call it: `Patient`, `PatientContact`, `HumanName`."""
-    model = get_fhir_model_class(name)
+    model = _model(name)
     elements: dict[str, Element] = {}
     choices: dict[str, tuple[tuple[str, ...], bool]] = {}
     for field_name, field in sorted(model.model_fields.items(), key=lambda item: str(item[1].alias)):
@@ -132,6 +130,15 @@ def structure(name: str) -> Structure:
             rules: Any = field.json_schema_extra
             choices[element.choice] = ((*members, element.name), bool(rules["one_of_many_required"]))
     return Structure(name, name in RESOURCE_TYPES, elements, choices)
+
+
+def _model(name: str) -> Any:
+    """Here and not above: what only asks whether a type is known starts without the models and what they stand on."""
+    from fhir.resources.R4B import get_fhir_model_class
+    from fhir_core.fhirabstractmodel import FHIRAbstractModel
+
+    FHIRAbstractModel.model_config["defer_build"] = True  # their own validators, of which nothing is used: half of the time and memory
+    return get_fhir_model_class(name)
 
 
 def _element(owner: str, name: str, field: Any) -> Element:

@@ -4,8 +4,6 @@ See docs/design/ledger.md, EVIDENCE. The jobs process signs it with the key of a
 is set aside, so that whoever votes for a thousand blocks writes no more than who votes for two.
 """
 
-import structlog
-
 from chain.ballot import Ballot
 from chain.evidence import EvidenceBody, Offence, evidence_of
 from chain.keys import SignatureInvalid
@@ -15,6 +13,7 @@ from chain.stake_entries import Standing
 from chain.watermark import Duty
 from gateway.index import ballots, outbox
 from gateway.index.database import Index
+from gateway.logs import logger
 
 
 def report_equivocation(index: Index, ledger: Ledger, ballot: Ballot, now: int) -> EvidenceBody | None:
@@ -33,7 +32,7 @@ def report_equivocation(index: Index, ledger: Ledger, ballot: Ballot, now: int) 
         if any(ballot.delegate in body for body in outbox.held(connection, Kind.EVIDENCE)):  # no body names another delegate than its own
             return None
         outbox.add(connection, evidence, now)
-    structlog.get_logger().error("a delegate voted for two blocks of one height", delegate=entry.name, height=ballot.height)
+    logger().error("a delegate voted for two blocks of one height", delegate=entry.name, height=ballot.height)
     return evidence
 
 

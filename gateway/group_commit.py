@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 
-import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -33,6 +32,7 @@ from gateway.index import archives, containers, outbox
 from gateway.index.archives import Archive, NumberTaken
 from gateway.index.containers import BundleRow, ContainerRow
 from gateway.index.database import Index, LostRace, part_of
+from gateway.logs import logger
 from gateway.metrics import Metrics
 from gateway.storage.port import ObjectExists, ObjectStore
 from gateway.vault.container import Container, build_container
@@ -222,7 +222,7 @@ class GroupCommit:
         try:
             self._store.delete(name)
         except Unavailable:
-            structlog.get_logger().warning("a container was left behind", container=name)
+            logger().warning("a container was left behind", container=name)
 
 
 class _LeftOut(Exception):

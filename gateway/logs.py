@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, TextIO
 
 import msgspec
-import structlog
 
 # Libraries whose arguments are process ids, job names and times: APScheduler's say which job is late.
 _TRUSTED = ("apscheduler",)
@@ -21,6 +20,8 @@ _TRUSTED = ("apscheduler",)
 
 def configure_logs(stream: TextIO | None = None) -> None:
     """Every logger of this process, structlog's and the standard library's, writes JSON lines to `stream` (stderr)."""
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -35,6 +36,13 @@ def configure_logs(stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(logging.WARNING)
+
+
+def logger() -> Any:
+    """Structlog's. It is imported when something is to be logged, which commands seldom do: it brings half a hundred modules of rich."""
+    import structlog
+
+    return structlog.get_logger()
 
 
 def places(error: BaseException) -> list[str]:
@@ -67,7 +75,7 @@ class _ToStructlog(logging.Handler):
         trusted = record.name.startswith(_TRUSTED)
         wording = record.getMessage() if trusted else record.msg if isinstance(record.msg, str) and record.args else "(text withheld)"
         error = record.exc_info[1] if record.exc_info else None
-        structlog.get_logger().log(record.levelno, wording, logger=record.name, **({"exc_info": error} if error else {}))
+        logger().log(record.levelno, wording, logger=record.name, **({"exc_info": error} if error else {}))
 
 
 class GunicornLog:
@@ -77,7 +85,7 @@ class GunicornLog:
     """
 
     def __init__(self, _config: object) -> None:
-        self._log = structlog.get_logger().bind(logger="gunicorn")
+        self._log = logger().bind(logger="gunicorn")
 
     def _write(self, level: int, message: object, arguments: tuple[object, ...], *, exc_info: object = None) -> None:
         safe = tuple(a if isinstance(a, int) or str(a).startswith("SIG") else "..." for a in arguments)
@@ -117,4 +125,4 @@ class GunicornLog:
 def log_uncaught(kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
     """`sys.excepthook` of a served process: a JSON line, not a traceback."""
     if not issubclass(kind, KeyboardInterrupt):
-        structlog.get_logger().error("stopped by an unexpected error", exc_info=error)
+        logger().error("stopped by an unexpected error", exc_info=error)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import structlog
+from gateway.logs import logger
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -108,7 +108,7 @@ def of_this_process() -> Metrics:
     try:
         _reserve(Path(folder))
     except OSError as error:
-        structlog.get_logger().error("this process is not counted: no room for its metrics", exc_info=error)
+        logger().error("this process is not counted: no room for its metrics", exc_info=error)
         return Metrics()
     from prometheus_client import CollectorRegistry
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-import structlog
 from sqlalchemy import make_url
 
 from chain.errors import LedgerError
@@ -22,6 +21,7 @@ from gateway.errors import GatewayError
 from gateway.heartbeat import is_beating
 from gateway.index import outbox
 from gateway.index.database import Index, open_index
+from gateway.logs import logger
 from gateway.settings import Settings
 from gateway.storage.port import ObjectStore
 
@@ -171,8 +171,8 @@ def _fault(part: str, check: Callable[[], str | None]) -> str | None:
     try:
         return check()
     except (GatewayError, LedgerError) as error:
-        structlog.get_logger().warning("not ready", part=part, exc_info=error)
+        logger().warning("not ready", part=part, exc_info=error)
         return str(error)
     except Exception as error:  # whatever it is, this part cannot be used now, and the others are still to be asked
-        structlog.get_logger().warning("not ready", part=part, exc_info=error)
+        logger().warning("not ready", part=part, exc_info=error)
         return "it cannot be used; the log says why"

@@ -21,10 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-
 from gateway import heartbeat, tenure
-from gateway.logs import configure_logs
+from gateway.logs import configure_logs, logger
 from gateway.metrics import FOLDER_VARIABLE
 from gateway.settings import BadSetting, Settings
 from gateway.supervisor import Child, GaveUp, Supervisor
@@ -115,7 +113,7 @@ def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
     try:
         return run()
     except (BadSetting, GatewayError, KeyFileUnusable, LedgerError) as error:
-        structlog.get_logger().error(str(error), process=process)
+        logger().error(str(error), process=process)
         sys.exit(_DID_NOT_START)
 
 
@@ -178,7 +176,7 @@ def _live_with(parent: int, home: Path) -> None:
         time.sleep(0.5)
         with suppress(OSError):  # a full disk must not end the watch over the parent
             heartbeat.beat(home)
-    structlog.get_logger().error("the parent process is gone; stopping", process="jobs")
+    logger().error("the parent process is gone; stopping", process="jobs")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(1)

@@ -6,8 +6,6 @@ its own three rows. What is refused is logged with the delegate's name, and
 whether a signature shows that it was the delegate's: anyone may send another's name.
 """
 
-import structlog
-
 from chain.ballot import MAX_BALLOT_BYTES, Ballot, BallotInvalid
 from chain.block import Header, Proposal, block_hash
 from chain.keys import SignatureInvalid
@@ -19,6 +17,7 @@ from gateway.equivocation import is_signed, report_equivocation
 from gateway.errors import Conflict, Forbidden, Refused
 from gateway.index import ballots
 from gateway.index.database import Index, LostRace
+from gateway.logs import logger
 
 MAX_BYTES = MAX_BALLOT_BYTES
 MAX_AHEAD = 60  # seconds that a cosigner's clock may be ahead
@@ -68,7 +67,7 @@ def _checked(index: Index, ledger: Ledger, raw: bytes, now: int) -> Ballot:
     except Refused as refusal:
         is_own = ballot.duty is Duty.VOTE and is_signed(ballot, ledger)
         told = {"delegate": _name(ledger, ballot.delegate), "duty": ballot.duty.value, "height": ballot.height, "reason": str(refusal)}
-        structlog.get_logger().warning("a delegate's ballot was refused", **told, proven=is_own)
+        logger().warning("a delegate's ballot was refused", **told, proven=is_own)
         report_equivocation(index, ledger, ballot, now)
         raise
     return ballot

@@ -1,7 +1,5 @@
 """Signing the log's checkpoint after each final block, with the cosignatures of the delegates here (docs/design/checkpoint.md)."""
 
-import structlog
-
 from chain.ballot import Ballot
 from chain.database import LedgerUnreachable
 from chain.engine import EmbeddedEngine
@@ -13,6 +11,7 @@ from gateway.checkpoints import checkpoint_of
 from gateway.errors import Unavailable
 from gateway.index import ballots
 from gateway.index.database import Index
+from gateway.logs import logger
 
 
 class CheckpointSigning:
@@ -21,7 +20,7 @@ class CheckpointSigning:
     def __init__(self, index: Index, engine: EmbeddedEngine, ledger: Ledger, key: SigningKey, watermark: Watermark) -> None:
         self._index, self._engine, self._ledger, self._key, self._watermark = index, engine, ledger, key, watermark
         self._signed = 0  # height
-        self._log = structlog.get_logger()
+        self._log = logger()
 
     def sign(self, now: float) -> None:
         """The head as it is at `now` (seconds since the epoch), once a block; again with the next call if anything hinders it."""

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from chain.watermark import Duty
 from gateway.errors import Unavailable
 from gateway.index import ballots
 from gateway.index.database import Index
+from gateway.logs import logger
 
 LOOK_SECONDS = 0.05
 WITHIN, LEAST_SECONDS, LONGEST_SECONDS = 0.4, 1.0, 10.0  # of a slot: for the signature of the producer, and again for the votes
@@ -45,5 +44,5 @@ class IndexMailbox:
             with self.index.reading() as connection:
                 return ballots.signatures(connection, duty, height, block_hash, delegates)
         except Unavailable as error:
-            structlog.get_logger().error("the votes of delegates elsewhere cannot be read for now", reason=str(error))
+            logger().error("the votes of delegates elsewhere cannot be read for now", reason=str(error))
             return {}

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import structlog
-
 from chain.block import FinalBlock
 from chain.engine import EmbeddedEngine, NoQuorum
 from chain.errors import LedgerError
@@ -15,6 +13,7 @@ from chain.ledger import Ledger
 from chain.schedule import is_last_of_epoch
 from gateway.errors import GatewayError
 from gateway.index.database import Index
+from gateway.logs import logger
 from jobs.submit_transactions import submit_transactions
 
 
@@ -26,7 +25,7 @@ class BlockProduction:
         self._index, self._engine, self._ledger, self._key, self._delegates = index, engine, ledger, key, delegates
         self._was_producer: bool | None = None
         self._was_behind = False
-        self._log = structlog.get_logger()
+        self._log = logger()
 
     def produce(self, now: float) -> FinalBlock | None:
         """The slot that `now` lies in. What hinders it is logged, and the next slot finishes what was begun.

@@ -13,14 +13,13 @@ import time
 from contextlib import closing, suppress
 
 import msgspec
-import structlog
 
 from chain.errors import LedgerError
 from gateway.bootstrap import keyring_of
 from gateway.errors import GatewayError, Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, LostRace, open_index
-from gateway.logs import configure_logs
+from gateway.logs import configure_logs, logger
 from gateway.settings import BadSetting, Settings
 from gateway.tenure import tenure_of
 from jobs.registry import Job, Result, jobs_of, opened_for
@@ -76,7 +75,7 @@ def claim(index: Index, job: Job, scheduled_for: int, now: int, holder: str) -> 
 
 def perform(settings: Settings, job: Job, scheduled_for: int) -> None:
     """Run what was claimed, and record how it ended. Raises Unavailable if that could not be recorded: then it counts as interrupted."""
-    log = structlog.get_logger().bind(job=job.name)
+    log = logger().bind(job=job.name)
     try:
         result = run_now(settings, job)
         outcome, told = result.outcome, msgspec.json.encode(result.counts).decode()
@@ -111,13 +110,13 @@ def perform_apart(settings: Settings, job: Job, scheduled_for: int, told_to_stop
         process.join()
         say_overdue(settings, job.name, scheduled_for, job.within)
     elif process.exitcode:
-        structlog.get_logger().error("a job's process ended before its work", job=job.name, code=process.exitcode)
+        logger().error("a job's process ended before its work", job=job.name, code=process.exitcode)
         _ended(settings, job.name, scheduled_for, job_runs.INTERRUPTED, "its process was stopped")
 
 
 def say_overdue(settings: Settings, job: str, scheduled_for: int | None, within: int) -> None:
     """In log and history: it was not done by its deadline and was ended. The time that it had claimed, if any, is free again."""
-    structlog.get_logger().error("a job did not end in its time, and was ended", job=job, seconds=within)
+    logger().error("a job did not end in its time, and was ended", job=job, seconds=within)
     _ended(settings, job, scheduled_for, job_runs.OVERDUE, f"it was not done after {within} seconds, and was ended")
 
 

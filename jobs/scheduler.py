@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-import structlog
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -30,6 +29,7 @@ from gateway.errors import GatewayError, Unavailable
 from gateway.index import job_runs
 from gateway.index.database import Index, open_index
 from gateway.key_files import delegate_key_paths, read_key
+from gateway.logs import logger
 from gateway.settings import Settings
 from gateway.storage.opening import open_object_store
 from gateway.supervisor import signals_as_bytes
@@ -103,7 +103,7 @@ class JobsProcess:
         self._clock = clock or WallClock()
         self._fired: dict[str, tuple[int, float]] = {}  # by name: seconds between two times, and one of them
         self._at_work = AtWork()
-        self._log = structlog.get_logger()
+        self._log = logger()
 
     def run_until_told(self) -> None:
         """Returns after SIGTERM or SIGINT, when no job runs any more. Where one hangs, the process ends with the code HANGING."""

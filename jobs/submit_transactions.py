@@ -12,8 +12,6 @@ the other only a share goes in each slot.
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-import structlog
-
 from chain.encoding import decode, encode
 from chain.errors import LedgerError
 from chain.keys import ChainId, SigningKey
@@ -21,6 +19,7 @@ from chain.ports import Engine as LedgerEngine
 from chain.transactions import BODIES, parse_transaction, sign_transaction
 from gateway.index import outbox
 from gateway.index.database import Index
+from gateway.logs import logger
 
 ALTERED = "the gateway did not write it: find out who can write to gateway.db, then `jobs dead-letters --drop` it"
 BATCH = 1000  # rows in one transaction of either database
@@ -63,7 +62,7 @@ def _offer(index: Index, ledger: LedgerEngine, rows: Sequence[Waiting], key_for:
             outbox.set_aside(connection, id_, reason)
         outbox.done(connection, [row.id for row, _ in rows if row.id not in damaged])
     for id_, reason in damaged.items():
-        structlog.get_logger().error("a row of the outbox was set aside; see `jobs dead-letters`", row=id_, reason=reason)
+        logger().error("a row of the outbox was set aside; see `jobs dead-letters`", row=id_, reason=reason)
     return len(signed)
 
 

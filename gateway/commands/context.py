@@ -163,11 +163,13 @@ def opened_chain(context: click.Context) -> Iterator["Ledger"]:
 @contextmanager
 def bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr where that is a terminal, else nothing: a line for each thing that is done, with how much of it, of how much."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _reached, _total: None
+        return
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False) as shown:
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as shown:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, reached: int, total: int) -> None:

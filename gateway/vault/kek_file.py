@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import structlog
 
 from gateway.errors import GatewayError
+from gateway.logs import logger
 from gateway.vault import primitives
 from gateway.vault.kms import Kms
 from gateway.vault.primitives import Random
@@ -98,7 +98,7 @@ class KekFile:
         except GatewayError as error:
             if self._read is None:
                 raise
-            structlog.get_logger().error("the file of the key-encryption keys changed and cannot be used", reason=str(error))
+            logger().error("the file of the key-encryption keys changed and cannot be used", reason=str(error))
         return self._read[1]
 
     def read(self) -> tuple[KekVersion, ...]:
