@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from chain import queries
 from chain.block import FinalBlock, FormatUnknown, Header, Vote, bitmap, block_hash
-from chain.database import LedgerDamaged
+from chain.database import LedgerDamaged, snapshot
 from chain.delegate_set import DelegateSet
 from chain.election import ATTENDANCE_BLOCKS, Attended, read_set
 from chain.encoding import decode
@@ -31,7 +31,7 @@ class Committed:
         """Reads tip and state; all entries are hashed once. Raises `LedgerDamaged` if log or state do not give the last header's
         roots, `FormatUnknown` if that has a version of later programs.
         """
-        with store.engine.connect() as connection:
+        with snapshot(store.engine) as connection:
             state = State(store.read_buckets, _entries(connection))
             height = queries.height_of(connection)
             try:

@@ -128,6 +128,7 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             yield connection
     else:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            connection.exec_driver_sql(postgresql.UNHURRIED)  # it holds no row that others wait for, as one that writes does
             yield connection
 
 

@@ -36,7 +36,7 @@ from chain.committed import Committed
 from chain.database import LedgerUnreachable
 from chain.delegate import LocalDelegate
 from chain.errors import LedgerError
-from chain.execution import Execution
+from chain.execution import Execution, transaction_id
 from chain.format import FORMATS, Switch, version_at
 from chain.genesis import Genesis
 from chain.keys import SignatureInvalid, SigningKey
@@ -44,7 +44,7 @@ from chain.lease import Lease, LeaseLost
 from chain.ports import Mailbox
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore, Submission
-from chain.transactions import parse_transaction
+from chain.transactions import TransactionInvalid
 from chain.watermark import DoubleSign, Duty, Watermark, create_watermark
 
 
@@ -109,10 +109,9 @@ class EmbeddedEngine:
 
     def submit_all(self, transactions: Sequence[tuple[bytes, int]]) -> None:
         """See `chain.ports.Engine.submit_all`."""
-        chain_id = self._genesis.chain_id
         if not self.is_producer():
             raise LeaseLost("another process writes this ledger now")
-        self._store.submit([Submission(source, raw, parse_transaction(raw).tx_id(chain_id)) for raw, source in transactions])
+        self._store.submit([Submission(source, raw, self._identity(raw)) for raw, source in transactions])
 
     def is_producer(self) -> bool:
         """Whether this process is the one that writes: always with one host, else if it has the lease or can take it now."""
@@ -146,6 +145,12 @@ class EmbeddedEngine:
             self._store.lease.close()
         for delegate in self._delegates.values():
             delegate.close()
+
+    def _identity(self, raw: bytes) -> bytes:
+        found = transaction_id(raw, self._genesis.chain_id)
+        if found is None:
+            raise TransactionInvalid("what was submitted is no transaction")
+        return found
 
     def _fall_behind(self) -> None:
         self._is_behind = True

@@ -1,10 +1,12 @@
 """What the state holds: the kinds of entries, their keys and their values. Numbers and layouts are for ever."""
 
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
 from chain.encoding import decode, encode
+from chain.format import MOST
 from chain.transactions import PartyBody, Role
 
 
@@ -30,6 +32,7 @@ class EntryKind(IntEnum):
 SEEN = encode(None)
 
 
+@lru_cache(maxsize=2 * MOST.transactions)  # a block's are asked for again and again, by each of the delegates here
 def entry_key(kind: int, natural_key: bytes) -> bytes:
     """SHA-256(kind byte || natural key)."""
     return sha256(bytes([kind]) + natural_key).digest()

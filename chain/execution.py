@@ -28,6 +28,14 @@ class Recorded(Struct, frozen=True, gc=False):
     party: bytes | None  # the entry key of the party it is about, so that a party's history can be found
 
 
+class Identified(Struct, frozen=True, gc=False):
+    """A parsed transaction, and what else follows from its bytes."""
+
+    transaction: Transaction
+    tx_id: bytes
+    leaf_hash: bytes
+
+
 class Execution:
     """The transactions of the block of `height`, from log index `log.size` on."""
 
@@ -40,30 +48,31 @@ class Execution:
         self.recorded: list[Recorded] = []
         self.elected: DelegateSet | None = None  # by the last block of an epoch, where delegates are elected
 
-    def read(self, transactions: Sequence[bytes]) -> list[Transaction | Reason]:
+    def read(self, transactions: Sequence[bytes]) -> list[Identified | Reason]:
         """Parses, and reads ahead the state that they touch in one go."""
-        parsed = [_parse(raw) for raw in transactions]
-        self._state.load(key for item in parsed if isinstance(item, Transaction) for key in touched_keys(item))
+        parsed = [_parse(raw, self._chain_id) for raw in transactions]
+        self._state.load(key for item in parsed if isinstance(item, Identified) for key in touched_keys(item.transaction))
         return parsed
 
-    def record(self, transaction: Transaction | Reason) -> None:
+    def record(self, parsed: Identified | Reason) -> None:
         """Checks and applies one transaction. Raises `TransactionRefused` and changes nothing if it may not stand here."""
-        if isinstance(transaction, Reason):
-            raise TransactionRefused(transaction)
+        if isinstance(parsed, Reason):
+            raise TransactionRefused(parsed)
+        transaction = parsed.transaction
         if transaction.valid_until < self._height:
             raise TransactionRefused(Reason.EXPIRED)
         if self._start.size + len(self.recorded) not in self.signed and not is_signed(transaction.raw, self._chain_id):
             raise TransactionRefused(Reason.SIGNATURE_INVALID)
         body, signer = transaction.body, transaction.signer
         gateway = "" if isinstance(body, StakeBody) else self._gateway_of(signer)
-        envelope = Envelope(self._chain_id, transaction.tx_id(self._chain_id), signer, gateway)
+        envelope = Envelope(self._chain_id, parsed.tx_id, signer, gateway)
         check_body(self.overlay, body, envelope)
         apply_body(self.overlay, body, envelope, self._start.size + len(self.recorded))
         party = None
         if isinstance(body, PartyBody):
             self._gateways.clear()
             party = party_key(body.client_id)
-        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), party))
+        self.recorded.append(Recorded(parsed.tx_id, parsed.leaf_hash, party))
 
     def keep_place(self, raw: bytes) -> None:
         """Records a refused transaction as what it is, bytes in the log and nothing more: an audit goes on behind it."""
@@ -88,32 +97,33 @@ class Execution:
         raise TransactionRefused(Reason.SIGNER_NOT_A_GATEWAY)
 
 
-# Both are functions of the bytes alone, and delegates in one process trust it anyway: what one has found out the others need not find out
+# All are functions of the bytes alone, and delegates in one process trust it anyway: what one has found out the others need not find out
 # again. A voter in a process of its own has a memory of its own, so it reads and verifies for itself.
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _parse(raw: bytes) -> Transaction | Reason:
+def _parse(raw: bytes, chain_id: ChainId) -> Identified | Reason:
     try:
-        return parse_transaction(raw)
+        transaction = parse_transaction(raw)
     except TransactionInvalid:
         return Reason.MALFORMED
+    return Identified(transaction, transaction.tx_id(chain_id), leaf_hash(raw))
 
 
 def transaction_id(raw: bytes, chain_id: ChainId) -> bytes | None:
     """The identity of a transaction; None for bytes that are none."""
-    parsed = _parse(raw)
-    return parsed.tx_id(chain_id) if isinstance(parsed, Transaction) else None
+    parsed = _parse(raw, chain_id)
+    return parsed.tx_id if isinstance(parsed, Identified) else None
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def is_signed(raw: bytes, chain_id: ChainId) -> bool:
     """Whether these bytes are a transaction that its signer signed for this chain."""
-    transaction = _parse(raw)
-    if isinstance(transaction, Reason):
+    parsed = _parse(raw, chain_id)
+    if isinstance(parsed, Reason):
         return False
     try:
-        transaction.verify_signature(chain_id)
+        parsed.transaction.verify_signature(chain_id)
     except SignatureInvalid:
         return False
     return True

@@ -14,6 +14,7 @@ DRIVER = "postgresql+psycopg"
 FORM = f"{DRIVER}://USER:PASSWORD@HOST/DATABASE"
 STATEMENT_SECONDS = 60  # no request waits longer for one statement; audits read in batches
 IDLE_SECONDS = 60  # in an open transaction: a process that was stopped in one must not hold up the others for ever
+UNHURRIED = f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}"
 
 # Dead peers are noticed within half a minute.
 _LIBPQ = {

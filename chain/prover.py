@@ -14,6 +14,7 @@ from chain.block import Header
 from chain.database import LedgerDamaged, snapshot
 from chain.delegates import Delegates
 from chain.entries import EntryKind, entry_key
+from chain.execution import transaction_id
 from chain.genesis import Genesis
 from chain.log import consistency_path, inclusion_path, read_head
 from chain.merkle import ProofError, sides_of
@@ -34,10 +35,11 @@ class Prover:
     def index_of(self, tx_id: bytes) -> int:
         """The log index of the transaction with this identity."""
         with self._store.engine.connect() as connection:
-            found = queries.index_rows(connection, [tx_id]).get(tx_id)
-        if found is None:
-            raise ProofError("the ledger has recorded no such transaction")
-        return found[0]
+            for index in queries.index_rows(connection, [tx_id]).get(queries.tx_prefix(tx_id), ()):
+                raw = queries.log_entries(connection, index, index + 1, self._store.packs)
+                if raw and transaction_id(raw[0], self._genesis.chain_id) == tx_id:
+                    return index
+        raise ProofError("the ledger has recorded no such transaction")
 
     def finality(self, height: int, start: int = 0) -> Finality:
         """That the block of this height is final. Its bytes are the same for ever."""
@@ -79,7 +81,7 @@ class Prover:
         with snapshot(self._store.engine) as connection:
             final = self._final(connection, queries.height_of(connection), start)
             bucket_entries = sorted(queries.bucket_entries(connection, [bucket_of(key)]))
-            _, branch = branch_of(queries.state_tile_reader(connection), bucket_of(key))
+            branch = branch_of(queries.state_tile_reader(connection), bucket_of(key))
         entries = _shown(key, bucket_entries)
         try:
             verify_state(key, entries, branch, Header.from_bytes(final.header))

@@ -12,7 +12,7 @@ from chain.encoding import EncodingError, decode, encode
 from chain.findings import Finding
 from chain.log import TileReader
 from chain.state_tiles import StateTileReader
-from chain.tables import beginning, block, log_tile, pack, proposal, state_entry, state_tile, transaction_index
+from chain.tables import beginning, block, log_tile, pack, party_history, proposal, state_entry, state_tile, transaction_index
 
 _Item = TypeVar("_Item")
 _BATCH = 500  # bound parameters in one statement
@@ -119,30 +119,43 @@ def state_tile_reader(connection: Connection) -> StateTileReader:
 
 
 def some_state_tiles(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
-    """Those of `numbers` that are stored, at most 257, in one statement."""
-    query = select(state_tile.c.number, state_tile.c.hashes).where(state_tile.c.number.in_(list(numbers)))
-    return {row.number: row.hashes for row in connection.execute(query)} if numbers else {}
+    """Those of `numbers` that are stored."""
+    query = select(state_tile.c.number, state_tile.c.hashes)
+    stored = {}
+    for some in batches(sorted(numbers)):
+        stored.update({row.number: row.hashes for row in connection.execute(query.where(state_tile.c.number.in_(some)))})
+    return stored
 
 
 def state_tiles(connection: Connection) -> dict[int, bytes]:
-    """All of them: at most 257, of 8 kB."""
+    """All of them: at most 1,057, of 2 kB."""
     return {row.number: row.hashes for row in connection.execute(select(state_tile))}
 
 
 def party_log_indices(connection: Connection, party: bytes) -> list[int]:
     """The log indices of the PARTY transactions about the party with this entry key, oldest first."""
-    query = select(transaction_index.c.log_index).where(transaction_index.c.party == party).order_by(transaction_index.c.log_index)
+    query = select(party_history.c.log_index).where(party_history.c.party == party).order_by(party_history.c.log_index)
     return list(connection.scalars(query))
 
 
-def index_rows(connection: Connection, tx_ids: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
-    """For each of the transactions that the index has: its log index and its party."""
-    query = select(transaction_index.c.tx_id, transaction_index.c.log_index, transaction_index.c.party)
-    rows = {}
-    for some in batches(tx_ids):
-        for row in connection.execute(query.where(transaction_index.c.tx_id.in_(some))):
-            rows[row.tx_id] = (row.log_index, row.party)
+def tx_prefix(tx_id: bytes) -> bytes:
+    """What the index keeps of a transaction's identity: 8 bytes."""
+    return tx_id[:8]
+
+
+def index_rows(connection: Connection, tx_ids: Sequence[bytes]) -> dict[bytes, list[int]]:
+    """The log indices that the index has for the prefix of each of these transactions: mostly one, of another transaction hardly ever."""
+    query = select(transaction_index)
+    rows: dict[bytes, list[int]] = {}
+    for some in batches(list(map(tx_prefix, tx_ids))):
+        for row in connection.execute(query.where(transaction_index.c.tx_prefix.in_(some))):
+            rows.setdefault(row.tx_prefix, []).append(row.log_index)
     return rows
+
+
+def party_rows(connection: Connection) -> set[tuple[bytes, int]]:
+    """All of the history of parties: (entry key, log index)."""
+    return {(row.party, row.log_index) for row in connection.execute(select(party_history))}
 
 
 def stored_proposal(connection: Connection) -> Proposal | None:

@@ -19,7 +19,6 @@ from chain.encoding import encode
 VERSION = 1
 BUCKET_BITS = 16
 BUCKETS = 1 << BUCKET_BITS
-TILE_DEPTH = 8  # of the tree's nodes over 256 buckets: what `chain.state_tiles` stores
 BucketReader = Callable[[Collection[int]], Iterable[tuple[bytes, bytes]]]  # bucket numbers -> their entries (key, value), in any order
 
 

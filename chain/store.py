@@ -22,15 +22,17 @@ from chain.lease import Lease
 from chain.log import Tiles, extended_tiles
 from chain.state import bucket_of
 from chain.state_machine import Candidate, Rejection, StateMachine
-from chain.state_tiles import TOP, changed_tiles, touched_tiles
+from chain.state_tiles import TOP, changed_places, patched
 from chain.tables import (
     block,
     chain,
     log_entry,
     log_tile,
     pack,
+    party_history,
     pool,
     proposal,
+    recorded_source,
     rejected,
     state_entry,
     state_tile,
@@ -191,7 +193,7 @@ class LedgerStore:
 def _known_sources(connection: Connection, sources: Sequence[int]) -> set[int]:
     """Those of `sources` that have been submitted before; sources are row numbers, so those of one call lie close together."""
     known: set[int] = set()
-    for table in (pool, rejected, transaction_index) if sources else ():
+    for table in (pool, rejected, recorded_source) if sources else ():
         known.update(connection.scalars(select(table.c.source).where(table.c.source.between(min(sources), max(sources)))))
     return known
 
@@ -222,12 +224,16 @@ def _write_state(connection: Connection, execution: Execution) -> None:
 
 def _write_state_tiles(connection: Connection, execution: Execution) -> None:
     """What changes of the state's tree; all of it where none is stored yet: at the first block, or the first after the migration."""
-    nodes = execution.overlay.nodes()
-    stored = queries.some_state_tiles(connection, touched_tiles(nodes))
-    tiles = changed_tiles(lambda number: stored.get(number, b""), nodes if TOP in stored else execution.overlay.all_nodes())
-    if tiles:
-        connection.execute(delete(state_tile).where(state_tile.c.number.in_(tiles)))
-        connection.execute(insert(state_tile), [{"number": number, "hashes": hashes} for number, hashes in tiles.items()])
+    changes = changed_places(execution.overlay.nodes())
+    stored = queries.some_state_tiles(connection, {TOP, *changes})
+    if TOP not in stored:
+        changes = changed_places(execution.overlay.all_nodes())
+    new = [{"number": number, "hashes": patched(b"", changes[number])} for number in changes.keys() - stored.keys()]
+    old = [{"n": number, "h": patched(tile, changes[number])} for number, tile in stored.items() if number in changes]
+    if new:
+        connection.execute(insert(state_tile), new)
+    if old:
+        connection.execute(update(state_tile).where(state_tile.c.number == bindparam("n")).values(hashes=bindparam("h")), old)
 
 
 def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) -> None:
@@ -243,16 +249,20 @@ def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) ->
 
 
 def _index_and_forget(connection: Connection, first: int, execution: Execution) -> None:
-    """Moves each recorded transaction's source from the pool to the index. A second source of one transaction stays, to be refused."""
-    sources = _pooled_sources(connection)
-    rows = [
-        {"tx_id": item.tx_id, "log_index": index, "party": item.party, "source": sources.get(item.tx_id)}
-        for index, item in enumerate(execution.recorded, first)
-    ]
+    """Each recorded transaction goes into the index, and its source from the pool to those known. A second source of one transaction stays,
+    to be refused.
+    """
+    recorded = list(enumerate(execution.recorded, first))
+    rows = [{"tx_prefix": queries.tx_prefix(item.tx_id), "log_index": index} for index, item in recorded]
     connection.execute(insert(transaction_index), rows)
-    gone = [{"s": row["source"]} for row in rows if row["source"] is not None]
-    if gone:
-        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), gone)
+    parties = [{"party": item.party, "log_index": index} for index, item in recorded if item.party is not None]
+    if parties:
+        connection.execute(insert(party_history), parties)
+    pooled = _pooled_sources(connection)
+    sources = [pooled[item.tx_id] for item in execution.recorded if item.tx_id in pooled]
+    if sources:
+        connection.execute(insert(recorded_source), [{"source": source} for source in sources])
+        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), [{"s": source} for source in sources])
 
 
 def _pooled_sources(connection: Connection) -> dict[bytes, int]:

@@ -24,7 +24,7 @@ from chain.tables import block
 STRETCH_BLOCKS = 256
 STRETCH_TRANSACTIONS = 1000
 
-IndexRows = dict[bytes, tuple[int, bytes | None]]  # transaction id -> log index, party
+IndexRows = dict[bytes, list[int]]  # prefix of a transaction's identity -> log indices
 
 
 class StoredRows:
@@ -54,10 +54,11 @@ class StoredRows:
         return [entries.get(index, b"") for index in range(start, end)]
 
     def index_rows(self, tx_ids: Sequence[bytes]) -> IndexRows:
-        """For each of the transactions that the index has: its log index and its party."""
+        """See `chain.queries.index_rows`."""
         if not self._indexed.issuperset(tx_ids):
             return queries.index_rows(self.connection, tx_ids)
-        return {tx_id: self._index[tx_id] for tx_id in tx_ids if tx_id in self._index}
+        prefixes = map(queries.tx_prefix, tx_ids)
+        return {prefix: self._index[prefix] for prefix in prefixes if prefix in self._index}
 
     def _go_on(self, height: int, sets: Sequence[DelegateSet]) -> None:
         self._stretch = self._next if height < self._next.end else _Stretch.read(self.connection, height, self._entries)

@@ -53,11 +53,18 @@ state_tile = Table(
 transaction_index = Table(
     "transaction_index",
     metadata,
-    Column("tx_id", LargeBinary, primary_key=True),
-    Column("log_index", Number, nullable=False),
-    Column("party", LargeBinary),
-    Column("source", Number),
+    Column("tx_prefix", LargeBinary, primary_key=True),
+    Column("log_index", Number, primary_key=True, autoincrement=False),
 )
+
+party_history = Table(
+    "party_history",
+    metadata,
+    Column("party", LargeBinary, primary_key=True),
+    Column("log_index", Number, primary_key=True, autoincrement=False),
+)
+
+recorded_source = Table("recorded_source", metadata, Column("source", Number, primary_key=True, autoincrement=False))
 
 proposal = Table(
     "proposal",

@@ -25,7 +25,7 @@ from chain.replay import Base, Replay
 from chain.snapshot import Progress
 from chain.state import State
 from chain.state_machine import StateMachine
-from chain.state_tiles import changed_tiles
+from chain.state_tiles import tiles_of
 from chain.store import LedgerStore
 from chain.stored_rows import StoredRows
 from chain.tables import block, log_entry, log_tile, pack, transaction_index
@@ -81,7 +81,7 @@ def _check_rows(
     yield from _check_known(connection, replay.machine.genesis, last, known)
     yield from _check_log_end(connection, replay, last, start)
     yield from _check_state_entries(connection, replay, last)
-    yield from _check_index_size(connection, replay)
+    yield from _check_index(connection, replay)
 
 
 def _check_known(connection: Connection, genesis: Genesis, last: int, known: Iterable[tuple[int, bytes]]) -> Iterator[Finding]:
@@ -149,7 +149,7 @@ def _check_state_entries(connection: Connection, replay: Replay, last: int) -> I
 def _check_state_tiles(connection: Connection, replay: Replay) -> Iterator[Finding]:
     """None are stored before the first block, nor before the first after the migration that brought them."""
     stored = queries.state_tiles(connection)
-    due = changed_tiles(lambda _: b"", replay.state_nodes()) if stored else {}
+    due = tiles_of(replay.state_nodes()) if stored else {}
     for number in sorted(stored.keys() | due.keys()):
         if stored.get(number) != due.get(number):
             yield Finding(Code.STATE_MISMATCH, f"state tile {number}", "the tile is missing, altered or foreign")
@@ -166,11 +166,14 @@ def _differing(stored: Iterable[StateRow], due: Iterable[StateRow]) -> Iterator[
             yield key, "the entry is altered"
 
 
-def _check_index_size(connection: Connection, replay: Replay) -> Iterator[Finding]:
-    """Each recorded transaction has had its row compared; what is more than those is foreign."""
+def _check_index(connection: Connection, replay: Replay) -> Iterator[Finding]:
+    """Each recorded transaction has had its row compared; what is more than those is foreign. Parties are few."""
     rows = connection.scalar(select(func.count()).select_from(transaction_index)) or 0
     if rows > replay.indexed:
         yield Finding(Code.INDEX_MISMATCH, "transaction index", f"{rows - replay.indexed} rows belong to no recorded transaction")
+    differing = {index for _, index in queries.party_rows(connection) ^ replay.party_rows}
+    for index in sorted(differing - replay.refused):
+        yield Finding(Code.INDEX_MISMATCH, f"transaction {index}", "its row in the history of its party is missing or altered")
 
 
 def _tile_count(start: int, size: int) -> int:

@@ -3,7 +3,6 @@
 from chain_case import GATEWAY, GATEWAY_ID, GENESIS
 
 from chain.execution import Execution, Recorded
-from chain.merkle import leaf_hash
 from chain.refusal import Envelope
 from chain.rules import apply_body
 from chain.state_machine import StateMachine
@@ -12,10 +11,10 @@ from chain.state_machine import StateMachine
 class Lenient(Execution):
     """Records whatever is well formed."""
 
-    def record(self, transaction):
-        envelope = Envelope(GENESIS.chain_id, transaction.tx_id(GENESIS.chain_id), GATEWAY.public, GATEWAY_ID)
-        apply_body(self.overlay, transaction.body, envelope, self._start.size + len(self.recorded))
-        self.recorded.append(Recorded(envelope.tx_id, leaf_hash(transaction.raw), None))
+    def record(self, parsed):
+        envelope = Envelope(GENESIS.chain_id, parsed.tx_id, GATEWAY.public, GATEWAY_ID)
+        apply_body(self.overlay, parsed.transaction.body, envelope, self._start.size + len(self.recorded))
+        self.recorded.append(Recorded(parsed.tx_id, parsed.leaf_hash, None))
 
 
 class LenientMachine(StateMachine):

@@ -18,7 +18,7 @@ from chain.block import block_hash
 from chain.database import LedgerMissing
 from chain.errors import LedgerError
 from chain.store import LedgerStore
-from chain.tables import block, log_entry, log_tile, state_entry, state_tile, transaction_index
+from chain.tables import block, log_entry, log_tile, party_history, state_entry, state_tile, transaction_index
 from chain.verify import verify_chain
 from chain.watermark import Watermark, WatermarkUnusable, read_marks
 
@@ -73,8 +73,8 @@ def values(path):
     """Every value of what is recorded and derived; which outbox row a transaction came from is neither."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         tables = {
-            table.name: [column.name for column in table.columns if column.name != "source"]
-            for table in (block, log_entry, log_tile, state_entry, state_tile, transaction_index)
+            table.name: [column.name for column in table.columns]
+            for table in (block, log_entry, log_tile, party_history, state_entry, state_tile, transaction_index)
         }
         return {
             name: sorted(connection.execute(f"SELECT {', '.join(of)} FROM {name} NOT INDEXED"), key=repr) for name, of in tables.items()
@@ -160,7 +160,9 @@ def places(stored, name, row):
         return {f"state entry {row[1].hex()}"}
     if name == "state_tile":
         return {f"state tile {row[0]}"}
-    return {f"transaction {row[1]}", "transaction index"} if name == "transaction_index" else {f"log tile {row[0]}/{row[1]}", "log tiles"}
+    if name in {"transaction_index", "party_history"}:
+        return {f"transaction {row[1]}", "transaction index"}
+    return {f"log tile {row[0]}/{row[1]}", "log tiles"}
 
 
 @pytest.mark.parametrize("flips", [60, pytest.param(CAMPAIGN[0], marks=pytest.mark.campaign)])

@@ -21,7 +21,7 @@ from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import VOTE, SignatureInvalid, verify
 from chain.merkle import ProofError, leaf_hash, node_hash, root
 from chain.proof import Known, verify_log_proof
-from chain.transactions import TransactionInvalid, parse_transaction, sign_transaction
+from chain.transactions import TransactionInvalid, sign_transaction
 from chain.watermark import read_marks
 
 LAST = 5
@@ -57,7 +57,7 @@ class Cheats(SmallChain):
         slot = self.tip.slot + 1 if slot is None else slot
         execution = self.machine.execution(self.tip, self.engine._committed.state)
         for raw in raws or (self.signed(anchor(90)),):
-            execution.record(parse_transaction(raw))
+            execution.record(execution.read([raw])[0])
         log = execution.log()
         due = self.machine._due(self.tip, slot)
         roots = {"log_size": log.size, "log_root": log.root(), "state_root": execution.overlay.root()}

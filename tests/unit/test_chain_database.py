@@ -40,7 +40,7 @@ def test_the_tables_are_what_the_migrations_make(url):
 
 def test_opening_again_changes_nothing(url):
     engine = connect(url)
-    assert pragma(engine, "user_version") == 5
+    assert pragma(engine, "user_version") == 6
     engine.dispose()
 
 

@@ -280,8 +280,8 @@ def test_missing_and_foreign_tiles(tamper):
     "statement",
     [
         "UPDATE transaction_index SET log_index = log_index + 1 WHERE log_index = 7",
-        "UPDATE transaction_index SET party = X'00' WHERE log_index = 7",
-        "UPDATE transaction_index SET party = NULL WHERE log_index = 7",
+        "UPDATE party_history SET party = X'00' WHERE log_index = 7",
+        "DELETE FROM party_history WHERE log_index = 7",
         "DELETE FROM transaction_index WHERE log_index = 7",
     ],
 )
@@ -290,7 +290,7 @@ def test_an_edited_or_missing_index_row(tamper, statement):
 
 
 def test_an_index_row_under_another_identity(tamper):
-    found = tamper(("UPDATE transaction_index SET tx_id = X'00' WHERE log_index = 7",))
+    found = tamper(("UPDATE transaction_index SET tx_prefix = X'00' WHERE log_index = 7",))
     assert found == [("index-mismatch", "transaction 7"), ("index-mismatch", "transaction index")]
 
 
