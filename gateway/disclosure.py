@@ -7,12 +7,13 @@ whoever asks for what does not exist, gets one and the same answer. In the order
     2 located, permitted by the index      `locate`, `candidates`: reads only; what content decides stays open
     3 opened, checked against its leaf     `committed`: nothing has left
     4 permitted by its content             `permitted`: the exceptions that a grant makes
-    5 permitted still, the access logged   `release_page`: one commit, the moment that counts. A crash before it: nothing left, nothing
-                                           is logged; after it: logged, whether or not it left. No revoke that was answered lies before it
-    6 handed over                          the caller's
+    5 permitted still                      `release_page`: reads only. Where no grant is relied on, 7 follows
+    6 permitted still, the access logged   one commit, the moment that counts. A crash before it: nothing left, nothing is logged; after
+                                           it: logged, whether or not it left. No revoke that was answered lies before it
+    7 handed over                          the caller's
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -81,18 +82,30 @@ def read(
     record = committed(services, location, key)
     if location.deleted:
         raise Deleted(location)
-    page = [Disclosed(location, id_, record.body)]
-    released = release_page(services, reader, purpose, page, rests_on_grants=bool(decision.grants))
+    leaving = _Page(services, reader, purpose, [Disclosed(location, id_, record.body)])
+    released = (None if decision.grants else leaving.unlogged()) or leaving.logged()
     return replace(record, accesses=released.accesses)
 
 
-def committed(services: Services, location: RecordLocation, key: WrapPrivateKey | None = None) -> StandardRecord:
-    """The bytes at a place that the reader may have, a tombstone's too; `key` is its archive's, if the caller has it already.
+def history(
+    services: Services, reader: Party, resource_type: str, id_: str, *, before: int | None, limit: int, purpose: str | None = None
+) -> tuple[Released, int | None]:
+    """The newest `limit` versions, below version `before` if one is given, and the `before` of the next page, None after the last.
 
-    Unavailable if the container cannot be read, SealBroken if it was altered.
+    Of them those that the reader may have; a deletion has an empty body. Raises as `locate` does for the current version: who may not have
+    that learns of no other; else as `committed` and `release_page`.
     """
-    record = services.anchored.record(location, services.anchored.bundle(location, key))
-    return StandardRecord(record.body, location.version, location.updated_ms)
+    current = locate(services, reader, resource_type, id_, purpose=purpose)
+    with services.index.reading() as connection:
+        found = records.versions(connection, current, before, limit)
+        allowed = [at for at, _ in candidates(connection, reader, purpose, found, services.clock())]
+    opened = [(at, committed(services, at).body) for at in allowed]
+    page = [Disclosed(at, id_, b"" if at.deleted else body) for at, body in opened]
+    following = found[-1].version if found and found[-1].version > 1 else None
+    return release_page(services, reader, purpose, page), following
+
+
+# --- 2
 
 
 def locate(
@@ -132,24 +145,6 @@ def _decided(services: Services, connection: Connection, reader: Party, purpose:
     return decision
 
 
-def history(
-    services: Services, reader: Party, resource_type: str, id_: str, *, before: int | None, limit: int, purpose: str | None = None
-) -> tuple[Released, int | None]:
-    """The newest `limit` versions, below version `before` if one is given, and the `before` of the next page, None after the last.
-
-    Of them those that the reader may have; a deletion has an empty body. Raises as `locate` does for the current version: who may not have
-    that learns of no other; else as `committed` and `release_page`.
-    """
-    current = locate(services, reader, resource_type, id_, purpose=purpose)
-    with services.index.reading() as connection:
-        found = records.versions(connection, current, before, limit)
-        allowed = [at for at, _ in candidates(connection, reader, purpose, found, services.clock())]
-    opened = [(at, committed(services, at).body) for at in allowed]
-    page = [Disclosed(at, id_, b"" if at.deleted else body) for at, body in opened]
-    following = found[-1].version if found and found[-1].version > 1 else None
-    return release_page(services, reader, purpose, page), following
-
-
 def candidates(
     connection: Connection, reader: Party, purpose: str | None, found: Sequence[RecordLocation], now: float
 ) -> list[tuple[RecordLocation, bool]]:
@@ -162,56 +157,85 @@ def candidates(
     return [(at, decision.settled) for at, decision in zip(found, judged, strict=True) if decision.permitted]
 
 
+# --- 3
+
+
+def committed(services: Services, location: RecordLocation, key: WrapPrivateKey | None = None) -> StandardRecord:
+    """The bytes at a place that the reader may have, a tombstone's too; `key` is its archive's, if the caller has it already.
+
+    Unavailable if the container cannot be read, SealBroken if it was altered.
+    """
+    record = services.anchored.record(location, services.anchored.bundle(location, key))
+    return StandardRecord(record.body, location.version, location.updated_ms)
+
+
+# --- 4
+
+
 def permitted(connection: Connection, reader: Party, purpose: str | None, record: Disclosed, now: float) -> bool:
     """Whether an opened record may leave."""
-    [decision] = decide_each(connection, reader, purpose, [record.location], now, _opened([record]))
+    [decision] = decide_each(connection, reader, purpose, [record.location], now, _facts([record]))
     return decision.permitted
 
 
-def _opened(page: Iterable[Disclosed]) -> OpenedFacts:
+def _facts(page: Sequence[Disclosed]) -> OpenedFacts:
     return OpenedFacts({(record.location.row, record.location.version): record.body for record in page})
 
 
-def release_page(
-    services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed], *, rests_on_grants: bool = False
-) -> Released:
+# --- 5, 6
+
+
+def release_page(services: Services, reader: Party, purpose: str | None, page: Sequence[Disclosed]) -> Released:
     """What of `page` may leave. Every page leaves through here, and a single record as a page of one.
 
-    Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. What rests on a grant is looked at in the
-    unit of the database that logs it. That commit is the moment that counts: no revoke that was answered lies before it. Forbidden where
-    nothing of the page is left; RowAltered for a grant that is not as it was given; Unavailable where it cannot be logged.
-
-    A caller who has just seen that the page `rests_on_grants` spares it the look beforehand, whether there is anything to log.
+    Opening takes time, so all permissions are looked at again: what was revoked meanwhile stays. Forbidden where nothing of the page is
+    left; RowAltered for a grant that is not as it was given; Unavailable where what is to be logged cannot be.
     """
-    found, opened = [record.location for record in page], _opened(page)
-    links: set[tuple[int, int]] = set()
-    if not rests_on_grants:
-        with services.index.reading() as connection:
-            judged = decide_each(connection, reader, purpose, found, services.clock(), opened)
-            links = _new_links(services, connection, reader, page, judged)
-    accesses: Sequence[LoggedAccess] = ()
-    if rests_on_grants or links or (purpose is not None and any(decision.grants for decision in judged)):
-        with services.index.atomic() as connection:
-            now = services.clock()
-            judged = decide_each(connection, reader, purpose, found, now, opened)
-            if links := _new_links(services, connection, reader, page, judged):
-                directory_links.add(connection, reader.row, links)
-                judged = decide_each(connection, reader, purpose, found, now, opened)  # what is linked may be on this very page
-            verify_grants(services, connection, {grant for decision in judged for grant in decision.grants})
-            relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(page, judged, strict=True)]
-            accesses = log_accesses(services, connection, reader, purpose or "", relied_on, int(now * 1000))
-    services.metrics.disclosures(map(_kind, judged))
-    kept = [record for record, decision in zip(page, judged, strict=True) if decision.permitted]
-    if page and not kept:
-        raise Forbidden(REFUSAL)
-    return Released(kept, accesses)
+    leaving = _Page(services, reader, purpose, page)
+    return leaving.unlogged() or leaving.logged()
 
 
-def _new_links(
-    services: Services, connection: Connection, reader: Party, page: Sequence[Disclosed], judged: Sequence[Decision]
-) -> set[tuple[int, int]]:
-    giving = (((record.location, record.body), _ways(decision)) for record, decision in zip(page, judged, strict=True))
-    return directory.new_links(services, connection, reader.row, giving)
+class _Page:
+    """Opened records on their way to a reader, for one purpose."""
+
+    def __init__(self, services: Services, reader: Party, purpose: str | None, records: Sequence[Disclosed]) -> None:
+        self._services, self._reader, self._purpose, self._records = services, reader, purpose, records
+        self._opened = _facts(records)
+
+    def unlogged(self) -> Released | None:
+        """Step 5: what may leave, where there is nothing to log; else None."""
+        with self._services.index.reading() as connection:
+            judged = self._judged(connection, self._services.clock())
+            if any(decision.grants for decision in judged) or self._new_links(connection, judged):
+                return None
+        return self._released(judged, ())
+
+    def logged(self) -> Released:
+        """Step 6: what may leave, looked at in the unit of the database that logs it."""
+        with self._services.index.atomic() as connection:
+            now = self._services.clock()
+            judged = self._judged(connection, now)
+            if links := self._new_links(connection, judged):
+                directory_links.add(connection, self._reader.row, links)
+                judged = self._judged(connection, now)  # what is linked may be on this very page
+            verify_grants(self._services, connection, {grant for decision in judged for grant in decision.grants})
+            relied_on = [(record.location, record.id, decision.grants) for record, decision in zip(self._records, judged, strict=True)]
+            accesses = log_accesses(self._services, connection, self._reader, self._purpose or "", relied_on, int(now * 1000))
+        return self._released(judged, accesses)
+
+    def _judged(self, connection: Connection, now: float) -> list[Decision]:
+        return decide_each(connection, self._reader, self._purpose, [record.location for record in self._records], now, self._opened)
+
+    def _new_links(self, connection: Connection, judged: Sequence[Decision]) -> set[tuple[int, int]]:
+        giving = (((record.location, record.body), _ways(decision)) for record, decision in zip(self._records, judged, strict=True))
+        return directory.new_links(self._services, connection, self._reader.row, giving)
+
+    def _released(self, judged: Sequence[Decision], accesses: Sequence[LoggedAccess]) -> Released:
+        self._services.metrics.disclosures(map(_kind, judged))
+        kept = [record for record, decision in zip(self._records, judged, strict=True) if decision.permitted]
+        if self._records and not kept:
+            raise Forbidden(REFUSAL)
+        return Released(kept, accesses)
 
 
 def _kind(decision: Decision) -> str:

@@ -13,36 +13,33 @@
 Another submission may win between 4 and 7. Then this one starts again at 4. Submissions that arrive together share 6 and 7.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from threading import Lock
 
 from sqlalchemy import Connection
 
-from fhir_adapters import InvalidInput, standard_bytes
+from fhir_adapters import InvalidInput
 from gateway import joining, sealing
 from gateway.errors import Refused, Unavailable
 from gateway.group_commit import Pending, Sealed
 from gateway.identity.compartment import Compartments, assign_archives
-from gateway.identity.draft import Draft
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
 from gateway.index import archives, changes
 from gateway.index.archives import Archive
 from gateway.index.database import LostRace
-from gateway.index.index_row import IndexRow, index_row
+from gateway.index.index_row import IndexRow
 from gateway.index.parties import Party
-from gateway.index.submissions import FAILED, Result
+from gateway.index.submissions import Result
 from gateway.index.tokens import CodeTokens
 from gateway.reading import Reading, read_submission
-from gateway.repetition import Past, look_back, recorded, replayed
+from gateway.repetition import Past, answered, look_back, replayed
 from gateway.sealing import Attested, Sealing
 from gateway.services import Services
-from gateway.submission import Accepted, Failed, Submission, Written, all_of, failed_by, instant
+from gateway.submission import Accepted, Failed, Submission, all_of, failed_by
 from gateway.vault.seal import RecordToSeal
-from gateway.vault.segments import EntryRow
-from gateway.versions import Version, changes_of, decide_version, index_rows
+from gateway.versions import Version, changes_of, decide_version, index_rows, records_of
 
 ATTEMPTS = 30
 PATIENCE = 60.0  # seconds; who has the turn may wait for a bucket that hangs
@@ -99,26 +96,23 @@ class _Attempt:
 
     def __init__(self, services: Services, sender: Party, submission: Submission, attested: Attested, past: Past) -> None:
         self._services, self._sender, self._submission, self._attested = services, sender, submission, attested
-        self._past, self._earlier = past, past.earlier
-        self._now_ms = int(submission.received_at * 1000)
+        self._past, self._now_ms = past, int(submission.received_at * 1000)
 
     def run(self, reading: Reading) -> Accepted:
         """LostRace if another submission came first."""
-        if self._earlier is not None and self._earlier.holds:
-            reading = reading.only({index for index, result in enumerate(self._earlier.results) if result.status == "failed"})
-        lookups, resolution, reading = self._name(reading)  # 4
+        lookups, resolution, reading = self._name(self._past.left_of(reading))  # 4
         compartments = assign_archives(resolution, lookups, self._open_archive)
         ids = self._ids(resolution)
         rewrites = rewritten(resolution, lookups, ids)
         versions = [decide_version(placed, rewrites, self._services.tokens, self._now_ms) for placed in resolution.placed]
-        results = self._results(reading, versions)
+        results = self._past.results_with(reading, versions)
         new = [version for version in versions if version.is_new]
         if new:  # 5 to 7
             self._store(new, lookups, resolution, compartments, ids, results)
         elif not self._past.is_forgettable:
             with self._services.index.atomic() as connection:
                 self._remember(connection, None, results)
-        return self._answer(reading, versions, results, ids)  # 8
+        return answered(self._services, self._past, reading, versions, ids)  # 8
 
     # --- 4
 
@@ -126,9 +120,8 @@ class _Attempt:
         """Who is who. A batch goes on without the entries that cannot be placed, and then without those that refer to them."""
         services = self._services
         with services.index.reading() as connection:
-            lookups = look_up(
-                connection, services.tokens, services.ids, self._sender.row, reading.drafts, self._earlier_rows(reading.drafts)
-            )
+            before = self._past.rows_of(reading.drafts)
+            lookups = look_up(connection, services.tokens, services.ids, self._sender.row, reading.drafts, before)
         while True:
             resolution = resolve(reading.drafts, lookups, services.row_numbers.take)
             if not resolution.faults:
@@ -137,20 +130,6 @@ class _Attempt:
             if not reading.is_batch:
                 raise all_of(failed)
             reading = reading.without(failed)
-
-    def _earlier_rows(self, drafts: Sequence[Draft]) -> dict[int, int]:
-        """Where the same submission put what it creates: what has no name of its own is found again, not doubled.
-
-        What If-None-Exist only met was not put there by it, and what was erased since is nowhere.
-        """
-        if self._earlier is None:
-            return {}
-        creates = ((draft, self._earlier.results[draft.index]) for draft in drafts if draft.interaction.method == "POST")
-        return {
-            draft.index: result.row
-            for draft, result in creates
-            if result.row in self._earlier.states and (draft.condition is None or result.status != "unchanged")
-        }
 
     def _open_archive(self, party: int | None) -> Archive:
         return archives.new(self._services.keyring.new_archive(self._services.random), party)
@@ -164,16 +143,17 @@ class _Attempt:
 
     def _sealing(self, new: Sequence[Version], compartments: Compartments, ids: Mapping[int, str]) -> tuple[Sealing, dict[int, IndexRow]]:
         """The records of each archive, about to be sealed, and the index row of each new version by its row."""
-        groups: dict[Archive, list[Version]] = defaultdict(list)
-        for version in new:
-            groups[compartments.of[version.placed.row]].append(version)
-        secrets = {archive: self._services.keyring.archive_secret(archive.keys) for archive in groups}
+        services = self._services
+        secrets = {
+            archive: services.keyring.archive_secret(archive.keys) for archive in dict.fromkeys(compartments.of[v.placed.row] for v in new)
+        }
         codes = {archive: CodeTokens(secret.token_key) for archive, secret in secrets.items()}
-        known = index_rows(new, self._sender.row, compartments.of, compartments.also_of, codes, self._services.tokens)
+        known = index_rows(new, self._sender.row, compartments.of, compartments.also_of, codes, services.tokens)
         source = f"urn:fhir-anchor:{self._sender.client_id}#{self._submission.request_id}"
-        salts = self._attested.tree.salts
-        records = {archive: [_record(v, ids[v.placed.row], known, source, salts) for v in members] for archive, members in groups.items()}
-        return Sealing(self._services, self._attested, records, secrets), known
+        groups: dict[Archive, list[tuple[int, RecordToSeal]]] = {archive: [] for archive in secrets}
+        for row, record in records_of(new, known, ids, source, self._attested.tree.salts).items():
+            groups[compartments.of[row]].append((row, record))
+        return Sealing(services, self._attested, groups, secrets), known
 
     # --- 6, 7
 
@@ -200,47 +180,3 @@ class _Attempt:
 
     def _remember(self, connection: Connection, container: int | None, results: Sequence[Result]) -> None:
         self._past.remember(connection, self._sender.row, container, results, self._now_ms // 1000)
-
-    # --- 8
-
-    def _results(self, reading: Reading, versions: Sequence[Version]) -> list[Result]:
-        """What becomes of each entry, in order."""
-        results = list(self._earlier.results) if self._earlier and self._earlier.holds else [FAILED] * len(reading.entries)
-        for version in versions:
-            results[version.placed.draft.index] = version.result
-        return results
-
-    def _answer(self, reading: Reading, versions: Sequence[Version], results: Sequence[Result], ids: Mapping[int, str]) -> Accepted:
-        by_index = {version.placed.draft.index: version for version in versions}
-        answers: list[Written | Failed] = []
-        for index, result in enumerate(results):
-            version = by_index.get(index)
-            if version is not None:
-                answers.append(_written(version, ids))
-            elif result.status == "failed":
-                answers.append(reading.failed[index])
-            else:
-                answers.append(self._kept(result))
-        return Accepted(reading.bundle_type, tuple(answers))
-
-    def _kept(self, result: Result) -> Written:
-        """An entry that was written when the same batch came before."""
-        assert self._earlier is not None
-        return recorded(result, self._earlier, {result.row: self._services.ids.encode((result.row,))[0]})
-
-
-def _written(version: Version, ids: Mapping[int, str]) -> Written:
-    if not version.version:
-        return Written("", 0, version.status, instant(0))
-    reference = f"{version.placed.draft.resource.type}/{ids[version.placed.row]}"
-    return Written(reference, version.version, version.status, instant(version.updated_ms))
-
-
-def _record(version: Version, id_: str, known: Mapping[int, IndexRow], source: str, salts: Sequence[bytes]) -> tuple[int, RecordToSeal]:
-    """The standard record (step 3's last part: only now are id, version and time known), ready to be sealed."""
-    draft, row = version.placed.draft, version.placed.row
-    resource = draft.resource
-    body = standard_bytes(resource, version.content, id_, version.version, instant(version.updated_ms), source)
-    name = sealing.class_name(resource.type, resource.index.category)
-    entry = EntryRow(draft.index, salts[draft.index], draft.entry)
-    return row, RecordToSeal(name, bytes.fromhex(id_), version.version, body, index_row(known[row]), entry)

@@ -12,13 +12,16 @@ import msgspec
 from sqlalchemy import Connection
 
 from fhir_adapters import InvalidInput, Issue, check_text, split_bundle
+from gateway.identity.draft import Draft
 from gateway.index import idempotency_keys, submissions
 from gateway.index.idempotency_keys import NamedRequest, Remembered
 from gateway.index.parties import Party
 from gateway.index.resource_types import NAME_OF
-from gateway.index.submissions import Earlier, Result
+from gateway.index.submissions import FAILED, Earlier, Result
+from gateway.reading import Reading
 from gateway.services import Services
-from gateway.submission import Accepted, Submission, Written, instant
+from gateway.submission import Accepted, Failed, Submission, Written, instant
+from gateway.versions import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,33 @@ class Past:
     @property
     def is_forgettable(self) -> bool:
         return self.digest is None and self.named is None
+
+    def left_of(self, reading: Reading) -> Reading:
+        """What is still to be done: where all that was written stands, only the entries of a batch that failed."""
+        if self.earlier is None or not self.earlier.holds:
+            return reading
+        return reading.only({index for index, result in enumerate(self.earlier.results) if result.status == "failed"})
+
+    def rows_of(self, drafts: Sequence[Draft]) -> dict[int, int]:
+        """Where the same submission put what it creates: what has no name of its own is found again, not doubled.
+
+        What If-None-Exist only met was not put there by it, and what was erased since is nowhere.
+        """
+        if self.earlier is None:
+            return {}
+        creates = ((draft, self.earlier.results[draft.index]) for draft in drafts if draft.interaction.method == "POST")
+        return {
+            draft.index: result.row
+            for draft, result in creates
+            if result.row in self.earlier.states and (draft.condition is None or result.status != "unchanged")
+        }
+
+    def results_with(self, reading: Reading, versions: Sequence[Version]) -> list[Result]:
+        """What becomes of each entry, in order."""
+        results = list(self.earlier.results) if self.earlier and self.earlier.holds else [FAILED] * len(reading.entries)
+        for version in versions:
+            results[version.placed.draft.index] = version.result
+        return results
 
     def remember(self, connection: Connection, party: int, container: int | None, results: Sequence[Result], now: int) -> None:
         """Write what became of the submission, in the unit that writes it. LostRace if the same one came first."""
@@ -76,10 +106,33 @@ def replayed(services: Services, sender: Party, submission: Submission, past: Pa
             idempotency_keys.write(connection, sender.row, past.named, earlier.written, now, past.remembered)
     bundle_type = None if submission.interaction else split_bundle(check_text(submission.body)).type
     ids = dict(zip(earlier.states, services.ids.encode(earlier.states), strict=True))
-    return Accepted(bundle_type, tuple(recorded(result, earlier, ids) for result in earlier.results), replayed=True)
+    return Accepted(bundle_type, tuple(_recorded(result, earlier, ids) for result in earlier.results), replayed=True)
 
 
-def recorded(result: Result, earlier: Earlier, ids: Mapping[int, str]) -> Written:
+def answered(services: Services, past: Past, reading: Reading, versions: Sequence[Version], ids: Mapping[int, str]) -> Accepted:
+    """What is said of each entry, in order: written now, written when the same batch came before, or failed. `ids` of rows written now."""
+    by_index = {version.placed.draft.index: version for version in versions}
+    answers: list[Written | Failed] = []
+    for index, result in enumerate(past.results_with(reading, versions)):
+        version = by_index.get(index)
+        if version is not None:
+            answers.append(_written(version, ids))
+        elif result.status == "failed":
+            answers.append(reading.failed[index])
+        else:
+            assert past.earlier is not None
+            answers.append(_recorded(result, past.earlier, {result.row: services.ids.encode((result.row,))[0]}))
+    return Accepted(reading.bundle_type, tuple(answers))
+
+
+def _written(version: Version, ids: Mapping[int, str]) -> Written:
+    if not version.version:
+        return Written("", 0, version.status, instant(0))
+    reference = f"{version.placed.draft.resource.type}/{ids[version.placed.row]}"
+    return Written(reference, version.version, version.status, instant(version.updated_ms))
+
+
+def _recorded(result: Result, earlier: Earlier, ids: Mapping[int, str]) -> Written:
     """What was answered for an entry that did not fail."""
     if not result.row:
         return Written("", 0, result.status, instant(0))

@@ -1,19 +1,24 @@
-"""What a submission makes of each resource: nothing where its content is what is stored, else the next version; and what the index is to
-hold of it. Pure.
+"""What a submission makes of each resource: nothing where its content is what is stored, else the next version; what is sealed of that,
+and what the index is to hold of it. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fhir_adapters import standard_bytes
 from gateway.group_commit import Sealed
 from gateway.identity.compartment import Compartments
 from gateway.identity.lookups import Lookups
 from gateway.identity.resolution import NOWHERE, Placed, Resolution
 from gateway.index.archives import Archive
 from gateway.index.changes import Changes, NewVersion
-from gateway.index.index_row import FORMAT, IndexRow
+from gateway.index.index_row import FORMAT, IndexRow, index_row
 from gateway.index.submissions import Result, Status
 from gateway.index.tokens import BlindTokens, CodeTokens
+from gateway.sealing import class_name
+from gateway.submission import instant
+from gateway.vault.seal import RecordToSeal
+from gateway.vault.segments import EntryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,20 @@ def _index_row(version: Version, issuer: int, also_of: Sequence[Archive], codes:
     place = (FORMAT, placed.row, placed.type, version.version, int(placed.draft.deletes), issuer, version.updated_ms)
     further = tuple(sorted(archive.keys.key_id for archive in also_of))
     return IndexRow(*place, fields.start, fields.end, version.token, coded, identifiers, further)
+
+
+def records_of(
+    new: Iterable[Version], known: Mapping[int, IndexRow], ids: Mapping[int, str], source: str, salts: Sequence[bytes]
+) -> dict[int, RecordToSeal]:
+    """The standard record of each new version by row: only now are id, version and time known. `ids` by row, `salts` by entry."""
+    return {v.placed.row: _record(v, known[v.placed.row], ids[v.placed.row], source, salts[v.placed.draft.index]) for v in new}
+
+
+def _record(version: Version, known: IndexRow, id_: str, source: str, salt: bytes) -> RecordToSeal:
+    draft = version.placed.draft
+    body = standard_bytes(draft.resource, version.content, id_, version.version, instant(version.updated_ms), source)
+    name = class_name(draft.resource.type, draft.resource.index.category)
+    return RecordToSeal(name, bytes.fromhex(id_), version.version, body, index_row(known), EntryRow(draft.index, salt, draft.entry))
 
 
 def changes_of(

@@ -34,7 +34,7 @@ def test_every_function_that_marks_a_stage_exists(module, function):
 
 def test_a_sample_belongs_to_the_outermost_stage_of_its_stack():
     receive, run = ("gateway.intake", "receive"), ("gateway.intake", "run")
-    assert stage_of([("fhir_adapters.resource", "standard_bytes"), ("gateway.intake", "_record"), run, receive]) == "content"
+    assert stage_of([("fhir_adapters.resource", "standard_bytes"), ("gateway.versions", "_record"), run, receive]) == "content"
     assert stage_of([("chain.merkle", "root"), ("gateway.vault.seal", "seal_bundle"), ("gateway.sealing", "seal"), run, receive]) == "seal"
     assert stage_of([("gateway.vault.submission", "verify"), ("gateway.sealing", "attest"), receive]) == "attest"
     assert stage_of([("gateway.index.sources", "rows_by_source"), ("gateway.identity.lookups", "look_up"), run, receive]) == "resolve"
