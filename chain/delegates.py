@@ -8,13 +8,23 @@ from chain import queries
 from chain.block import Header, block_hash
 from chain.database import LedgerDamaged
 from chain.delegate_set import DelegateSet
-from chain.election import ATTENDANCE_BLOCKS, electable, ranked, read_set
+from chain.election import ATTENDANCE_BLOCKS, electable, elected_set, ranked, read_set
 from chain.encoding import decode
 from chain.genesis import Genesis
 from chain.merkle import ProofError
 from chain.proof import Handover
 from chain.schedule import epoch_seed_height, is_last_of_epoch, producer_index
-from chain.stake_entries import ELECTED_KEY, CosignerEntry, DelegateEntry, StakeEntry, cosigner_at, delegate_at, roll_at, stake_at
+from chain.stake_entries import (
+    ELECTED_KEY,
+    CosignerEntry,
+    DelegateEntry,
+    StakeEntry,
+    Standing,
+    cosigner_at,
+    delegate_at,
+    roll_at,
+    stake_at,
+)
 from chain.state import Overlay, UnhashedState
 from chain.store import LedgerStore
 
@@ -75,6 +85,26 @@ class Delegates:
             roll = roll_at(overlay)
             found = [(key, delegate_at(overlay, key)) for key in (roll.delegates if roll else ())]
         return sorted(((key, entry) for key, entry in found if entry is not None), key=lambda item: (-item[1].approval, item[0]))
+
+    def why_not_acting(self, key: bytes) -> str | None:
+        """Why a delegate does not vote on the next block, and what changes that; None of one that does."""
+        if key in self.acting().keys:
+            return None
+        with self._store.engine.connect() as connection:
+            overlay, height = overlay_on(connection), queries.height_of(connection)
+            entry, ranking = delegate_at(overlay, key), ranked(electable(overlay))
+        ends_at = (height // self._genesis.epoch_blocks + 1) * self._genesis.epoch_blocks  # the epoch of the next block
+        if key in self.following().keys:
+            return f"it is elected, and votes from block {ends_at + 1} on"
+        if not self._genesis.seats:
+            return "the delegates of this chain are those of its genesis, for good, and it is none of them"
+        if entry is None:
+            return "it is not registered as a delegate"
+        elected = elected_set(self._genesis, ranking, self.following()).keys
+        if key in elected:
+            voting = f"votes from block {ends_at + self._genesis.epoch_blocks + 1} on"
+            return f"as the approval stands it is elected with block {ends_at}, and {voting}"
+        return _why_not_elected(entry, len(elected))
 
     def electable(self) -> list[bytes]:
         """Who could be elected as things are, in order."""
@@ -143,6 +173,16 @@ class Delegates:
         if found is None:
             raise LedgerDamaged("a header names a set of delegates that was never elected")
         return found
+
+
+def _why_not_elected(entry: DelegateEntry, seats: int) -> str:
+    if entry.standing is not Standing.STANDS:
+        return "it resigned, for good" if entry.standing is Standing.RESIGNED else "it was removed for signing twice, for good"
+    if entry.jailed:
+        return "it is jailed for its absence, until it says that it is back (UNJAIL)"
+    if not entry.approval:
+        return "nobody who holds stake approves of it (VOTE)"
+    return f"its approval is {entry.approval}, and others have more of it: {seats} are elected"
 
 
 def overlay_on(connection: Connection) -> Overlay:

@@ -176,7 +176,7 @@ def _parsed(header: bytes) -> Header:
 
 def _verify_votes(height: int, hash_: bytes, votes: Sequence[Vote], chain_id: ChainId, acting: DelegateSet) -> None:
     if len(votes) != acting.quorum:
-        raise ProofError(f"there are {len(votes)} votes where exactly {acting.quorum} are needed")
+        raise ProofError(f"the number of votes is {len(votes)}, where exactly {acting.quorum} are needed")
     indices = [vote.delegate for vote in votes]
     if indices != sorted(set(indices)) or not 0 <= indices[0] <= indices[-1] < len(acting.keys):
         raise ProofError("the votes are not of different delegates in ascending order")

@@ -88,6 +88,11 @@ class Replica(Copy):
         """Whether this delegate votes on the next block."""
         return self._delegate.key in self._committed.tip.acting.keys
 
+    def why_not_acting(self) -> str | None:
+        """See `chain.delegates`."""
+        self._catch_up()
+        return self._reader.delegates.why_not_acting(self._delegate.key)
+
     def sign(self, proposal: Proposal, now: float) -> Ballot | None:
         """The delegate's vote or, on a block of its own that is not signed yet, its signature as producer. None if it has no part in it.
 
@@ -151,8 +156,8 @@ def _difference(ours: FinalBlock, theirs: FinalBlock, subject: str) -> Finding |
         if one != other:
             return Finding(Code.LOG_MISMATCH, f"transaction {index}", f"it is not the one that the block of {subject} recorded")
     if len(ours.transactions) != len(theirs.transactions):
-        counts = f"{len(theirs.transactions)} transactions where {len(ours.transactions)} were recorded"
-        return Finding(Code.LOG_MISMATCH, subject, f"the block has {counts}")
+        counts = f"the number of transactions is {len(theirs.transactions)}, where {len(ours.transactions)} were recorded"
+        return Finding(Code.LOG_MISMATCH, subject, counts)
     if theirs.signature != ours.signature:
         return Finding(Code.BLOCK_INVALID, subject, "the producer's signature is not the one that was final")
     if theirs.votes != ours.votes:

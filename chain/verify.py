@@ -106,13 +106,13 @@ def _check_bounds(connection: Connection, base: Base | None) -> Iterator[Finding
         yield Finding(Code.INDEX_MISMATCH, f"height {height}", "the ledger says that it begins elsewhere")
     before = {row.height: row.header for row in connection.execute(select(block.c.height, block.c.header).where(block.c.height <= height))}
     if extra := before.keys() - headers.keys():
-        yield Finding(Code.BLOCK_INVALID, f"height {min(extra)}", f"{len(extra)} blocks lie before the first")
+        yield Finding(Code.BLOCK_INVALID, f"height {min(extra)}", f"blocks that lie before the first: {len(extra)}")
     for at, header in headers.items():
         if before.get(at) != header:
             yield Finding(Code.BLOCK_INVALID, f"height {at}", "the header is not the one that the copy began with")
     entries = connection.scalar(select(func.count()).where(log_entry.c.log_index < size))
     if entries:
-        yield Finding(Code.LOG_MISMATCH, f"transaction {size - 1}", f"{entries} transactions lie before the first")
+        yield Finding(Code.LOG_MISMATCH, f"transaction {size - 1}", f"transactions that lie before the first: {entries}")
 
 
 def _check_packs(connection: Connection, size: int) -> Iterator[Finding]:

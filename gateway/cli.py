@@ -62,11 +62,14 @@ class LateGroup(click.Group):
 
 
 def _with_exit_codes(command: click.Command) -> click.Command:
-    """The same command; its help, and that of all below it, ends with its examples, a line each, and what the exit codes mean."""
+    """The same command; its help, and that of all below it, ends with its examples, a line each, and what the exit codes mean. In a list of
+    commands it has its whole first sentence, of which click would cut the end.
+    """
     if EXIT_CODES not in (command.epilog or ""):
         word, _, examples = (command.epilog or "").partition(": ")
         lines = "\n".join(["\b", f"{word}:", *(f"  {example}" for example in re.split(r" {3,}", examples))])
         command.epilog = f"{lines}\n\n{EXIT_CODES}" if examples else EXIT_CODES
+    command.short_help = re.split(r"\.(?:\s|$)", " ".join((command.help or "").split()), maxsplit=1)[0]
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         _with_exit_codes(below)
     return command

@@ -24,6 +24,7 @@ from gateway.index.database import Index, open_index
 from gateway.logs import logger
 from gateway.settings import Settings
 from gateway.storage.port import ObjectStore
+from gateway.wording import counted
 
 BELIEVED_FOR = 2.0  # seconds
 BELIEVED_MISSING_FOR = 0.25  # seconds: who waits for a start or a recovery asks often
@@ -64,7 +65,9 @@ class ChainWatch:
         late = int(now - self._due[1])
         if late <= max(STALLED_SECONDS, STALLED_SLOTS * self._genesis.slot_seconds):
             return None
-        return f"no block for {late} seconds, with {waiting} transactions waiting" if waiting else f"no heartbeat block for {late} seconds"
+        if waiting:
+            return f"no block for {late} seconds, with {counted(waiting, 'transactions')} waiting"
+        return f"no heartbeat block for {late} seconds"
 
 
 class Readiness:

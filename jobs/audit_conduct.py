@@ -19,6 +19,7 @@ from gateway.index.database import Index
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.packs import object_reader
+from gateway.wording import counted
 from jobs.audit_accesses import AccessAudit, number_names
 from jobs.audit_consents import ConsentAudit
 from jobs.audit_notes import Notes
@@ -103,6 +104,6 @@ def verify_outbox(index: Index, bounds: Bounds) -> Report:
     if since is None:
         return Report(findings=findings)
     if bounds.is_pending(since):
-        return Report(pending=(f"{waiting} transactions in the outbox",), findings=findings)
-    detail = f"{waiting} transactions wait, the first for {bounds.now - since} s"
+        return Report(pending=(f"{counted(waiting, 'transactions')} in the outbox",), findings=findings)
+    detail = f"waiting: {counted(waiting, 'transactions')}, the first for {bounds.now - since} s"
     return Report(findings=(*findings, Finding("outbox-waiting", "outbox", detail)))

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.index.audit_reports import StoredReport
+from gateway.wording import counted
 
 _VERDICTS = ("clean", "findings", "not everything could be checked")
 _COLOURS = ("#2e7d32", "#c62828", "#ef6c00")
@@ -30,7 +31,7 @@ def page(report: StoredReport, recent: Sequence[StoredReport]) -> str:
 <p class="verdict" style="color:{_COLOURS[report.exit_code]}">{_VERDICTS[report.exit_code].capitalize()}</p>
 <p>{_instant(report.started_at)} to {_instant(report.ended_at)} UTC. Levels: {escape(", ".join(report.levels))}.
 SHA-256 of the report: <code>{report.digest.hex()}</code></p>
-<h2>The last {len(recent)} audits</h2>
+<h2>The last {counted(len(recent), "audits")}</h2>
 {_chart(recent[::-1])}
 <h2>Checked</h2>
 <table>{"".join(f'<tr><td>{escape(what)}</td><td class="number">{count:,}</td></tr>' for what, count in told["checked"].items())}</table>

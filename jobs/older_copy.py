@@ -10,6 +10,7 @@ from chain.transactions import AnchorBody, parse_transaction
 from gateway.errors import GatewayError
 from gateway.index import containers, restores
 from gateway.index.database import Index
+from gateway.wording import counted
 
 _LOOK_BACK = 1000  # blocks; heartbeats among them hold no ANCHOR
 
@@ -32,7 +33,8 @@ def refuse_older_copy(ledger: Ledger, index: Index) -> None:
             missing = [digest for digest in missing if not lost.has_recorded(ledger.anchor_of(digest) or 0)]
             if missing:
                 raise OlderCopy(
-                    f"gateway.db lacks {len(missing)} of {len(digests)} containers that block {height} anchors: it is an older copy than"
-                    " ledger.db and would give out ids a second time. Put back the newest gateway.db, or `backup restore` with --ledger"
+                    f"gateway.db lacks {len(missing)} of {counted(len(digests), 'containers')} that block {height} anchors:"
+                    " it is an older copy than ledger.db and would give out ids a second time."
+                    " Put back the newest gateway.db, or `backup restore` with --ledger"
                 )
             return

@@ -63,6 +63,7 @@ class Delegation:
         self._sent: Ballot | None = None  # on the block that is proposed now
         self._early: Proposal | None = None  # proposed now, and refused because its slot is still to come
         self._cosigned = self._patrolled = 0  # heights
+        self._waits: tuple[int, str | None] = -1, None  # at which height it was looked why this delegate does not vote, and why
         self._log = WatchedLog(replica, chain)
 
     def run(self) -> None:
@@ -89,6 +90,7 @@ class Delegation:
         if progress is not None:
             self._sent = self._early = None
             self._follow(progress.height, progress.hash)
+            self._say_why_waiting()
         self._inspect()
         if progress is not None:
             self._cosign()
@@ -100,6 +102,18 @@ class Delegation:
         elif self._early is not None and self._until_slot(self._early) <= 0:
             self._answer(self._early)  # a clock was wrong, and time has come to it
         self._patrol()
+
+    def _say_why_waiting(self) -> None:
+        """Once for each reason; and that it votes, once it does."""
+        height, (looked_at, before) = self._replica.height, self._waits
+        if height == looked_at:
+            return
+        why = self._replica.why_not_acting()
+        if why is not None and why != before:
+            self._say("waiting", height=height, reason=why)
+        elif why is None and before is not None:
+            self._say("acting", height=height)
+        self._waits = height, why
 
     def _follow(self, height: int, hash_: bytes) -> None:
         """Takes every block up to the gateway's last one, and finds out where that is another than the one here."""

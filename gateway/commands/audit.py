@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.commands.context import CouldNot, bar, check_out, instant, json_option, leave, opened_index, settings_of, tell
+from gateway.wording import counted, of_number
 from jobs.audit import LEVELS, ROTATION_DAYS, Audit, run_audit
 from jobs.audit_report import FINDING_CODES, Report, to_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.index.audit_reports import StoredReport
 
 
-@click.group()
+@click.group(epilog="Examples: fhir-anchor --home ./gw audit run   fhir-anchor --home ./gw audit history")
 def audit() -> None:
     """Re-verify the chain, the storage, the content and the conduct. Shows no clinical content; only the level content opens any."""
 
@@ -92,7 +93,7 @@ def _line(report: "StoredReport") -> str:
 
 def report_text(report: Report) -> str:
     """The report for people: counts, then each finding with what to do."""
-    lines = [f"checked   {count:>10,}  {what}" for what, count in report.checked.items()]
+    lines = [f"checked   {count:>10,}  {of_number(count, what)}" for what, count in report.checked.items()]
     lines += [f"pending   {subject}" for subject in report.pending]
     lines += [f"UNCHECKED {what}" for what in report.could_not_check]
     for finding in report.findings:
@@ -100,7 +101,7 @@ def report_text(report: Report) -> str:
     lines.append(
         {
             0: "Clean.",
-            1: f"{len(report.findings)} finding{'s' if len(report.findings) > 1 else ''}.",
+            1: f"{counted(len(report.findings), 'findings')}.",
             2: "Not everything could be checked.",
         }[report.exit_code]
     )

@@ -31,8 +31,10 @@ from gateway.commands.context import (
     tell,
 )
 from gateway.settings import check_settings, databases_from, load_settings
+from gateway.wording import counted
 
 if TYPE_CHECKING:
+    from gateway.backup.bucket import Compared
     from gateway.backup.creation import Created
     from gateway.backup.manifest import Manifest
     from gateway.backup.restoring import Restored
@@ -41,7 +43,10 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor --home ./gw backup create --out /mnt/backups   "
+    "fhir-anchor --home ./new backup restore backup.tar --ledger /mnt/old-disk/gw/ledger.db"
+)
 def backup() -> None:
     """One file with databases, chain, settings and keys, of files or of PostgreSQL; the bucket is kept apart. See docs/backup.md."""
 
@@ -201,7 +206,11 @@ def accept_loss(context: click.Context, yes: bool, as_json: bool) -> None:
             accepted = restores.accept(connection, int(time.time()))
     except GatewayError as error:
         raise CouldNot(str(error)) from error
-    tell({"accepted": accepted}, as_json=as_json, text=lambda: f"{accepted} restores accepted." if accepted else "Nothing waited for this.")
+    tell(
+        {"accepted": accepted},
+        as_json=as_json,
+        text=lambda: f"{counted(accepted, 'restores')} accepted." if accepted else "Nothing waited for this.",
+    )
 
 
 backup.add_command(new_key)
@@ -233,8 +242,8 @@ def _told(manifest: "Manifest") -> dict[str, object]:
 def _summary(manifest: "Manifest") -> str:
     counts = manifest.counts
     return (
-        f"made {instant(manifest.made_at)}, chain up to height {manifest.height}, {counts['resource']:,} records in"
-        f" {counts['container']:,} containers, {'with' if manifest.with_keys else 'WITHOUT'} keys"
+        f"made {instant(manifest.made_at)}, chain up to height {manifest.height}, {counted(counts['resource'], 'records')} in"
+        f" {counted(counts['container'], 'containers')}, {'with' if manifest.with_keys else 'WITHOUT'} keys"
     )
 
 
@@ -247,9 +256,7 @@ def _created_text(created: "Created", *, is_encrypted: bool) -> str:
     if not created.manifest.with_keys:
         lines.append("Keep a copy of the gateway's `keys` folder apart: without it nothing in this backup or in the bucket can be opened.")
     if created.bucket.missing_count:
-        lines.append(
-            f"The bucket LACKS {created.bucket.missing_count} containers that the database names; run `audit run --level storage`."
-        )
+        lines.append(_lacking(created.bucket))
     return "\n".join(lines)
 
 
@@ -285,15 +292,18 @@ def _restored_text(home: Path, restored: "Restored") -> str:
     made_at = instant(restored.manifest.made_at)
     lines = [
         f"Restored into {home}: {_summary(restored.manifest)}. The chain goes on after height {restored.height}.",
-        f"{restored.bucket.unknown} objects in the bucket were written after the backup and are listed in {home / LATER}.",
-        "They stay until `backup accept-loss`; have their senders push again what they were promised.",
-        f"{restored.grants_in_force} grants are in force. What was revoked after {made_at} is known only where the ledger has it; ask.",
+        f"Written to the bucket after the backup: {counted(restored.bucket.unknown, 'objects')}, listed in {home / LATER}.",
+        "What is listed stays until `backup accept-loss`; have its senders push again what they were promised.",
+        f"In force: {counted(restored.grants_in_force, 'grants')}.",
+        f"What was revoked after {made_at} is known only where the ledger has it; ask.",
     ]
     if restored.bucket.missing_count:
-        lines.append(
-            f"The bucket LACKS {restored.bucket.missing_count} containers that the database names; run `audit run --level storage`."
-        )
+        lines.append(_lacking(restored.bucket))
     if restored.erased_again:
-        lines.append(f"The keys of {restored.erased_again} archives that were erased after the backup are destroyed again.")
+        lines.append(f"Erased after the backup, and now again: the keys of {counted(restored.erased_again, 'archives')}.")
     lines += [f"{what}: {place}" for what, place in _places(home).items()]
     return "\n".join([*lines, f"Start it:  fhir-anchor --home {home} serve"])
+
+
+def _lacking(bucket: "Compared") -> str:
+    return f"The bucket LACKS {counted(bucket.missing_count, 'containers')} that the database names; run `audit run --level storage`."

@@ -24,7 +24,10 @@ _NEEDED = {"to": "to", "types": "types", "purpose": "purposes", "until": "until"
 _OPTIONS = {"class": "--types", "purpose": "--purpose", "actor": "--to", "period": "--until"}
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor consent grant --as patient.json --to insurer-0a1b2c3d --types Observation --until 2031-01-01   "
+    "fhir-anchor consent accesses --as patient.json"
+)
 def consent() -> None:
     """Nobody reads a patient's records but who issued them, unless the patient says so here."""
 

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, tell
+from gateway.wording import counted
 
 DEFAULT_HOME = Path("fhir-anchor-delegate")
 _PATH = click.Path(path_type=Path)
@@ -180,11 +181,11 @@ def _words(height: int, beginning: int, gateway: str | None, found: list[dict[st
     compared = f", compared with {gateway}" if gateway else ""
     if not found and beginning:
         return (
-            f"The state after height {beginning} is proven, and the {height - beginning} blocks after it hold{compared}. "
-            "The transactions before it are not here."
+            f"The state after height {beginning} is proven, and what comes after it holds:"
+            f" {counted(height - beginning, 'blocks')}{compared}. The transactions before it are not here."
         )
     if not found:
-        return f"{height} blocks hold{compared}."
+        return f"The copy holds: {counted(height, 'blocks')}{compared}."
     return "\n".join(f"{one['code']:<20} {one['where']}: {one['subject']}: {one['detail']}" for one in found)
 
 

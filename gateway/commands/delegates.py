@@ -17,7 +17,9 @@ WARNING = "fewer than four delegates can be elected: the set stays as it is"
 @json_option
 @click.pass_context
 def delegates(context: click.Context, as_json: bool) -> None:
-    """Who acts, who follows in the next epoch, and who stands for election. Exit code 1 if fewer than four could be elected."""
+    """Who acts, who follows in the next epoch, and who stands for election; of who does not act, why. Exit code 1 if fewer than four could
+    be elected.
+    """
     with opened_chain(context) as reader:
         genesis = reader.genesis
         warning = WARNING if genesis.seats and len(reader.delegates.electable()) < MIN_ELECTED else None
@@ -49,6 +51,7 @@ def _rows(reader: Ledger) -> list[dict[str, Any]]:
                 "gone": entry is not None and key not in standing,
                 "voted": voted,
                 "could_vote": could,
+                "why_not_acting": found.why_not_acting(key),
             }
         )
     return rows
@@ -60,6 +63,8 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
         state = ", ".join(name for name in ("acting", "following", "jailed", "gone") if row[name]) or "-"
         approval = "-" if row["approval"] is None else row["approval"]
         yield f"{row['name'][:23]:<24}{approval:>9}  {row['voted']:>3}/{row['could_vote']:<3}  {state:<24}{row['key']}"
+        if row["why_not_acting"]:
+            yield f"  does not vote: {row['why_not_acting']}"
 
 
 @click.command(epilog="Example: fhir-anchor --home ./gw ledger schedule --slots 8")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, tell
+from gateway.wording import counted
 
 if TYPE_CHECKING:
     from gateway.client.fetch import FetchedPage
@@ -55,11 +56,7 @@ def fetch(*, credentials_path: Path, url: str | None, purpose: str | None, out: 
     told = {"resources": resources, "pages": count, "seconds": seconds, "accesses": accesses}
     logged = f"; logged as access {', '.join(map(str, accesses))}" if accesses else ""
     if as_json or out is not None:
-        tell(told, as_json=as_json, text=lambda: f"{_many(resources, 'resource')} in {_many(count, 'page')}, {seconds} s{logged}")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+        tell(told, as_json=as_json, text=lambda: f"{counted(resources, 'resources')} in {counted(count, 'pages')}, {seconds} s{logged}")
 
 
 def _copied(pages: "Iterable[FetchedPage]", write: Callable[[bytes], object]) -> tuple[int, int, list[int]]:

@@ -94,8 +94,10 @@ def init(
         "genesis": str(home / "genesis.json"),
         "chain_id": genesis.chain_id.hex(),
         "delegates": len(genesis.delegates),
+        "delegates_here": here,
+        "delegates_elsewhere": [{"name": other.name, "key": other.key.hex()} for other in others],
     }
-    tell(told, as_json=as_json, text=lambda: _words(home, genesis.chain_id))
+    tell(told, as_json=as_json, text=lambda: _words(home, genesis.chain_id, here, [other.name for other in others]))
 
 
 def _elsewhere(text: str) -> Delegate:
@@ -105,11 +107,15 @@ def _elsewhere(text: str) -> Delegate:
     return Delegate(name, bytes.fromhex(key))
 
 
-def _words(home: Path, chain_id: bytes) -> str:
+def _words(home: Path, chain_id: bytes, here: int, elsewhere: list[str]) -> str:
+    quorum = (here + len(elsewhere)) * 2 // 3 + 1
+    away = f", {len(elsewhere)} elsewhere ({', '.join(elsewhere)}); a block needs {quorum}" if elsewhere else ""
+    start_away = "\nThere:          fhir-anchor delegate --key KEY.json --gateway URL --genesis genesis.json" if elsewhere else ""
     return (
         f"A gateway was made in {home}.\n"
         f"  chain id      {chain_id.hex()}\n"
+        f"  delegates     {here} here{away}\n"
         f"  give away     {home / 'genesis.json'}   (whoever verifies receipts needs it)\n"
         f"  keep secret   {home / 'keys'}\n"
-        f"Start it:       fhir-anchor --home {home} serve"
+        f"Start it:       fhir-anchor --home {home} serve{start_away}"
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jobs.registry import Job
 
 
-@click.group()
+@click.group(epilog="Examples: fhir-anchor --home ./gw jobs list   fhir-anchor --home ./gw jobs run sweep-orphans")
 def jobs() -> None:
     """`serve` runs all of these by itself; here one can be run at once, and seen how they went."""
 

@@ -10,9 +10,10 @@ from gateway.errors import GatewayError
 from gateway.settings import BadSetting, check_settings
 from gateway.vault.kek_file import KekFile, KekVersion
 from gateway.vault.kms import kms_of
+from gateway.wording import counted
 
 
-@click.group()
+@click.group(epilog="Examples: fhir-anchor --home ./gw keys list   fhir-anchor --home ./gw keys rotate-kek")
 def keys() -> None:
     """The key-encryption key: all other keys and secrets in the database are sealed under it."""
 
@@ -52,11 +53,12 @@ def rotate_kek(context: click.Context, prepare: bool, as_json: bool) -> None:
                 {"version": key.version, "state": key.state}, as_json=as_json, text=lambda: f"Version {key.version} waits for the rotation."
             )
             return
-        rotation = rotate(file, services, now, lambda table, rows: click.echo(f"{table}: {rows} rows", err=True))
+        rotation = rotate(file, services, now, lambda table, rows: click.echo(f"{table}: {counted(rows, 'rows')}", err=True))
     except (GatewayError, OSError) as error:
         raise CouldNot(f"{error}; what was sealed opens as before: run it again") from error
     told = {"version": rotation.version, "resealed": rotation.resealed, "unopened": rotation.unopened}
-    done = f"Everything is under version {rotation.version}; {rotation.resealed} values were sealed anew. `keys retire` drops the old key."
+    sealed = counted(rotation.resealed, "values")
+    done = f"Everything is under version {rotation.version}; sealed anew: {sealed}. `keys retire` drops the old key."
     lines = [f"does not open, left as it is: {row}" for row in rotation.unopened]
     tell(told, as_json=as_json, text=lambda: done if rotation.is_done else "\n".join([*lines, "The old key stays. `audit run` says more."]))
     if not rotation.is_done:

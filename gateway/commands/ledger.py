@@ -31,9 +31,14 @@ from gateway.commands.stake import delegate, evidence, transfer, vote
 from gateway.commands.tlog import policy
 from gateway.errors import GatewayError
 from gateway.settings import change_setting
+from gateway.wording import counted
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor --home ./gw ledger status   "
+    "fhir-anchor --home ./gw ledger verify   "
+    "fhir-anchor ledger prove finality --url https://fhir.example.org --genesis genesis.json"
+)
 def ledger() -> None:
     """The chain of blocks that anchors every container, and who produces it. All commands work whether or not the gateway runs."""
 
@@ -91,7 +96,7 @@ def snapshot(context: click.Context, out: Path, *, as_json: bool) -> None:
     with opened_ledger(settings_of(context)) as (store, genesis), bar() as progress, _new_file(out) as file:
         header = write_snapshot(store, genesis, file, lambda done, total: progress("writing state entries", done, total))
     told = {"file": str(out), "size": out.stat().st_size, "height": header.height, "hash": header.hash().hex()}
-    tell(told, as_json=as_json, text=lambda: f"{out}: the state after height {header.height}, {told['size']:,} bytes")
+    tell(told, as_json=as_json, text=lambda: f"{out}: the state after height {header.height}, {counted(out.stat().st_size, 'bytes')}")
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger export --out chain.export")
@@ -110,7 +115,7 @@ def export(context: click.Context, out: Path, *, as_json: bool) -> None:
         reader, genesis_bytes = Ledger(store, genesis), settings.genesis_path.read_bytes()
         height = write_chain(reader, genesis_bytes, file, lambda done, total: progress("writing blocks", done, total))
     told = {"file": str(out), "size": out.stat().st_size, "height": height, "chain_id": genesis.chain_id.hex()}
-    tell(told, as_json=as_json, text=lambda: f"{out}: {height} blocks, {told['size']:,} bytes")
+    tell(told, as_json=as_json, text=lambda: f"{out}: {counted(height, 'blocks')}, {counted(out.stat().st_size, 'bytes')}")
 
 
 @ledger.command("import", epilog="Example: fhir-anchor ledger import chain.export --to ./copy --genesis genesis.json")
@@ -144,7 +149,7 @@ def import_(file: Path, folder: Path, genesis: Path | None, *, as_json: bool) ->
     except OSError as error:
         raise CouldNot(f"{error.filename or folder}: {error.strerror or error}") from error
     told = {"holds": True, "copy": str(folder), "chain_id": found.chain_id.hex(), "height": chain.height}
-    tell(told, as_json=as_json, text=lambda: f"{chain.height} blocks hold; chain id {found.chain_id.hex()}")
+    tell(told, as_json=as_json, text=lambda: f"The chain holds: {counted(chain.height, 'blocks')}; chain id {found.chain_id.hex()}")
 
 
 @contextmanager
@@ -185,7 +190,11 @@ def archive(context: click.Context, keep_epochs: int, *, as_json: bool) -> None:
             moved = archive_blocks(store, genesis, open_object_store(settings.effective_bucket_url), keep_epochs)
     except (LedgerError, GatewayError, OSError, ValueError) as error:
         raise CouldNot(str(error)) from error
-    tell(asdict(moved), as_json=as_json, text=lambda: f"{moved.transactions} transactions moved into {moved.packs} objects")
+    tell(
+        asdict(moved),
+        as_json=as_json,
+        text=lambda: f"Moved {counted(moved.transactions, 'transactions')} into {counted(moved.packs, 'objects')}",
+    )
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger switch --to 2 --from 12001")
@@ -207,7 +216,7 @@ def switch(context: click.Context, version: int, height: int, *, as_json: bool) 
     if not present < version <= LATEST:
         raise CouldNot(f"the chain has version {present} of its format, and this program knows versions 1 to {LATEST}")
     if height <= last:
-        raise CouldNot(f"the chain has {last} blocks; the switch must come after them")
+        raise CouldNot(f"the chain has {counted(last, 'blocks')}; the switch must come after them")
     change_setting(home_of(context), "ledger_switch", f"{version} from {height}")
     told = {"version": version, "from_height": height, "present_version": present, "present_height": last}
     words = (

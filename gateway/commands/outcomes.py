@@ -4,7 +4,9 @@ import time
 from typing import Any
 
 from gateway.commands.context import printable
+from gateway.commands.entry_words import entry_words, transaction_kind
 from gateway.verifiers import VALID, Outcome
+from gateway.wording import counted
 
 
 def words(outcome: Outcome) -> str:
@@ -62,13 +64,18 @@ _CHECKED = {
 def _of_ledger(outcome: Outcome) -> list[tuple[str, str]]:
     says: dict[str, Any] = outcome["says"]
     if outcome["proof"] == "inclusion":
-        return [("transaction", f"{says['transaction']}, of kind {says['kind']}, number {says['index']} of the log")]
+        return [("transaction", f"{says['transaction']}, {transaction_kind(says['kind'])}, number {says['index']} of the log")]
     if outcome["proof"] == "consistency":
-        return [("log", f"{says['first_size']} transactions under {says['first_root']} are how its {outcome['log_size']} begin")]
+        return [
+            (
+                "log",
+                f"its first {counted(says['first_size'], 'transactions')}, of {outcome['log_size']}, have the root {says['first_root']}",
+            )
+        ]
     if outcome["proof"] == "state":
-        what = "there is no such entry" if says["value"] is None else f"its value is {says['value']}"
-        return [("entry", f"kind {says['kind']}, name {says['name'] or '(none)'}: {what}")]
-    return [("block", f"{outcome['block']}, {outcome['log_size']} transactions in its log")]
+        value = None if says["value"] is None else bytes.fromhex(says["value"])
+        return entry_words(says["kind"], bytes.fromhex(says["name"]), value)
+    return [("block", f"{outcome['block']}, {counted(outcome['log_size'], 'transactions')} in its log")]
 
 
 def _of_access(outcome: Outcome) -> list[tuple[str, str]]:

@@ -12,7 +12,10 @@ from gateway.settings import DEFAULT_BASE_URL
 _PURPOSE_HELP = "v3 ActReason code that it may state, such as TREAT or HPAYMT. Repeatable [any but BTG and ETREAT]."
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor --home ./gw party register institution 'Nordvik Hospital' --out nordvik.json   "
+    "fhir-anchor --home ./gw party list"
+)
 def party() -> None:
     """Institutions push and read; agencies request and fetch."""
 

@@ -11,9 +11,13 @@ import click
 
 from gateway.commands.context import FINDINGS, CouldNot, check_out, instant, json_option, leave, services_of, tell
 from gateway.settings import DEFAULT_BASE_URL
+from gateway.wording import counted
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor --home ./gw patient enrol --identifier 'https://ids.example.org/person|4471' --out patient.json   "
+    "fhir-anchor --home ./gw patient review list"
+)
 def patient() -> None:
     """Patients own their archives. A custodial archive is there from the first record on; enrolling lets its patient sign in."""
 
@@ -78,7 +82,7 @@ def erase(context: click.Context, identifier: str, joined: bool, wait: float, ye
     tell(
         told,
         as_json=as_json,
-        text=lambda: f"Erased: {erased.records} records. Backups of before still hold the keys: destroy them, too.",
+        text=lambda: f"Erased: {counted(erased.records, 'records')}. Backups of before still hold the keys: destroy them, too.",
     )
 
 
@@ -135,7 +139,7 @@ def _one_patient() -> Iterator[None]:
         raise CouldNot(str(error)) from error
 
 
-@patient.group()
+@patient.group(epilog="Example: fhir-anchor --home ./gw patient review list")
 def review() -> None:
     """Pairs of archives that may be one person's. Nothing is guessed: what does not agree waits here for an operator."""
 

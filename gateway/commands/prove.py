@@ -28,7 +28,10 @@ def _options(command: Any) -> Any:
 _out = click.option("--out", metavar="PROOF.json", type=click.Path(path_type=Path, dir_okay=False), help="Where the proof goes.")
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor ledger prove finality --url https://fhir.example.org --genesis genesis.json --out final.json   "
+    "fhir-anchor --home ./gw ledger prove state party general-hospital-0a1b2c3d"
+)
 def prove() -> None:
     """Get a proof about the ledger, check it, and keep it. `receipt verify` checks it again, anywhere."""
 
@@ -75,8 +78,9 @@ def consistency(context: click.Context, first: int | None, second: int | None, *
 def state(context: click.Context, kind: str, name: str, **how: Any) -> None:
     """What the state holds under NAME after the last block, or that it holds nothing there.
 
-    KIND is party (NAME: client id), anchor (container digest), grant, delegate, stake, signing-key, transaction, audit-report (64 hex
-    digits), access-batch (client-id/place), sequence (client id), delegate-set, roll or elected (no NAME).
+    KIND is party (NAME: client id), anchor (container digest), grant, delegate, cosigner, stake, signing-key, transaction, audit-report,
+    delegate-set (64 hex digits), access-batch (client-id/place), sequence (client id), roll or elected (no NAME). What is there is shown in
+    words; with --json as its bytes in hex (docs/design/ledger.md).
     """
     from fhir_adapters.issue import InvalidInput
     from gateway.proving import entry_named

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, json_option, leave, printable, tell
+from gateway.wording import counted
 
 SHOWN = 20  # errors, and records, in words
 
@@ -56,7 +57,7 @@ def _push_all(credentials_path: Path, url: str | None, files: tuple[Path, ...]) 
     except BadCredentials as error:
         raise CouldNot(str(error)) from error
     except (Unreachable, SignInRefused) as error:
-        reached = f" ({len(done)} of {len(files)} files were sent; send all again, nothing is stored twice)" if done else ""
+        reached = f" ({len(done)} of {counted(len(files), 'files')} sent; send all again, nothing is stored twice)" if done else ""
         raise CouldNot(f"{error}{reached}") from error
     counts = {name: sum(getattr(pushed, name) for pushed in done) for name in ("resources", "created", "updated", "unchanged", "failed")}
     receipts = [receipt for pushed in done for receipt in pushed.receipts]

@@ -12,6 +12,7 @@ import click
 
 from gateway.commands.context import COULD_NOT, DONE, FINDINGS, CouldNot, bar, json_option, leave, printable, read_file
 from gateway.commands.tlog import tlog_proof, verify_tlog_proof
+from gateway.wording import counted
 
 if TYPE_CHECKING:
     from gateway.verifiers import Check, Outcome
@@ -21,7 +22,10 @@ _FILES = (".json", *_LINES)
 Show = Callable[[str, int, int], None]
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor receipt get --as hospital.json Observation/0123 --wait --out receipt.json   "
+    "fhir-anchor receipt verify receipt.json --record record.json --genesis genesis.json"
+)
 def receipt() -> None:
     """Get receipts, and verify them offline."""
 
@@ -145,7 +149,8 @@ def verify(
 
     if records and (len(records) != len(receipts) or any(_is_batch(one) for one in receipts)):
         raise CouldNot(
-            f"{len(receipts)} receipts and {len(records)} records: give one --record for each receipt, in the same order, or none"
+            f"{counted(len(receipts), 'receipts')} and {counted(len(records), 'records')}:"
+            " give one --record for each receipt, in the same order, or none"
         )
     genesis_bytes, pin_bytes = read_file(genesis), None if pin_path is None else read_file(pin_path)
     check = checker(genesis_bytes, pin_bytes, of="independent" if independent else "first")

@@ -84,7 +84,10 @@ def transfer(
     _send(context, key_path, url, genesis_path, lambda _place, _signer: TransferBody(receiver, weight), as_json=as_json)
 
 
-@click.group()
+@click.group(
+    epilog="Examples: fhir-anchor --home ./gw ledger delegate register --key ./gw/keys/stake.json Nordvik   "
+    "fhir-anchor --home ./gw ledger delegate unjail --key ./gw/keys/delegate-2.json"
+)
 def delegate() -> None:
     """Register delegates, let them resign, or bring them back after an absence."""
 

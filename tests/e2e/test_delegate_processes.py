@@ -104,7 +104,9 @@ def test_one_is_killed_and_returns(world):
     assert {told["height"] for told in one.said("followed")} >= {height - 1, height}
     signed = {(told["duty"], told["height"], told["hash"]) for told in one.said("signed")}
     assert len({told[:2] for told in signed}) == len(signed)
-    assert f"{world.height()} blocks hold" in one.run("verify", "--home", one.home, "--key", one.key, "--gateway", world.gateway.url)
+    assert f"The copy holds: {world.height()} block" in one.run(
+        "verify", "--home", one.home, "--key", one.key, "--gateway", world.gateway.url
+    )
 
 
 def test_one_that_lies_is_refused_and_named(world):

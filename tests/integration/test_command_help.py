@@ -26,6 +26,9 @@ COMMANDS = dict(_walk(main, click.Context(main)))
 LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
 
 
+GROUPS = {path: command for path, command in COMMANDS.items() if isinstance(command, click.Group)}
+
+
 def _named(commands):
     return pytest.mark.parametrize("path", commands, ids=" ".join)
 
@@ -55,6 +58,26 @@ def test_the_example_is_a_call_of_this_very_command(path):
             del arguments[:2]
         assert tuple(arguments[: len(path)]) == path
         _parse(LEAVES[path], arguments[len(path) :])
+
+
+@_named(GROUPS)
+def test_a_group_has_examples_of_its_own_commands_and_cuts_no_summary(path):
+    shown = CliRunner().invoke(main, [*path, "--help"]).output
+    listed = " ".join(shown.partition("Commands:")[2].partition("Example")[0].split())
+    for name, command in GROUPS[path].commands.items():
+        first = " ".join(command.help.split()).split(". ")[0].removesuffix(".")
+        assert f"{name} {first}" in listed
+    assert "..." not in listed
+    epilog = GROUPS[path].epilog.partition("Exit codes:")[0]
+    assert re.match(r"\x08\nExamples?:\n", epilog), "no example"
+    for example in epilog.strip().splitlines()[2:]:
+        program, *arguments = shlex.split(example)
+        assert program == "fhir-anchor"
+        if arguments[0] == "--home":
+            del arguments[:2]
+        called = next((leaf for leaf in LEAVES if tuple(arguments[: len(leaf)]) == leaf), path)
+        assert called[: len(path)] == path
+        _parse(COMMANDS[called], arguments[len(called) :])
 
 
 def _parse(command, arguments):

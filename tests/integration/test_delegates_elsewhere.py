@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chain_case import DELEGATES, GENESIS, SmallChain, anchor, key
-from delegate_case import Round
+from delegate_case import Elsewhere, Round
 from msgspec.structs import replace
 
 from chain import block as block_module
@@ -318,6 +318,18 @@ def test_a_ballot_holds_for_its_block_alone():
     for wrong in (replace(vote, height=2), replace(vote, block_hash=bytes(32)), replace(vote, duty=Duty.PRODUCE)):
         with pytest.raises(SignatureInvalid):
             wrong.verify(GENESIS.chain_id, b"header")
+
+
+def test_a_delegate_that_has_no_part_in_it_says_why(round_, tmp_path):
+    stranger = Elsewhere(tmp_path / "stranger", key("stranger"), round_.shown, round_.chain.now)
+    for _ in range(3):
+        round_.record()
+        stranger.delegation.turn()
+    [waiting] = stranger.events("waiting")
+    assert "of its genesis, for good, and it is none of them" in waiting["reason"]
+    round_.settle()
+    assert not any(other.events("waiting") for other in round_.others)
+    stranger.close()
 
 
 def _anchor_key(number):

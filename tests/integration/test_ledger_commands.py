@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
+from chain_case import key
 from click.testing import CliRunner
 from ledger_home import LedgerHome
 from scripted_server import Server
@@ -37,6 +39,11 @@ def home(tmp_path, monkeypatch):
     home.close()
 
 
+def why(home, name):
+    """Why a delegate does not vote, as `ledger delegates` says."""
+    return next(one["why_not_acting"] for one in home.told("delegates")["delegates"] if one["name"] == name)
+
+
 FOUR = {f"delegate-{number}" for number in range(1, 5)}
 
 
@@ -44,22 +51,42 @@ def test_a_delegate_is_registered_elected_and_acts(home):
     assert home.names("acting") == home.names("following") == FOUR
     assert home.told("stake", home.holder)["weight"] == 1_000_000
     home.run("delegate", "register", "Nordvik", "--key", home.holder)
-    home.produce(2)
+    home.produce(1)
+    assert "nobody who holds stake approves of it" in why(home, "Nordvik")
+    home.produce(1)
     home.run("vote", "--key", home.holder, "delegate-1", "delegate-2", "delegate-3", "Nordvik")
-    home.produce(2)
+    home.produce(1)
+    assert "elected with block 4, and votes from block 7 on" in why(home, "Nordvik")
+    home.produce(1)
+    assert "it is elected, and votes from block 7 on" in why(home, "Nordvik")
     assert home.names("following") == {"delegate-1", "delegate-2", "delegate-3", "Nordvik"}
     assert home.names("acting") == FOUR
     home.produce(2)
     assert home.names("acting") == {"delegate-1", "delegate-2", "delegate-3", "Nordvik"}
+    assert why(home, "Nordvik") is None
+    assert "nobody who holds stake approves" in why(home, "delegate-4")
+    assert "does not vote: nobody who holds" in home.run("delegates").stdout
+    home.run("delegate", "resign", "--key", home.path / "keys" / "delegate-4.json")
     home.produce(3)
     rows = {one["name"]: one for one in home.told("delegates")["delegates"]}
     assert (rows["Nordvik"]["voted"], rows["Nordvik"]["could_vote"]) == (3, 3)
-    assert (rows["delegate-4"]["approval"], rows["delegate-4"]["acting"]) == (0, False)
+    assert "delegate-4" not in rows, "it resigned"
     assert {turn["name"] for turn in home.told("schedule", "--slots", 8)["slots"]} == home.names("acting")
     store = LedgerStore.open(home.settings.effective_ledger_url, home.genesis, read_only=True)
     report = verify_ledger(store, home.genesis, home.settings.keys_path)
     store.close()
     assert (report.findings, report.could_not_check) == ((), ())
+
+
+def test_a_new_gateway_says_which_delegates_are_here_and_which_elsewhere(tmp_path):
+    given = [word for name in ("Nordvik", "Sorvik", "Vestvik") for word in ("--delegate", f"{name}={key(name).public.hex()}")]
+    made = CliRunner().invoke(main, ["--home", str(tmp_path / "gw"), "init", *given])
+    assert made.exit_code == 0, made.output
+    assert "delegates     1 here, 3 elsewhere (Nordvik, Sorvik, Vestvik); a block needs 3\n" in made.stdout
+    assert "fhir-anchor delegate --key KEY.json" in made.stdout
+    told = json.loads(CliRunner().invoke(main, ["--home", str(tmp_path / "two"), "init", *given, "--json"]).stdout)
+    assert (told["delegates"], told["delegates_here"]) == (4, 1)
+    assert [other["name"] for other in told["delegates_elsewhere"]] == ["Nordvik", "Sorvik", "Vestvik"]
 
 
 def test_a_switch_is_planned_by_what_the_chain_has_and_the_program_knows(home):
@@ -97,7 +124,7 @@ def test_a_delegate_begins_with_a_snapshot_and_its_copy_is_verified_from_there(h
     found_home(copy, home.path / "genesis.json", key, key_path.with_suffix(".watermark"), file)
     verify = ["delegate", "verify", "--home", str(copy), "--key", str(key_path)]
     result = CliRunner().invoke(main, verify)
-    assert (result.exit_code, "proven, and the 0 blocks after it hold" in result.stdout) == (0, True)
+    assert (result.exit_code, "what comes after it holds: 0 blocks" in result.stdout) == (0, True)
     (copy / "snapshot").write_bytes(file.read_bytes()[:-1])
     result = CliRunner().invoke(main, verify)
     assert (result.exit_code, "cut off" in result.stderr) == (2, True)
@@ -296,6 +323,12 @@ def test_proofs_are_got_checked_and_kept(home):
         ("state", "party", "nobody"),
         ("state", "roll"),
     )
+    words = home.run("prove", "state", "party", gateway).stdout
+    assert re.search(rf"entry +party {gateway}\n +name +fhir-anchor gateway\n +role +gateway\n +signs with +[0-9a-f]{{64}}\n", words)
+    assert re.search(r"entry +party nobody\n +holds +nothing", home.run("prove", "state", "party", "nobody").stdout)
+    assert re.search(r"entry +roll\n +all stake +1000000\n( +stands +[0-9a-f]{64}\n){4}", home.run("prove", "state", "roll").stdout)
+    assert "ANCHOR, number 1 of the log" in home.run("prove", "inclusion", "--index", 1).stdout
+    assert "its first 1 transaction, of 3," in home.run("prove", "consistency", 1, 3).stdout
     with served(create_app(home.services, home.ledger)) as client:
         afar = ("--url", client.url, "--genesis", genesis)
         for number, question in enumerate(asked):
