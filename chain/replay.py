@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select
 
 from chain import queries
-from chain.block import BlockInvalid, Header, Vote, bitmap, block_hash, verify_header_signature, verify_quorum
+from chain.block import BlockInvalid, Header, bitmap
+from chain.block_audit import BlockAudit
 from chain.delegate_set import DelegateSet
 from chain.encoding import EncodingError, decode
 from chain.execution import Execution
 from chain.findings import Code, Finding
 from chain.format import MOST
-from chain.keys import ChainId, SignatureInvalid
 from chain.log import TILE_WIDTH, LogHead, Tiles, extended_tiles
 from chain.merkle import HASH_SIZE
 from chain.refusal import TransactionRefused
@@ -69,7 +69,7 @@ class Replay:
             return [self._skip(Code.BLOCK_INVALID, height, str(error))]
         if row is None or header is None:
             return [self._skip(Code.BLOCK_MISSING, height, "there is no such block")]
-        audit = _BlockAudit(f"height {height}", self.machine.genesis.chain_id)
+        audit = BlockAudit(f"height {height}", self.machine.genesis.chain_id)
         if height not in rows.signed.producers:
             audit.check_signature(row, header)
         self._resume(rows.connection, height, header)
@@ -144,7 +144,7 @@ class Replay:
             return None
         return found if found is not None and found.hash == hash_ else None
 
-    def _end(self, audit: "_BlockAudit", row: Row[Any], header: Header) -> int:
+    def _end(self, audit: BlockAudit, row: Row[Any], header: Header) -> int:
         """The log size after the block, by the header if it is its producer's, else by the row."""
         if row.log_size != header.log_size:
             audit.find(Code.INDEX_MISMATCH, "the row's log size is not the header's")
@@ -156,14 +156,14 @@ class Replay:
         audit.find(Code.LOG_MISMATCH, "the log does not go on where the block before left it")
         return start
 
-    def _check_header(self, audit: "_BlockAudit", height: int, header: Header, transactions: Sequence[bytes]) -> None:
+    def _check_header(self, audit: BlockAudit, height: int, header: Header, transactions: Sequence[bytes]) -> None:
         for fault in self.machine.header_faults(self.tip, header, transactions):
             if fault.code is Code.VOTE_INVALID:
                 audit.found.append(Finding(fault.code, f"height {height - 1}", "its votes are not those that the next header names"))
             elif fault.code is not Code.SCHEDULE_INVALID or not self._is_seed_doubtful:
                 audit.find(fault.code, str(fault))
 
-    def _execute(self, audit: "_BlockAudit", transactions: Sequence[bytes], signed: frozenset[int]) -> Execution:
+    def _execute(self, audit: BlockAudit, transactions: Sequence[bytes], signed: frozenset[int]) -> Execution:
         execution = self.machine.execution(self.tip, self._state)
         execution.signed = signed
         if self._skipped is not None:
@@ -183,7 +183,7 @@ class Replay:
             audit.find(Code.TRANSACTION_INVALID, refused[0] + others)
         return execution
 
-    def _check_log(self, connection: Connection, audit: "_BlockAudit", header: Header, execution: Execution) -> list[bytes]:
+    def _check_log(self, connection: Connection, audit: BlockAudit, header: Header, execution: Execution) -> list[bytes]:
         """The leaf hashes to go on with: the stored tiles' where these give the header's root and the transactions do not."""
         start, leaf_hashes = self.tip.log, [item.leaf_hash for item in execution.recorded]
         if not self._is_log_sound or _gives(start, leaf_hashes, header):
@@ -198,7 +198,7 @@ class Replay:
                 audit.find(Code.LOG_MISMATCH, f"transaction {start.size + place} is not the one that the log holds")
         return stored
 
-    def _check_tiles(self, connection: Connection, audit: "_BlockAudit", leaf_hashes: list[bytes]) -> None:
+    def _check_tiles(self, connection: Connection, audit: BlockAudit, leaf_hashes: list[bytes]) -> None:
         """Compares tiles that are complete; the last of each level is for the end."""
         read = queries.tile_reader(connection)
         self.tiles.update(extended_tiles(lambda level, number: self.tiles.get((level, number), b""), self.tip.log.size, leaf_hashes))
@@ -217,39 +217,6 @@ class Replay:
             self._entries.setdefault(bucket_of(key), {})[key] = value
 
 
-class _BlockAudit:
-    """The findings of one block, and the checks that need no more than its row."""
-
-    def __init__(self, subject: str, chain_id: ChainId) -> None:
-        self.subject, self._chain_id = subject, chain_id
-        self.found: list[Finding] = []
-
-    def find(self, code: Code, detail: str) -> None:
-        self.found.append(Finding(code, self.subject, detail))
-
-    def has(self, code: Code) -> bool:
-        return any(finding.code is code for finding in self.found)
-
-    def check_signature(self, row: Row[Any], header: Header) -> None:
-        try:
-            verify_header_signature(header.producer, header.chain_id, row.header, row.signature)
-        except SignatureInvalid:
-            self.find(Code.BLOCK_INVALID, "the producer's signature does not hold over the header")
-
-    def check_votes(self, acting: DelegateSet, row: Row[Any], header: Header) -> tuple[Vote, ...]:
-        """The votes, none if anything is wrong with them."""
-        try:
-            votes = queries.votes_from(row.votes)
-            verify_quorum(self._chain_id, acting, header.height, block_hash(header.chain_id, row.header), votes)
-        except EncodingError:
-            self.find(Code.VOTE_INVALID, "the votes do not decode")
-        except BlockInvalid as error:
-            self.find(error.code, str(error))
-        else:
-            return votes
-        return ()
-
-
 def _gives(start: LogHead, leaf_hashes: list[bytes], header: Header) -> bool:
     log = start.extended(leaf_hashes)
     return (log.size, log.root()) == (header.log_size, header.log_root)
@@ -264,7 +231,7 @@ def _stored_leaf_hashes(connection: Connection, start: int, count: int) -> list[
     return hashes
 
 
-def _check_index(stored: StoredRows, audit: _BlockAudit, start: int, execution: Execution) -> int:
+def _check_index(stored: StoredRows, audit: BlockAudit, start: int, execution: Execution) -> int:
     """Compares the index rows of a block, and returns how many there are; those of refused transactions are known by their place alone."""
     rows = stored.index_rows([item.tx_id for item in execution.recorded if item.tx_id])
     for index, item in enumerate(execution.recorded, start):

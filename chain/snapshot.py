@@ -5,29 +5,25 @@ votes; everything else follows from that block's header: the blocks before it by
 the state root (docs/design/ledger.md, snapshot).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select
 
 from chain import queries
-from chain.block import BlockInvalid, Header, Vote, bitmap, listed_votes, verify_header_signature, verify_quorum
+from chain.block import Header, Vote, listed_votes
 from chain.committed import Committed
 from chain.database import LedgerDamaged, snapshot
-from chain.delegate_set import DelegateSet
 from chain.delegates import Delegates
-from chain.election import ATTENDANCE_BLOCKS
 from chain.genesis import Genesis
-from chain.keys import SignatureInvalid
-from chain.log import TILE_BITS, TILE_WIDTH, Tiles, read_head
-from chain.merkle import HASH_SIZE, ProofError
-from chain.proof import Handover, Known, verify_finality, verify_handovers
-from chain.record_file import FileInvalid, header_in, read_records, votes_in, write_record
+from chain.log import Tiles
+from chain.merkle import HASH_SIZE
+from chain.proof import Handover, Known
+from chain.record_file import FileInvalid, read_records, votes_in, write_record
 from chain.replay import Base
-from chain.schedule import epoch_seed_height
+from chain.snapshot_edge import OTHER_HEIGHT, Edge, TrailBlock, edge_tiles, first_needed, handed_over, header_of, verified_edge
 from chain.state import State, bucket_of
 from chain.state_machine import StateMachine
 from chain.store import LedgerStore
@@ -35,7 +31,6 @@ from chain.tables import beginning, block, log_tile, state_entry
 
 FORMAT = "fhir-anchor snapshot 1"
 ENTRIES = 1000  # in a record
-_OTHER_HEIGHT = "the snapshot's last block is not the one that it is of"
 
 Progress = Callable[[int, int], None]  # how much is done, of how much
 
@@ -44,22 +39,6 @@ class _Part:
     """What a record begins with."""
 
     HANDOVER, BLOCK, TILE, ENTRIES, END = range(1, 6)
-
-
-class TrailBlock(Struct, frozen=True):
-    """A block without its transactions."""
-
-    header: bytes
-    signature: bytes
-    votes: tuple[Vote, ...]
-
-
-class Edge(Struct, frozen=True):
-    """All of a snapshot but its entries, checked."""
-
-    header: Header
-    trail: tuple[TrailBlock, ...]  # up to and including the header's block
-    tiles: Tiles  # the last of each level that is not full
 
 
 def write_snapshot(store: LedgerStore, genesis: Genesis, file: IO[bytes], progress: Progress) -> Header:
@@ -124,30 +103,16 @@ def _written_edge(connection: Connection, genesis: Genesis, delegates: Delegates
     write_record(file, [FORMAT, genesis.chain_id, height])
     for handover in delegates.handovers(height):
         write_record(file, [_Part.HANDOVER, handover.header, listed_votes(handover.votes), list(handover.delegates)])
-    last, first = None, _first_needed(genesis, height)
+    last, first = None, first_needed(genesis, height)
     for row in connection.execute(select(block).where(block.c.height >= first, block.c.height <= height).order_by(block.c.height)):
         last = Header.from_bytes(row.header)
         write_record(file, [_Part.BLOCK, row.header, row.signature, listed_votes(queries.votes_from(row.votes))])
     if last is None or last.height != height:
         raise LedgerDamaged(f"the block of height {height} is missing")
     read = queries.tile_reader(connection)
-    for level, number, count in _edge_tiles(last.log_size):
+    for level, number, count in edge_tiles(last.log_size):
         write_record(file, [_Part.TILE, level, number, read(level, number)[: count * HASH_SIZE]])
     return last
-
-
-def _first_needed(genesis: Genesis, height: int) -> int:
-    """The first height whose header or votes the block after `height` depends on."""
-    return max(1, min(epoch_seed_height(height + 1, genesis.epoch_blocks) or height, height - ATTENDANCE_BLOCKS + 1))
-
-
-def _edge_tiles(size: int) -> Iterator[tuple[int, int, int]]:
-    """Level, number and hashes of each tile that is not full in a log of `size`: what appending to it takes."""
-    level = 0
-    while size:
-        if size % TILE_WIDTH:
-            yield level, size >> TILE_BITS, size % TILE_WIDTH
-        level, size = level + 1, size >> TILE_BITS
 
 
 def _read_edge(records: Iterator[Any], genesis: Genesis, known: Known) -> Edge:
@@ -167,82 +132,21 @@ def _read_edge(records: Iterator[Any], genesis: Genesis, known: Known) -> Edge:
     for record in records:
         match record:
             case [_Part.HANDOVER, bytes(header), list(votes), list(keys)] if not trail and all(type(key) is bytes for key in keys):
-                if _header(header).height > known.height:
-                    acting.append(_handed_over(Handover(header, _votes(votes), tuple(keys)), genesis, acting[-1]))
+                if header_of(header).height > known.height:
+                    acting.append(handed_over(Handover(header, _votes(votes), tuple(keys)), genesis, acting[-1]))
             case [_Part.BLOCK, bytes(header), bytes(signature), list(votes)] if not tiles:
-                if len(trail) > height - _first_needed(genesis, height):
-                    raise FileInvalid(_OTHER_HEIGHT)
+                if len(trail) > height - first_needed(genesis, height):
+                    raise FileInvalid(OTHER_HEIGHT)
                 trail.append(TrailBlock(header, signature, _votes(votes)))
             case [_Part.TILE, int(level), int(number), bytes(hashes)] if due is not None:
                 tiles[level, number] = hashes
             case _:
                 raise FileInvalid("the snapshot has a record of another kind than is due")
-        if trail and due is None and (last := _header(trail[-1].header)).height == height:
-            due = sum(1 for _ in _edge_tiles(last.log_size))
+        if trail and due is None and (last := header_of(trail[-1].header)).height == height:
+            due = sum(1 for _ in edge_tiles(last.log_size))
         if due is not None and len(tiles) == due:
             break
-    return _verified(genesis, acting, height, tuple(trail), tiles)
-
-
-def _handed_over(handover: Handover, genesis: Genesis, known: Known) -> Known:
-    try:
-        return verify_handovers([handover], genesis, known)
-    except ProofError as error:
-        raise FileInvalid(f"the snapshot's block is not final: {error}") from None
-
-
-def _verified(genesis: Genesis, acting: Sequence[Known], height: int, trail: tuple[TrailBlock, ...], tiles: Tiles) -> Edge:
-    if not trail:
-        raise FileInvalid("the snapshot has no block")
-    known = acting[-1]
-    try:
-        header = verify_finality(trail[-1].header, trail[-1].votes[: known.acting.quorum], genesis, known)
-        verify_quorum(genesis.chain_id, known.acting, header.height, header.hash(), trail[-1].votes)
-    except (ProofError, BlockInvalid) as error:
-        raise FileInvalid(f"the snapshot's block is not final: {error}") from None
-    if header.height != height:
-        raise FileInvalid(_OTHER_HEIGHT)
-    headers = [_header(one.header) for one in trail]
-    _check_trail(genesis, headers, trail)
-    _check_signatures(genesis, {one.acting.hash: one.acting for one in acting}, headers, trail)
-    _check_tiles(header, tiles)
-    return Edge(header, trail, tiles)
-
-
-def _check_trail(genesis: Genesis, headers: list[Header], trail: tuple[TrailBlock, ...]) -> None:
-    """Each block is the one that its successor names, with the votes that it names; and they reach back as far as is needed."""
-    for one, votes, following in zip(headers, (row.votes for row in trail), headers[1:], strict=False):
-        if one.hash() != following.previous or one.height != following.height - 1:
-            raise FileInvalid(f"the snapshot's block of height {one.height} is not the one before its successor")
-        bits = 8 * len(following.voters)
-        if max((vote.delegate for vote in votes), default=0) >= bits or bitmap(votes, bits) != following.voters:
-            raise FileInvalid(f"the snapshot's votes of height {one.height} are not those that its successor names")
-    first = _first_needed(genesis, headers[-1].height)
-    if headers[0].height != first:
-        raise FileInvalid(f"the snapshot's blocks do not begin at height {first}")
-
-
-def _check_signatures(genesis: Genesis, sets: Mapping[bytes, DelegateSet], headers: list[Header], trail: tuple[TrailBlock, ...]) -> None:
-    """The copy shows them to others. Who acted before the reader began is not known to it: there the hashes are all that is checked."""
-    for header, one in zip(headers, trail, strict=True):
-        try:
-            verify_header_signature(header.producer, genesis.chain_id, one.header, one.signature)
-            if header.delegates_hash in sets:
-                verify_quorum(genesis.chain_id, sets[header.delegates_hash], header.height, header.hash(), one.votes)
-        except (BlockInvalid, SignatureInvalid) as error:
-            raise FileInvalid(f"the snapshot's block of height {header.height}: {error}") from None
-
-
-def _check_tiles(header: Header, tiles: Tiles) -> None:
-    due = {(level, number): count for level, number, count in _edge_tiles(header.log_size)}
-    if {at: len(hashes) for at, hashes in tiles.items()} != {at: count * HASH_SIZE for at, count in due.items()}:
-        raise FileInvalid("the snapshot's log tiles are not the edge of its header's log")
-    if read_head(lambda level, number: tiles.get((level, number), b""), header.log_size).root() != header.log_root:
-        raise FileInvalid("the snapshot's log tiles do not give the log root of its header")
-
-
-def _header(raw: bytes) -> Header:
-    return header_in(raw, "the snapshot has a header that is none")
+    return verified_edge(genesis, acting, height, tuple(trail), tiles)
 
 
 def _votes(listed: list[Any]) -> tuple[Vote, ...]:
@@ -253,7 +157,7 @@ def _votes(listed: list[Any]) -> tuple[Vote, ...]:
 
 
 def _row(one: TrailBlock) -> dict[str, object]:
-    header = _header(one.header)
+    header = header_of(one.header)
     votes = queries.votes_to(one.votes)
     return {"height": header.height, "log_size": header.log_size, "header": one.header, "signature": one.signature, "votes": votes}
 

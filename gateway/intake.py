@@ -22,7 +22,6 @@ from sqlalchemy import Connection
 from fhir_adapters import InvalidInput
 from gateway import joining, sealing
 from gateway.errors import Refused, Unavailable
-from gateway.group_commit import Pending, Sealed
 from gateway.identity.compartment import Compartments, assign_archives
 from gateway.identity.lookups import Lookups, look_up
 from gateway.identity.resolution import NOWHERE, Resolution, resolve, rewritten
@@ -33,6 +32,7 @@ from gateway.index.index_row import IndexRow
 from gateway.index.parties import Party
 from gateway.index.submissions import Result
 from gateway.index.tokens import CodeTokens
+from gateway.pending import Pending, Sealed
 from gateway.reading import Reading, read_submission
 from gateway.repetition import Past, answered, look_back, replayed
 from gateway.sealing import Attested, Sealing

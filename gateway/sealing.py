@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.group_commit import Sealed
 from gateway.index.archives import Archive
 from gateway.index.parties import Party
+from gateway.pending import Sealed
 from gateway.services import Services
 from gateway.submission import Submission
 from gateway.vault import submission as signing

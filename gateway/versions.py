@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fhir_adapters import standard_bytes
-from gateway.group_commit import Sealed
 from gateway.identity.compartment import Compartments
 from gateway.identity.lookups import Lookups
 from gateway.identity.resolution import NOWHERE, Placed, Resolution
@@ -15,6 +14,7 @@ from gateway.index.changes import Changes, NewVersion
 from gateway.index.index_row import FORMAT, IndexRow, index_row
 from gateway.index.submissions import Result, Status
 from gateway.index.tokens import BlindTokens, CodeTokens
+from gateway.pending import Sealed
 from gateway.sealing import class_name
 from gateway.submission import instant
 from gateway.vault.seal import RecordToSeal

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from chain.encoding import decode
 from fhir_adapters import InvalidInput
 from gateway.errors import Unavailable
-from gateway.group_commit import CAPACITY, GroupCommit, Pending, Sealed
+from gateway.group_commit import CAPACITY, GroupCommit
 from gateway.index import containers, erasures, outbox
 from gateway.index import schema as t
 from gateway.metrics import Metrics
+from gateway.pending import Pending, Sealed
 from gateway.vault.errors import SealBroken
 from gateway.web.server import THREADS
 

@@ -8,7 +8,6 @@ from chain_case import DELEGATES, ELECTED, GENESIS, HOLDERS, NEW, SmallChain, an
 from delegate_case import Elsewhere, Shown
 from msgspec.structs import replace
 
-from chain import snapshot as snapshot_module
 from chain.block import Header, block_hash, sign_vote
 from chain.encoding import decode, encode
 from chain.genesis import Genesis
@@ -312,7 +311,7 @@ def test_a_snapshot_of_another_chain_or_no_snapshot_is_refused(sound, tmp_path):
 
 
 def test_where_delegates_are_elected_the_handovers_lead_to_those_who_act(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshot_module, "ATTENDANCE_BLOCKS", 3)
+    monkeypatch.setattr("chain.snapshot_edge.ATTENDANCE_BLOCKS", 3)
     monkeypatch.setattr("chain.committed.ATTENDANCE_BLOCKS", 3)
     monkeypatch.setattr("chain.election.ATTENDANCE_BLOCKS", 3)
     monkeypatch.setattr("chain.state_machine.ATTENDANCE_BLOCKS", 3)
