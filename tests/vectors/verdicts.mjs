@@ -3,4 +3,4 @@ import { createInterface } from "node:readline";
 import { verdict } from "../../examples/verify.mjs";
 
 const bytes = (text) => (text === null ? undefined : Buffer.from(text, "latin1"));
-for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(verdict(...JSON.parse(line).map(bytes))));
+for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(verdict(() => JSON.parse(line).map(bytes))));
