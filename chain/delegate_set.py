@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chain.encoding import encode
-from chain.keys import DELEGATES, ChainId, labelled_hash
+from chain.keys import DELEGATES, ChainId, is_valid_public_key, labelled_hash
 
 
 class DelegateSet(Struct, frozen=True):
@@ -17,6 +17,11 @@ class DelegateSet(Struct, frozen=True):
     @classmethod
     def of(cls, chain_id: ChainId, keys: Sequence[bytes]) -> "DelegateSet":
         return cls(tuple(keys), labelled_hash(DELEGATES, chain_id, encode(list(keys))))
+
+    @property
+    def can_act(self) -> bool:
+        """Whether it has 3f+1 keys, all different and such as may be enrolled."""
+        return len(self.keys) % 3 == 1 and len(set(self.keys)) == len(self.keys) and all(map(is_valid_public_key, self.keys))
 
     @property
     def quorum(self) -> int:

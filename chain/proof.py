@@ -124,8 +124,8 @@ def _after(handover: Handover, genesis: Genesis, known: Known) -> Known:
     if not genesis.seats or not is_last_of_epoch(header.height, genesis.epoch_blocks):
         raise ProofError("its header is not the last of an epoch")
     following = DelegateSet.of(genesis.chain_id, handover.delegates)
-    if header.next_delegates_hash != following.hash or len(following.keys) % 3 != 1:
-        raise ProofError("its delegates are not those that its header names for the next epoch")
+    if header.next_delegates_hash != following.hash or not following.can_act:
+        raise ProofError("its delegates are not those that its header names for the next epoch, or are no set that can act")
     if following.hash == known.acting.hash:
         raise ProofError("it changes nothing")
     return Known(header.height, following)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from chain.block import Header
 from chain.delegate_set import DelegateSet
 from chain.genesis import Genesis
-from chain.keys import is_valid_public_key
 from chain.proof import Pin
 from gateway.errors import CouldNotCheck
 from gateway.proof_format import PIN, PinFile
@@ -33,10 +32,9 @@ def pin_of(pin_bytes: bytes, genesis: Genesis) -> Pinned:
         raise CouldNotCheck(f"the pin is none: {error}") from error
     if found.chain_id != bytes(genesis.chain_id):
         raise CouldNotCheck("the pin is of another chain than the genesis file")
-    keys = found.delegates
-    if found.height < 1 or len(keys) % 3 != 1 or len(set(keys)) != len(keys) or not all(map(is_valid_public_key, keys)):
+    acting = DelegateSet.of(genesis.chain_id, [bytes(key) for key in found.delegates])
+    if found.height < 1 or not acting.can_act:
         raise CouldNotCheck("the pin is none: its height or its delegates are impossible")
-    acting = DelegateSet.of(genesis.chain_id, [bytes(key) for key in keys])
     return Pinned(Pin(found.height, bytes(found.hash), acting), found.log_size, bytes(found.log_root))
 
 

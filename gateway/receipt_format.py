@@ -13,6 +13,7 @@ import msgspec
 from chain.merkle import Side, sides_of
 from gateway.finality_format import Evidence, LoggedTransaction
 from gateway.receipt_json import MAX_BYTES, Hash, NoReceipt, Number, Part, Raw, read_strictly, read_value
+from gateway.vault.primitives import SALT_BYTES
 
 FORMAT: Final = "fhir-anchor receipt 1"
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}/_history/[A-Za-z0-9.-]{1,64}\Z")]
@@ -65,6 +66,9 @@ def from_json(body: bytes) -> Receipt:
     receipt = _from_parts(body) or read_strictly(body, Receipt)
     if len({receipt.record.salt is msgspec.UNSET, receipt.statement is msgspec.UNSET, receipt.issuer is msgspec.UNSET}) != 1:
         raise NoReceipt("record.salt, statement and issuer belong together: some are missing")
+    salts = [part.salt for part in (receipt.record, receipt.statement) if part is not msgspec.UNSET and part.salt is not msgspec.UNSET]
+    if any(len(salt) != SALT_BYTES for salt in salts):
+        raise NoReceipt(f"record.salt or statement.salt does not have {SALT_BYTES} bytes")
     return receipt
 
 

@@ -89,7 +89,7 @@ def _verified_issuer(receipt: Receipt, bundle_root: bytes, header: Header, begin
 
 @lru_cache(maxsize=1024)  # receipts of one bundle share it
 def _submitted(sealed: Statement, issuer: LoggedTransaction | str, bundle_root: bytes, header: Header, begin: Begin) -> str:
-    leaf = merkle.leaf_hash(_commitment(sealed.salt, sealed.bytes, "statement.salt"))
+    leaf = merkle.leaf_hash(primitives.commitment(sealed.salt, sealed.bytes))
     if any(side == "left" for side, _ in sealed.path) or merkle.root_by_sides(leaf, sealed.path) != bundle_root:
         raise ReceiptInvalid("statement.path does not lead from the bundle's first leaf to the root of the record's bundle")
     try:
@@ -126,17 +126,11 @@ def _party(issuer: LoggedTransaction | str, client_id: str, header: Header, begi
     return body
 
 
-def _commitment(salt: bytes, content: bytes, what: str) -> bytes:
-    if len(salt) != primitives.SALT_BYTES:
-        raise ReceiptInvalid(f"{what} does not have {primitives.SALT_BYTES} bytes")
-    return primitives.commitment(salt, content)
-
-
 def _check_record(committed: Record, record: bytes) -> None:
     """Step 13."""
     if committed.salt is msgspec.UNSET:
         raise CouldNotCheck("this is a public receipt: without the salt no record can be compared with it")
-    if _commitment(committed.salt, record, "record.salt") != committed.commitment:
+    if primitives.commitment(committed.salt, record) != committed.commitment:
         raise ReceiptInvalid("the record is not, byte for byte, the one that was committed to")
     try:
         found = json.loads(record.decode(), object_pairs_hook=no_name_twice, parse_constant=no_float)

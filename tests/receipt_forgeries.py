@@ -24,7 +24,7 @@ from chain import merkle
 from chain.block import Header, block_hash, sign_vote
 from chain.encoding import decode, encode
 from chain.genesis import Genesis
-from chain.keys import TRANSACTION, VOTE, labelled
+from chain.keys import TRANSACTION, VOTE, SigningKey, labelled
 from chain.transactions import PartyAction, PartyBody, Role
 from gateway.receipt_format import Statement
 from gateway.receipt_json import Hash, Raw, to_json
@@ -132,6 +132,7 @@ def forged():
         "issuer with a line break in the name": of_party(_2="General\nHospital"),
         "issuer with an empty name": of_party(_2=""),
         "issuer with too long a name": of_party(_2="ä" * 201),
+        "issuer with a name that is not UTF-8": with_log(party=signed(party, spell=lambda fields: encode(fields).replace(b"General H", b"General \xff"))),
         "issuer of an unknown role": of_party(_3=4),
         "another issuer": of_party(_1="another-hospital"),
         "issuer's key changed": of_party(_4=key("new").public),
@@ -164,6 +165,12 @@ def forged():
         "statement with another root": of_statement(root="00" * 32),
         "statement received too late": of_statement(received_at=NOW + 601),
         "statement received too early": of_statement(received_at=NOW - 601),
+        "statement of no entries": stated(count=0),
+        "statement of too many entries": stated(count=2**53),
+        "statement received at second 0": stated(received_at=0, iat=0),
+        "statement with a root in upper case": stated(root=b"\xab" * 32, told={"root": "AB" * 32}),
+        "statement that is not UTF-8": respelled(b"fhir+json", b"fhir+\xff\xff"),
+        "JWS from before the epoch": stated(received_at=1, iat=-1),
         "JWS of another algorithm": of_statement(signature=jws(head={"alg": "none", "kid": CLIENT_ID})),
         "JWS with a header more": of_statement(signature=jws(head={"alg": "EdDSA", "kid": CLIENT_ID, "b64": True})),
         "JWS with a claim more": of_statement(signature=jws(more={"aud": "x"})),
@@ -171,6 +178,13 @@ def forged():
         "JWS without its third part": of_statement(signature="e30.e30"),
         "record is the statement": files(make_case(genesis=FIXED, misplaced=True)),
     }  # fmt: skip
+
+
+def stated(*, count=1, received_at=NOW, iat=NOW, root=bytes(32), told=None):
+    """A statement of these values, which its signature covers; `told` says some of them in another way."""
+    signature = submission.sign(SIGNING_SEED, client_id=CLIENT_ID, iat=iat, count=count, root=root)
+    fields = {"count": count, "received_at": received_at, "root": root.hex(), "signature": signature}
+    return files(make_case(genesis=FIXED, statement={**fields, **(told or {})}))
 
 
 def not_the_record():
@@ -181,6 +195,7 @@ def not_the_record():
     record = misplaced.receipt.record
     return {
         "record is the first leaf": files(CASE, record=first),
+        "salt of another size": files(CASE, record=replace(CASE.receipt.record, salt=Raw(bytes(31)))),
         "statement in a record's place": files(misplaced, statement=Statement(Raw(misplaced.record), record.salt, record.path)),
         "statement with another salt": files(CASE, statement=replace(statement, salt=Raw(bytes(32)))),
     }
@@ -210,6 +225,8 @@ def other_successions():
     return {
         "handover to others, who go on": files(untold, handovers=(handover(ELECTED_CHAIN, FIRST, ten, delegates=told),)),
         "handover that changes nothing, all else true": files(make_case(genesis=ELECTED, sets=(SEVEN, SEVEN, FOUR))),
+        "handover to one key twice, who go on": files(make_case(genesis=ELECTED, sets=([*SEVEN[:6], SEVEN[0]],))),
+        "handover to a key of order 2, who go on": files(make_case(genesis=ELECTED, sets=([SigningKey(ORDER_2, b""), *SEVEN[1:]],))),
         "handover to six, who go on": files(make_case(genesis=ELECTED, sets=(ten[:6],))),
     }
 

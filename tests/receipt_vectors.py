@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 from receipt_case import (
+    NOW,
     genesis_bytes,
     key,
     make_case,
@@ -34,6 +35,7 @@ from receipt_forgeries import (
     other_successions,
     plus_order_2,
     public,
+    stated,
 )
 
 from gateway.receipt_json import Hash, to_json
@@ -68,6 +70,7 @@ def valid():
         "voters of another size": files(make_case(genesis=FIXED, header={"voters": b""})),
         "fixed delegates and another next hash": files(make_case(genesis=FIXED, header={"next_delegates_hash": bytes(32)})),
         "height 1 after another block": files(make_case(genesis=FIXED, header={"height": 1})),
+        "statement at the limits of its numbers": stated(count=2**53 - 1, received_at=NOW + 600),
         "zero with a minus": own._replace(receipt=own.receipt.replace(b'"index":0', b'"index":-0')),
         "genesis with a no-break space and a face": files(make_case(genesis=genesis_bytes(network="\xa0\U0001fae8" * 100))),
     }
@@ -231,6 +234,7 @@ def geneses():
         "genesis with a stake of nothing": change(elected, stakes=[{**elected["stakes"][0], "weight": 0}]),
         "genesis with too much stake": change(elected, stakes=[{"holder": n, "key": key(n).public.hex(), "weight": 500_001} for n in "ab"]),
         "genesis of an unknown format": change(fixed, format="fhir-anchor genesis 3"),
+        "genesis that is not UTF-8": FIXED.replace(b'"test"', b'"te\xff"'),
         "genesis that is no JSON": FIXED[:-2],
         "genesis that is a list": b"[]",
     }  # fmt: skip

@@ -46,11 +46,20 @@ def handed_over(raw: bytes, votes: Sequence[tuple[int, bytes]], delegates: Seque
     header = final(raw, votes, genesis, acting)
     if not genesis.elects or header.height % genesis.epoch_blocks:
         raise Invalid("header is not the last of an epoch of a chain that elects")
-    if len(delegates) % 3 != 1 or header.following != set_hash(genesis.chain_id, delegates):
+    if header.following != set_hash(genesis.chain_id, delegates):
         raise Invalid("its delegates are not those that its header names")
+    check_can_act(delegates)
     if tuple(delegates) == acting.delegates:
         raise Invalid("it changes nothing")
     return Acting(header.height, tuple(delegates))
+
+
+def check_can_act(delegates: Sequence[bytes]) -> None:
+    """Raises Invalid unless they are 3f+1 different keys, each such as may be enrolled."""
+    if len(delegates) % 3 != 1 or len(set(delegates)) != len(delegates):
+        raise Invalid("its delegates are not 3f+1 different ones")
+    for key in delegates:
+        signatures.public_key(key, "a delegate's key")
 
 
 def set_hash(chain_id: bytes, delegates: Sequence[bytes]) -> bytes:

@@ -75,6 +75,8 @@ def _receipt(data: bytes) -> dict[str, Any]:
     reference = fields.of_names(receipt["record"], names, "record")["reference"]
     if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
         raise Invalid("record.reference is not of the form Type/id/_history/version")
+    if full:
+        _salt(receipt["record"]["salt"], "record.salt")
     return receipt
 
 
@@ -125,10 +127,14 @@ def _issuer(value: Any, client_id: str, head: Header, genesis: Genesis) -> Party
 
 
 def _commitment(salt: Any, data: bytes, what: str) -> bytes:
-    raw = from_base64url(salt, what)
+    return sha256(_COMMITMENT + _salt(salt, what) + data).digest()
+
+
+def _salt(text: Any, what: str) -> bytes:
+    raw = from_base64url(text, what)
     if len(raw) != 32:
         raise Invalid(f"{what} does not have 32 bytes")
-    return sha256(_COMMITMENT + raw + data).digest()
+    return raw
 
 
 def _check_record(part: dict[str, Any], record: bytes) -> None:

@@ -35,7 +35,7 @@ def parse(data: bytes) -> Statement:
         raise Invalid("statement.bytes has an unknown format or signer")
     if not all(isinstance(found[name], str) for name in ("issuer", "media_type", "root", "signature")):
         raise Invalid("statement.bytes has a field of another kind")
-    if any(type(found[name]) is not int or found[name] < 1 for name in ("count", "received_at")) or not _HASH.fullmatch(found["root"]):
+    if not all(_is_number(found[name]) and found[name] for name in ("count", "received_at")) or not _HASH.fullmatch(found["root"]):
         raise Invalid("statement.bytes has no count, time or root of a submission")
     return Statement(found["issuer"], found["signed_by"], found["received_at"], found["count"], found["root"], found["signature"])
 
@@ -51,7 +51,7 @@ def check_signature(statement: Statement, party: Party) -> None:
     if _part(head) != {"alg": "EdDSA", "kid": statement.issuer}:
         raise Invalid(f"{what}: its header is not that of the issuer")
     claims = _part(payload)
-    if not isinstance(claims, dict) or set(claims) != {"iss", "iat", "count", "root"} or type(claims["iat"]) is not int:
+    if not isinstance(claims, dict) or set(claims) != {"iss", "iat", "count", "root"} or not _is_number(claims["iat"]):
         raise Invalid(f"{what}: its payload does not have exactly iss, iat, count and root")
     if type(claims["count"]) is not int or (claims["iss"], claims["count"], claims["root"]) != (
         statement.issuer,
@@ -62,6 +62,10 @@ def check_signature(statement: Statement, party: Party) -> None:
     if abs(claims["iat"] - statement.received_at) > WINDOW_SECONDS:
         raise Invalid(f"{what} was made more than 10 minutes from when the submission is said to have come")
     signatures.check(key, signed.encode(), from_base64url(signature, what), what)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 53
 
 
 def _part(text: str) -> Any:

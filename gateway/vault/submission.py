@@ -24,6 +24,8 @@ NONCE_BYTES = 32
 ENTRY_SALT_BYTES = 16
 WINDOW_SECONDS = 600  # how far `iat` may lie from the gateway's clock, either way
 Signer = Literal["issuer", "gateway"]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]  # as every reader of JSON holds it exactly
+FromOne = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
 
 
 class SubmissionInvalid(Refused):
@@ -67,8 +69,8 @@ class Claims(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The payload of a submission's JWS: party, seconds since the epoch, number of entries, root in lower-case hex."""
 
     iss: str
-    iat: int
-    count: int
+    iat: Number
+    count: Number
     root: str
 
 
@@ -91,7 +93,7 @@ def verify(jws: str, *, public: bytes, client_id: str, count: int, root: bytes, 
         header = msgspec.json.decode(_without_doubles(from_base64url(header_text)), type=_Header)
         claims = msgspec.json.decode(_without_doubles(from_base64url(payload_text)), type=Claims)
         signature_bytes = from_base64url(signature)
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         raise SubmissionInvalid("the submission signature is not a compact JWS of the expected shape") from None
     if not primitives.ed25519_is_valid(public, signed.encode(), signature_bytes):
         raise SubmissionInvalid("the submission signature was not made by the party's registered signing key")
@@ -123,12 +125,12 @@ class Statement(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     "attested by the gateway for X").
     """
 
-    count: Annotated[int, msgspec.Meta(ge=1)]
+    count: FromOne
     format: Literal["fhir-anchor submission 1"] = "fhir-anchor submission 1"
     issuer: str
     media_type: str
-    received_at: Annotated[int, msgspec.Meta(ge=1)]  # seconds since the epoch
-    root: str
+    received_at: FromOne  # seconds since the epoch
+    root: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     signature: str
     signed_by: Signer
 
@@ -140,7 +142,7 @@ class Statement(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
         """The statement, or SubmissionInvalid; `to_bytes` gives back exactly `body`."""
         try:
             statement = msgspec.json.decode(body, type=cls)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # the second for text that is not UTF-8
             raise SubmissionInvalid("the submission statement has another shape") from None
         if statement.to_bytes() != body:
             raise SubmissionInvalid("the submission statement is not in canonical form")
