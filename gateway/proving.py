@@ -35,9 +35,9 @@ def start_of(asked: Asked) -> int:
 
 def entry_named(kind: str, name: str) -> tuple[EntryKind, bytes]:
     """The kind of an entry of the state as people spell it, and its natural key. Raises InvalidInput."""
-    found = next((one for one in EntryKind if _spelled(one) == kind), None)
+    found = next((one for one in EntryKind if spelled(one) == kind), None)
     if found is None:
-        raise bad(f"kind is one of {', '.join(map(_spelled, EntryKind))}")
+        raise bad(f"kind is one of {', '.join(map(spelled, EntryKind))}")
     try:
         return found, natural_key_named(found, name)
     except ValueError as error:
@@ -103,5 +103,5 @@ def _digest(text: str) -> bytes:
     return found
 
 
-def _spelled(kind: EntryKind) -> str:
+def spelled(kind: EntryKind) -> str:
     return kind.name.lower().replace("_", "-")

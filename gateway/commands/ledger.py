@@ -26,9 +26,9 @@ from gateway.commands.context import (
     tell,
 )
 from gateway.commands.delegates import delegates, schedule, stake
+from gateway.commands.policy import policy
 from gateway.commands.prove import pin, prove
 from gateway.commands.stake import delegate, evidence, transfer, vote
-from gateway.commands.tlog import policy
 from gateway.errors import GatewayError
 from gateway.settings import change_setting
 from gateway.wording import counted

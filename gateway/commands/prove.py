@@ -11,7 +11,7 @@ from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, ope
 from gateway.commands.receipt import pinned_height, pinned_number
 
 Asked = dict[str, str | int | None]
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+ASKING: tuple[Callable[[Any], Any], ...] = (
     click.option("--url", help="A gateway elsewhere to ask; needs --genesis. Without it: the ledger of --home."),
     click.option("--genesis", "genesis_path", metavar="GENESIS.json", type=click.Path(path_type=Path), help="The chain's genesis file."),
     click.option("--pin", "pin_path", metavar="PIN.json", type=click.Path(path_type=Path), help="Begin at this pin, not at the genesis."),
@@ -20,7 +20,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 def _options(command: Any) -> Any:
-    for option in reversed((*_OPTIONS, _out, json_option)):
+    for option in reversed((*ASKING, _out, json_option)):
         command = option(command)
     return click.pass_context(command)
 
@@ -106,7 +106,7 @@ def pin(context: click.Context, height: int | None, **how: Any) -> None:
     out, how["out"] = how["out"], None
     if out is None:
         raise CouldNot("give --out: where the pin goes")
-    proof, genesis_bytes, outcome = _checked(context, "finality", {"height": height}, {} if height is None else {"height": height}, **how)
+    proof, genesis_bytes, outcome = checked(context, "finality", {"height": height}, {} if height is None else {"height": height}, **how)
     _write(out, pin_from(proof, genesis_bytes, None if how["pin_path"] is None else read_file(how["pin_path"])))
     told = {"height": outcome["height"], "hash": outcome["block"], "log_size": outcome["log_size"], "pin": str(out)}
     tell(told, as_json=how["as_json"], text=lambda: f"Block {told['height']}, {told['hash']}, is pinned in {out}")
@@ -117,14 +117,14 @@ def _prove(
 ) -> None:
     from gateway.commands.outcomes import words
 
-    proof, _, outcome = _checked(context, kind, asked, expected, as_json=as_json, **how)
+    proof, _, outcome = checked(context, kind, asked, expected, as_json=as_json, **how)
     if out is not None:
         _write(out, proof)
     outcome["file"] = str(out or f"{kind} proof")
     tell(outcome, as_json=as_json, text=lambda: words(outcome))
 
 
-def _checked(
+def checked(
     context: click.Context, kind: str, asked: Asked, expected: dict[str, Any], *, url: str | None, genesis_path: Path | None,
     pin_path: Path | None, independent: bool, as_json: bool, **_: Any,
 ) -> tuple[bytes, bytes, dict[str, Any]]:  # fmt: skip

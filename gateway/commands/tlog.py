@@ -1,4 +1,4 @@
-"""`fhir-anchor ledger policy`, `receipt tlog-proof | verify-tlog-proof`: for the tools of transparency logs.
+"""`fhir-anchor receipt tlog-proof | verify-tlog-proof`: for the tools of transparency logs.
 
 See docs/design/checkpoint.md.
 """
@@ -16,7 +16,6 @@ from gateway.commands.context import (
     CouldNot,
     json_option,
     leave,
-    opened_chain,
     printable,
     read_file,
     tell,
@@ -138,27 +137,3 @@ def policy_of(path: Path | None) -> Any:
         return None if path is None else Policy.parse(read_file(path))
     except CouldNotCheck as error:
         raise CouldNot(f"{path}: {error}") from error
-
-
-@click.command(epilog="Example: fhir-anchor --home ./gw ledger policy --json")
-@json_option
-@click.pass_context
-def policy(context: click.Context, as_json: bool) -> None:
-    """Which keys sign the log's checkpoints, as a policy for the tools of transparency logs (C2SP tlog-policy).
-
-    A checkpoint then needs the log's signature and the cosignatures of two thirds of the delegates that cosign and one. The keys are
-    what the chain records now; who does not trust this gateway holds them against the chain's own transactions (docs/design/checkpoint.md).
-    """
-    from gateway.checkpoints import verifiers
-    from gateway.tlog_policy import policy_lines
-
-    with opened_chain(context) as reader:
-        logs, cosigners = verifiers(reader)
-    told = {
-        "logs": [key.to_text() for key in logs],
-        "cosigners": [{"name": name, "verifier_key": key.to_text()} for name, key in cosigners],
-        "policy": "".join(f"{line}\n" for line in policy_lines(logs, cosigners)),
-    }
-    tell(told, as_json=as_json, text=lambda: str(told["policy"]).rstrip("\n"))
-    if not logs:
-        leave(FINDINGS)

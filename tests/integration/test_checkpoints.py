@@ -26,7 +26,7 @@ from chain.stake import cosigner
 from chain.store import LedgerStore
 from chain.transactions import AnchorBody, PartyAction, PartyBody, Role, parse_transaction, sign_transaction
 from chain.watermark import DoubleSign, Duty, Watermark, create_watermark, read_marks
-from gateway import checkpoint_keys
+from gateway import checkpoint_keys, proving
 from gateway.bootstrap import open_services
 from gateway.checkpoints import verifiers
 from gateway.cli import main
@@ -346,6 +346,70 @@ def test_the_policy_names_the_keys_that_the_chain_has(home, nordvik):
     assert policy.groups["delegates"][0] == 3
     assert all(VerifierKey.from_text(verifier.to_text()) == verifier for verifier in policy.verifiers())
     assert "# Nordvik\n" in done.stdout
+
+
+def _said(result):
+    """What the command printed, and not the server of the same process."""
+    return "".join(line for line in result.stdout.splitlines(keepends=True) if "[info " not in line)
+
+
+def test_an_auditor_elsewhere_is_told_the_same_policy_and_checks_it(home, nordvik, tmp_path):
+    def run(*args, code=0):
+        result = CliRunner().invoke(main, ["--home", str(tmp_path / "nothing"), "ledger", *map(str, args)])
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    here = CliRunner().invoke(main, ["--home", str(home.settings.home), "ledger", "policy"]).stdout
+    afar = ("--url", home.client.url, "--genesis", home.settings.genesis_path)
+    for how in ((), ("--independent",)):
+        first, _, rest = _said(run("policy", *afar, *how)).partition("\n")
+        assert rest == here
+        assert f"# after block {home.ledger.height()} (" in first
+    pin = tmp_path / "pin.json"
+    run("pin", *afar, "--out", pin)
+    told = json.loads(_said(run("policy", *afar, "--pin", pin, "--json")))
+    assert told["proven_at"] == {"height": home.ledger.height(), "hash": home.ledger.head().hash().hex()}
+    assert run("policy", "--genesis", home.settings.genesis_path, code=2).stderr.startswith("fhir-anchor: --genesis goes with --url")
+    assert "needs --genesis" in run("policy", "--url", home.client.url, code=2).stderr
+    holder = home.settings.keys_path / "stake.json"
+    assert _said(run("stake", holder, *afar)).startswith("1000000 of 1000000\n  approves of ")
+    nothing = json.loads(_said(run("stake", NORDVIK.public.hex(), *afar, "--json", code=1)))
+    assert (nothing["weight"], nothing["proven_at"]["height"]) == (0, home.ledger.height())
+
+
+@pytest.mark.parametrize("kind", ["roll", "party", "delegate", "cosigner"])
+def test_a_policy_that_a_gateway_makes_up_is_refused(home, nordvik, kind):
+    """Whatever entry it denies or takes from another place."""
+    answer = proving.proven
+
+    def lying(ledger, what, asked):
+        return answer(ledger, what, {**asked, "kind": "elected", "name": ""} if asked["kind"] == kind else asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.web.proofs.proven", lying)
+        command = ["ledger", "policy", "--url", home.client.url, "--genesis", str(home.settings.genesis_path)]
+        refused = CliRunner().invoke(main, command)
+    assert (refused.exit_code, "it proves something else than what was asked" in refused.stdout) == (1, True)
+
+
+def test_what_was_proven_at_two_blocks_is_asked_for_again(home, nordvik):
+    """Blocks come while a policy is asked for: it is of one of them."""
+    answer, left = proving.proven, [1]
+
+    def moving(ledger, what, asked):
+        if left[0] and asked["kind"] == "party":
+            left[0] -= 1
+            home.step()
+        return answer(ledger, what, asked)
+
+    command = ["ledger", "policy", "--url", home.client.url, "--genesis", str(home.settings.genesis_path), "--json"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.web.proofs.proven", moving)
+        told = CliRunner().invoke(main, command)
+        assert (told.exit_code, json.loads(_said(told))["proven_at"]["height"]) == (0, home.ledger.height())
+        left[0] = 99
+        patch.setattr("gateway.commands.proven_state.TRIES", 2)
+        assert "went on each time" in CliRunner().invoke(main, command).stderr
 
 
 def _note(home, checkpoint, *, key_=None):
