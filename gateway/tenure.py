@@ -1,6 +1,6 @@
 """Whose turn it is to be this gateway: the home that was founded, or that which was restored from its backup last.
 
-See docs/adr/0042-take-over.md. A home knows its number and a random id, in its database and so the same on all its hosts: 0 for a founded
+See docs/adr/0043-take-over.md. A home knows its number and a random id, in its database and so the same on all its hosts: 0 for a founded
 one. A restore gives the new home the number after the newest in the bucket. In order, and what a crash leaves:
 
 1. `begin`, with the restore's own unit   nothing is in the bucket, and the old home goes on; should a third one take over first, this one
