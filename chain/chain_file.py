@@ -8,7 +8,7 @@ from typing import IO, Any
 from chain.block import BlockInvalid, FinalBlock, listed_votes
 from chain.committed import Committed
 from chain.database import LedgerDamaged
-from chain.genesis import Genesis
+from chain.genesis import Genesis, GenesisInvalid
 from chain.keys import SignatureInvalid
 from chain.ledger import Ledger
 from chain.record_file import FileInvalid, header_in, read_records, votes_in, write_record
@@ -37,14 +37,17 @@ class ChainFile:
     """A file's chain as it is read: its genesis, how many blocks there are to come, and then these."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Raises `FileInvalid`, `GenesisInvalid`."""
+        """Raises `FileInvalid`."""
         self._records = read_records(file)
         match next(self._records, None):
             case [str(found), bytes(genesis_bytes), int(height)] if found == FORMAT:
                 self.genesis_bytes, self.height = genesis_bytes, height
             case _:
                 raise FileInvalid("the file is no exported chain, as `ledger export` writes it")
-        self.genesis = Genesis.parse(self.genesis_bytes)
+        try:
+            self.genesis = Genesis.parse(self.genesis_bytes)
+        except GenesisInvalid as error:
+            raise FileInvalid(f"the genesis in the file is none: {error}") from None
 
     def into(self, store: LedgerStore, progress: Progress) -> None:
         """Verifies and stores every block in a new ledger of this genesis. Raises `FileInvalid` with the first height that does not hold,

@@ -44,8 +44,10 @@ def read_key(path: Path) -> SigningKey:
             raise KeyFileUnusable(f"{path} can be read by others; set its mode to 0600")
         held = msgspec.json.decode(path.read_bytes(), type=_KeyFile)
         key = SigningKey.from_seed(bytes.fromhex(held.seed))
-    except (OSError, msgspec.DecodeError, ValueError) as error:
-        raise KeyFileUnusable(f"{path} is no usable key file: {type(error).__name__}") from error
+    except OSError as error:
+        raise KeyFileUnusable(f"{path} is no usable key file: {error.strerror or 'it cannot be read'}") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise KeyFileUnusable(f"{path} is no usable key file: it is not what `delegate key` or `init` writes") from error
     if held.format != FORMAT or key.public.hex() != held.public:
         raise KeyFileUnusable(f"{path} does not hold the key that it names")
     return key

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from chain.genesis import Genesis
 
@@ -70,6 +71,8 @@ def _answer(method: str, url: str, **sent: Any) -> requests.Response:
     """Raises LedgerUnreachable."""
     try:
         return requests.request(method, url, timeout=_TIMEOUT_SECONDS, allow_redirects=False, **sent)
+    except (MissingSchema, InvalidSchema, InvalidURL) as error:
+        raise LedgerUnreachable(f"{url} is no address of a gateway, such as https://fhir.example.org") from error
     except requests.RequestException as error:
         raise LedgerUnreachable(f"{url} cannot be reached: {type(error).__name__}") from error
 

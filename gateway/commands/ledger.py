@@ -126,25 +126,30 @@ def export(context: click.Context, out: Path, *, as_json: bool) -> None:
 def import_(file: Path, folder: Path, genesis: Path | None, *, as_json: bool) -> None:
     """Verify an exported chain, every block of it executed again, into a copy of its own. Needs no gateway, and no trust in who gave it.
 
-    Without --genesis the chain is whose the file says: compare the chain id. Exit codes: 0 it holds, 1 it does not (and the first height
-    that does not), 2 it could not be read. `ledger verify --copy DIR` verifies the copy again at any time.
+    Without --genesis the chain is whose the file says: compare the chain id. `ledger verify --copy DIR` verifies it again at any time.
+
+    Exit codes: 0 it holds; 1 it does not, and the first height that does not: damaged, no exported chain, or of another genesis; 2 it could
+    not be checked, as a file is not there, GENESIS.json is none, or the chain has a version that this program does not know.
     """
     from chain.chain_file import ChainFile
     from chain.record_file import FileInvalid
     from gateway.client.delegate_home import NoDelegateHome, building
+    from gateway.errors import CouldNotCheck
+    from gateway.recorded import genesis_of
 
     try:
+        wanted = None if genesis is None else genesis_of(genesis.read_bytes())
         with file.open("rb") as opened, bar() as progress:
             chain = ChainFile(opened)
-            if genesis is not None and genesis.read_bytes() != chain.genesis_bytes:
-                raise CouldNot(f"{file} is another chain's than that of {genesis}")
+            if wanted is not None and wanted.chain_id != chain.genesis.chain_id:
+                raise FileInvalid("it is of another chain than the genesis file")
             with building(folder, chain.genesis_bytes) as (_, found, url), closing(LedgerStore.create(url, found)) as store:
                 chain.into(store, lambda done, total: progress("verifying blocks", done, total))
     except FileInvalid as error:
         reason = str(error)
         tell({"holds": False, "reason": reason}, as_json=as_json, text=lambda: f"The chain does not hold: {reason}; nothing was kept.")
         leave(FINDINGS)
-    except (LedgerError, NoDelegateHome) as error:
+    except (LedgerError, NoDelegateHome, CouldNotCheck) as error:
         raise CouldNot(str(error)) from error
     except OSError as error:
         raise CouldNot(f"{error.filename or folder}: {error.strerror or error}") from error
@@ -159,6 +164,8 @@ def _new_file(out: Path) -> Iterator[IO[bytes]]:
 
     if out.exists():
         raise CouldNot(f"{out} is there already, and is not written over")
+    if not out.parent.is_dir():
+        raise CouldNot(f"{out.parent} is no folder; make it first")
     try:
         with new_file(out) as file:
             yield file

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from chain.genesis import Genesis, GenesisInvalid
 from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, read_file, settings_of, tell
 from gateway.commands.receipt import pinned_height, pinned_number
 
@@ -157,10 +156,12 @@ def checked(
 
 def _from_afar(url: str, genesis_bytes: bytes, kind: str, asked: Asked) -> bytes:
     from gateway.client.ledger import LedgerUnreachable, NotTaken, RemoteLedger
+    from gateway.errors import CouldNotCheck
+    from gateway.recorded import genesis_of
 
     try:
-        return RemoteLedger(url, Genesis.parse(genesis_bytes)).proof(kind, asked)
-    except (GenesisInvalid, LedgerUnreachable, NotTaken) as error:
+        return RemoteLedger(url, genesis_of(genesis_bytes)).proof(kind, asked)
+    except (CouldNotCheck, LedgerUnreachable, NotTaken) as error:
         raise CouldNot(str(error)) from error
 
 

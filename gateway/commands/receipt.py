@@ -142,7 +142,8 @@ def verify(
     R.json is a file, a folder with all its .json, .ndjson and .jsonl, a file of one receipt a line (.ndjson, .jsonl), or - for such
     lines on stdin. A line may be {"receipt": {...}, "record": "..."}, the record as served, as text.
 
-    Exit code 0 all valid, 1 any invalid, 2 something could not be checked.
+    Exit codes: 0 all valid; 1 any invalid: damaged, no receipt or proof at all, or of another chain; 2 something could not be checked, as a
+    file is not there, the genesis or the pin is none, or there is nothing to check.
     """
     from gateway.line_verification import Counts
     from gateway.verifiers import checker
@@ -158,6 +159,8 @@ def verify(
     with nullcontext(_show_nothing) if sys.stdout.isatty() else bar() as show:
         _tell(counts.each(_outcomes(receipts, records, check, show)), counts.told, as_json=as_json)
     told = counts.told()
+    if not any(told.values()):
+        raise CouldNot(f"there is nothing to check in {', '.join(map(str, receipts))}")
     leave(FINDINGS if told["invalid"] else COULD_NOT if told["could_not_check"] else DONE)
 
 

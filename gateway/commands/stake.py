@@ -16,13 +16,13 @@ import click
 
 from chain.errors import LedgerError
 from chain.evidence import Offence, evidence_of
-from chain.genesis import Genesis, GenesisInvalid
+from chain.genesis import Genesis
 from chain.keys import SigningKey
 from chain.ledger import Ledger
 from chain.stake import DelegateAction, DelegateBody, TransferBody, UnjailBody, VoteBody, cosigner, register
 from chain.transactions import StakeBody, sign_transaction
 from chain.watermark import create_watermark
-from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, read_file, settings_of, tell
 from gateway.errors import GatewayError
 from gateway.key_files import KeyFileUnusable, delegate_key_paths, read_key, write_key
 from gateway.settings import Settings
@@ -208,13 +208,15 @@ def _place(context: click.Context, url: str | None, genesis_path: Path | None) -
             yield _AtHome(settings_of(context), Ledger(store, genesis))
         return
     from gateway.client.ledger import RemoteLedger
+    from gateway.errors import CouldNotCheck
+    from gateway.recorded import genesis_of
 
     if genesis_path is None:
         raise CouldNot("--url needs --genesis: what is signed names its chain, and a gateway's word is not enough for that")
     try:
-        yield RemoteLedger(url, Genesis.parse(genesis_path.read_bytes()))
-    except (GenesisInvalid, OSError) as error:
-        raise CouldNot(f"{genesis_path}: {error}") from error
+        yield RemoteLedger(url, genesis_of(read_file(genesis_path)))
+    except CouldNotCheck as error:
+        raise CouldNot(str(error)) from error
 
 
 def _send(

@@ -94,7 +94,7 @@ def test_every_line_has_its_outcome_whatever_the_others_are(folder, way, indepen
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["all/a.json", "none.ndjson"], 2), (["empty"], 0), (["all"], 1), (["all/a.json", "--record", "all/a.json", "all"], 2)],
+    [(["all/a.json", "none.ndjson"], 2), (["empty"], 2), (["all"], 1), (["all/a.json", "--record", "all/a.json", "all"], 2)],
 )
 def test_exit_codes(folder, arguments, code):
     (folder / "empty").mkdir(exist_ok=True)
