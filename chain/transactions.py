@@ -58,7 +58,10 @@ __all__ = [
 
 VERSION = 1
 MAX_TRANSACTION_BYTES = 4096
-_SIGNATURE_TAIL = 3 + SIGNATURE_SIZE  # key 5, byte string head of 2 bytes, 64 bytes
+_HEAD = b"\xa6\x00\x01\x01"  # a map of six; 0: 1, 1: the kind follows
+_SIGNATURE_HEAD = b"\x05\x58\x40"  # 5: 64 bytes follow, the last of the transaction
+_SIGNATURE_TAIL = len(_SIGNATURE_HEAD) + SIGNATURE_SIZE
+_MAX_KIND = 23  # as long as it has one byte
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
@@ -186,15 +189,33 @@ class Transaction(Struct, frozen=True, gc=False):
 
     def unsigned(self) -> bytes:
         """The encoding without the signature: what is signed and identified."""
-        return b"\xa5" + self.raw[1:-_SIGNATURE_TAIL]
+        return _unsigned(self.raw)
 
     def tx_id(self, chain_id: ChainId) -> bytes:
         """32 bytes; the same for every signature over the same content."""
-        return labelled_hash(TRANSACTION_ID, chain_id, self.unsigned())
+        return _tx_id(self.raw, chain_id)
 
     def verify_signature(self, chain_id: ChainId) -> None:
         """Raises `chain.keys.SignatureInvalid` unless the signer signed this content for this chain."""
         verify(self.signer, TRANSACTION, chain_id, self.unsigned(), self.signature)
+
+
+def kind_and_id(raw: bytes, chain_id: ChainId) -> tuple[int, bytes]:
+    """The number of a transaction's kind, also of one that came after this program, and its identity, by its form alone: whether it was
+    admitted is not looked at. Raises `TransactionInvalid`.
+    """
+    is_framed = raw[: len(_HEAD)] == _HEAD and raw[-_SIGNATURE_TAIL:].startswith(_SIGNATURE_HEAD)
+    if len(raw) > MAX_TRANSACTION_BYTES or not is_framed or raw[len(_HEAD)] > _MAX_KIND:
+        raise TransactionInvalid("it does not have the form of a transaction")
+    return raw[len(_HEAD)], _tx_id(raw, chain_id)
+
+
+def _unsigned(raw: bytes) -> bytes:
+    return b"\xa5" + raw[1:-_SIGNATURE_TAIL]
+
+
+def _tx_id(raw: bytes, chain_id: ChainId) -> bytes:
+    return labelled_hash(TRANSACTION_ID, chain_id, _unsigned(raw))
 
 
 def parse_transaction(raw: bytes) -> Transaction:

@@ -7,16 +7,13 @@ from chain.block import Header
 from chain.entries import entry_key
 from chain.errors import LedgerError
 from chain.genesis import Genesis
-from chain.keys import TRANSACTION_ID, labelled_hash
 from chain.proof import verify_begins_with, verify_recorded
-from chain.transactions import MAX_TRANSACTION_BYTES
+from chain.transactions import kind_and_id
 from gateway import proof_format
 from gateway.finality_format import LoggedTransaction
 from gateway.pins import Pinned, pin_file
 from gateway.proof_format import ConsistencyProof, FinalityProof, InclusionProof, Proof, StateProof
 from gateway.recorded import Accepted, Begin, ReceiptInvalid, read_file
-
-_TRANSACTION_HEAD, _SIGNATURE_HEAD = bytes.fromhex("a6000101"), bytes.fromhex("055840")  # a map of six: 0: 1, 1: kind ... 5: 64 bytes
 
 
 class ProofVerdict(NamedTuple):
@@ -64,15 +61,12 @@ def _said(proof: Proof, header: Header, begin: Begin) -> tuple[str, dict[str, An
 
 def _verified_inclusion(recorded: LoggedTransaction, header: Header, genesis: Genesis) -> dict[str, Any]:
     """That it was admitted, its signature too, is what the quorum says that recorded it."""
-    raw = bytes(recorded.transaction)
-    if len(raw) > MAX_TRANSACTION_BYTES or raw[:4] != _TRANSACTION_HEAD or raw[-67:-64] != _SIGNATURE_HEAD or raw[4] >= 24:
-        raise ReceiptInvalid("recorded.transaction does not have the form of a transaction")
     try:
-        verify_recorded(raw, recorded.index, recorded.path, header)
+        kind, tx_id = kind_and_id(recorded.transaction, genesis.chain_id)
+        verify_recorded(recorded.transaction, recorded.index, recorded.path, header)
     except LedgerError as error:
         raise ReceiptInvalid(f"recorded: {error}") from error
-    id_ = labelled_hash(TRANSACTION_ID, genesis.chain_id, b"\xa5" + raw[1:-67])
-    return {"transaction": id_.hex(), "kind": raw[4], "index": recorded.index}
+    return {"transaction": tx_id.hex(), "kind": kind, "index": recorded.index}
 
 
 def _check_consistency(proof: ConsistencyProof, header: Header, pinned: Pinned | None) -> None:
