@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.commands.context import CouldNot, bar, check_out, instant, json_option, leave, opened_index, settings_of, tell
+from gateway.commands.context import CouldNot, bar, check_out, instant, iso, json_option, leave, opened_index, settings_of, tell
 from gateway.wording import counted, of_number
 from jobs.audit import LEVELS, ROTATION_DAYS, Audit, run_audit
 from jobs.audit_report import FINDING_CODES, Report, to_json
@@ -82,7 +82,7 @@ def show(context: click.Context, number: int | None, html: Path | None, as_json:
 
 
 def _to_json(report: "StoredReport") -> dict[str, object]:
-    told = {"number": report.row, "started_at": report.started_at, "ended_at": report.ended_at}
+    told = {"number": report.row, "started_at": iso(report.started_at), "ended_at": iso(report.ended_at)}
     return {**told, "levels": report.levels, "exit_code": report.exit_code, "digest": report.digest.hex()}
 
 

@@ -24,6 +24,7 @@ from gateway.commands.context import (
     bar,
     home_of,
     instant,
+    iso,
     json_option,
     leave,
     services_of,
@@ -235,8 +236,8 @@ def _in_words(refused: int = FINDINGS) -> Iterator[None]:
 
 
 def _told(manifest: "Manifest") -> dict[str, object]:
-    named = ("made_at", "chain_id", "height", "head", "counts", "with_keys", "missing_objects")
-    return {name: getattr(manifest, name) for name in named}
+    named = ("chain_id", "height", "head", "counts", "with_keys", "missing_objects")
+    return {"made_at": iso(manifest.made_at), **{name: getattr(manifest, name) for name in named}}
 
 
 def _summary(manifest: "Manifest") -> str:

@@ -120,7 +120,17 @@ def opened_index(context: click.Context) -> Iterator["Index"]:
 
 def instant(at: int) -> str:
     """Seconds since the epoch as people read them, in UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds").removesuffix("+00:00") + "Z"
+    return iso(at).replace("T", " ")
+
+
+def iso(at: int) -> str:
+    """Seconds since the epoch as `--json` tells them everywhere: 2026-11-23T04:25:29Z (ISO 8601)."""
+    return datetime.fromtimestamp(at, UTC).isoformat("T", "seconds").removesuffix("+00:00") + "Z"
+
+
+def iso_or_none(at: int | None) -> str | None:
+    """The same, of what may not have come yet."""
+    return None if at is None else iso(at)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from chain.entries import EntryKind
 from chain.genesis import MIN_ELECTED
 from chain.ledger import Ledger
 from chain.stake_entries import StakeEntry
-from gateway.commands.context import FINDINGS, instant, json_option, leave, opened_chain, tell
+from gateway.commands.context import FINDINGS, instant, iso, json_option, leave, opened_chain, tell
 from gateway.commands.proven_state import ProvenState, afar_options, is_afar, of_one_block, proven_by
 from gateway.commands.stake import public_key
 
@@ -83,13 +83,12 @@ def schedule(context: click.Context, slots: int, as_json: bool) -> None:
         names = {delegate.key: delegate.name for delegate in genesis.delegates}
         names |= {key: entry.name for key, entry in reader.delegates.standing()}
     height, length = head.height if head else 0, genesis.epoch_blocks
-    rows = [
-        {"slot": slot, "at": instant(genesis.slot_time(slot)), "name": names.get(key, key.hex()), "key": key.hex()}
-        for slot, key in enumerate(turns, first)
-    ]
+    turn_of = [(slot, genesis.slot_time(slot), names.get(key, key.hex()), key.hex()) for slot, key in enumerate(turns, first)]
+    rows = [{"slot": slot, "at": iso(at), "name": name, "key": key} for slot, at, name, key in turn_of]
     told = {"height": height, "epoch": height // length + 1, "blocks_left_in_epoch": length - height % length, "slots": rows}
     title = f"height {height}, epoch {told['epoch']}, {told['blocks_left_in_epoch']} blocks to its end"
-    tell(told, as_json=as_json, text=lambda: "\n".join([title, *(f"{row['slot']:>10}  {row['at']}  {row['name']}" for row in rows)]))
+    lines = [f"{slot:>10}  {instant(at)}  {name}" for slot, at, name, _ in turn_of]
+    tell(told, as_json=as_json, text=lambda: "\n".join([title, *lines]))
 
 
 @click.command(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, instant, json_option, leave, opened_index, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, instant, iso, iso_or_none, json_option, leave, opened_index, settings_of, tell
 
 if TYPE_CHECKING:
     from gateway.index.job_runs import JobRun
@@ -70,9 +70,9 @@ def history(context: click.Context, name: str | None, last: int, as_json: bool) 
     told = [
         {
             "job": run.job,
-            "scheduled_for": run.scheduled_for,
-            "started_at": run.started_at,
-            "ended_at": run.ended_at,
+            "scheduled_for": iso(run.scheduled_for),
+            "started_at": iso(run.started_at),
+            "ended_at": iso_or_none(run.ended_at),
             "outcome": run.outcome,
             "attempts": run.attempts,
             "told": run.told,
@@ -101,7 +101,7 @@ def dead_letters(context: click.Context, retry: bool, drop: int | None, as_json:
         if retry and letters:
             with index.atomic() as connection:
                 outbox.retry(connection, [letter.id for letter in letters])
-    told = [{"id": letter.id, "kind": letter.kind, "created_at": letter.created_at, "reason": letter.reason} for letter in letters]
+    told = [{"id": letter.id, "kind": letter.kind, "created_at": iso(letter.created_at), "reason": letter.reason} for letter in letters]
     lines = [f"{letter.id:>8}  {instant(letter.created_at)}  kind {letter.kind:<3} {letter.reason}" for letter in letters]
     tell({"dead_letters": told, "retried": retry}, as_json=as_json, text=lambda: "\n".join(lines) or "There are none.")
     if letters and not retry:
@@ -109,8 +109,11 @@ def dead_letters(context: click.Context, retry: bool, drop: int | None, as_json:
 
 
 def _to_json(job: "Job", last: "JobRun | None", now: int) -> dict[str, object]:
-    ran = None if last is None else {"started_at": last.started_at, "ended_at": last.ended_at, "outcome": last.outcome, "told": last.told}
-    return {"name": job.name, "runs": str(job.schedule), "next_at": job.schedule.following(now), "does": job.does, "last": ran}
+    ran = None
+    if last is not None:
+        times = {"started_at": iso(last.started_at), "ended_at": iso_or_none(last.ended_at)}
+        ran = {**times, "outcome": last.outcome, "told": last.told}
+    return {"name": job.name, "runs": str(job.schedule), "next_at": iso(job.schedule.following(now)), "does": job.does, "last": ran}
 
 
 def _line(job: "Job", last: "JobRun | None") -> str:

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, instant, json_option, leave, services_of, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, instant, iso, json_option, leave, services_of, settings_of, tell
 from gateway.errors import GatewayError
 from gateway.settings import BadSetting, check_settings
 from gateway.vault.kek_file import KekFile, KekVersion
@@ -29,7 +29,7 @@ def list_keys(context: click.Context, as_json: bool) -> None:
     except GatewayError as error:
         raise CouldNot(str(error)) from error
     place = settings.kek_uri or settings.kek_path.absolute().as_uri()
-    told = [{"version": key.version, "state": key.state, "changed_at": key.changed_at} for key in found]
+    told = [{"version": key.version, "state": key.state, "changed_at": iso(key.changed_at) if key.changed_at else None} for key in found]
     tell({"kek_uri": place, "keys": told}, as_json=as_json, text=lambda: "\n".join([place, *map(_line, found)]))
 
 

@@ -5,13 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, check_out, instant, json_option, leave, services_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, check_out, instant, iso, iso_or_none, json_option, leave, services_of, tell
 from gateway.settings import DEFAULT_BASE_URL
 from gateway.wording import counted
+
+if TYPE_CHECKING:
+    from gateway.index.persons import ReviewLine
 
 
 @click.group(
@@ -162,19 +165,19 @@ def list_lines(context: click.Context, decided_too: bool, as_json: bool) -> None
             "number": line.row,
             "patients": [names[line.archive], names[line.other]],
             "reason": line.reason,
-            "opened_at": instant(line.opened_at),
+            "opened_at": iso(line.opened_at),
             "decision": line.decision,
-            "decided_at": None if line.decided_at is None else instant(line.decided_at),
+            "decided_at": iso_or_none(line.decided_at),
         }
         for line in found
     ]
-    tell({"lines": told}, as_json=as_json, text=lambda: "\n".join(map(_line, told)) or "Nothing waits for a decision.")
+    tell({"lines": told}, as_json=as_json, text=lambda: "\n".join(map(_line, told, found)) or "Nothing waits for a decision.")
 
 
-def _line(told: dict[str, Any]) -> str:
+def _line(told: dict[str, Any], line: "ReviewLine") -> str:
     one, other = told["patients"]
-    decided = f"  {told['decision']} {told['decided_at']}" if told["decision"] else ""
-    return f"{told['number']:>5}  {told['reason']:<16}  {one}  {other}  {told['opened_at']}{decided}"
+    decided = f"  {line.decision} {instant(line.decided_at)}" if line.decided_at is not None else ""
+    return f"{line.row:>5}  {line.reason:<16}  {one}  {other}  {instant(line.opened_at)}{decided}"
 
 
 @review.command(epilog="Example: fhir-anchor --home ./gw patient review join 7")

@@ -89,6 +89,7 @@ def lost(tmp_path_factory, places):
             time.sleep(1.5)
             gateway.before = dict(gateway.pusher.acknowledged)
             gateway.told = gateway.json("backup", "create", "--out", gateway.folder)
+            assert gateway.told["made_at"].endswith("Z")
             time.sleep(1.5)
             with closing(gateway.connect(gateway.anna)) as anna:
                 assert anna.ask("POST", f"/fhir/{gateway.consents[0]}/$revoke").status == 200

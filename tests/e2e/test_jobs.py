@@ -1,13 +1,17 @@
 """The jobs process for real: what was missed is made up for, the nightly audit is kept, what cannot go to the ledger is shown."""
 
+import re
 import sqlite3
 import time
+from datetime import datetime
 
 import pytest
 from gateway_process import GatewayProcess
 
 from gateway.settings import load_settings
 from jobs.runs import holder_of
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +21,7 @@ def gateway(tmp_path_factory):
     settings = load_settings(gateway.home, {})
     [audit] = [job for job in gateway.json("jobs", "list")["jobs"] if job["name"] == "audit"]
     with sqlite3.connect(gateway.home / "gateway.db") as database:
-        row = ("audit", audit["next_at"] - 86_400, 1, "running", 1, holder_of(settings), "")
+        row = ("audit", int(datetime.fromisoformat(audit["next_at"]).timestamp()) - 86_400, 1, "running", 1, holder_of(settings), "")
         columns = "job, scheduled_for, started_at, outcome, attempts, holder, told"
         database.execute(f"INSERT INTO job_run({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     database.close()
@@ -40,6 +44,7 @@ def ended(gateway, job):
 def test_what_a_downtime_missed_runs_once_after_the_start(gateway):
     audit = ended(gateway, "audit")
     assert (audit["outcome"], audit["attempts"]) == ("done", 2), audit
+    assert all(ISO.fullmatch(audit[name]) for name in ("scheduled_for", "started_at", "ended_at")), audit
     assert ended(gateway, "sweep-orphans")["outcome"] == "done"
     assert len(gateway.json("jobs", "history", "--job", "sweep-orphans")["runs"]) == 1
     last = {job["name"]: job["last"] for job in gateway.json("jobs", "list")["jobs"]}
@@ -51,6 +56,8 @@ def test_the_nightly_audit_is_kept_and_shown(gateway, tmp_path):
     ended(gateway, "audit")
     [kept] = gateway.json("audit", "history")["audits"]
     assert kept["exit_code"] == 0
+    assert ISO.fullmatch(kept["started_at"])
+    assert ISO.fullmatch(kept["ended_at"])
     report = gateway.json("audit", "show")
     assert report["levels"] == kept["levels"]
     assert report["findings"] == report["could_not_check"] == []

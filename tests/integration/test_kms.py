@@ -1,6 +1,7 @@
 """Keys that a KMS wraps, against a stand-in over real HTTP: what is checked, what is said when it fails, moving there and back."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -98,7 +99,9 @@ def test_a_gateway_lives_with_keys_that_a_kms_wraps(kms, tmp_path):
     assert len(held["keys"][0]["kek"]) > 60, "wrapped, not in clear"
     command(home, "party", "list")
     command(home, "keys", "rotate-kek")
-    assert [key["state"] for key in json.loads(command(home, "keys", "list", "--json"))["keys"]] == ["retired", "current"]
+    listed = json.loads(command(home, "keys", "list", "--json"))["keys"]
+    assert [key["state"] for key in listed] == ["retired", "current"]
+    assert all(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", key["changed_at"]) for key in listed)
     kms.fault = "decrypt", 403
     assert "permission denied" in command(home, "party", "list", code=2)
     kms.fault, kms.keys[NAME] = None, b"o" * 32

@@ -71,7 +71,9 @@ def test_a_delegate_is_registered_elected_and_acts(home):
     rows = {one["name"]: one for one in home.told("delegates")["delegates"]}
     assert (rows["Nordvik"]["voted"], rows["Nordvik"]["could_vote"]) == (3, 3)
     assert "delegate-4" not in rows, "it resigned"
-    assert {turn["name"] for turn in home.told("schedule", "--slots", 8)["slots"]} == home.names("acting")
+    turns = home.told("schedule", "--slots", 8)["slots"]
+    assert {turn["name"] for turn in turns} == home.names("acting")
+    assert all(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", turn["at"]) for turn in turns)
     store = LedgerStore.open(home.settings.effective_ledger_url, home.genesis, read_only=True)
     report = verify_ledger(store, home.genesis, home.settings.keys_path)
     store.close()
