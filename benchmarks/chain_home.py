@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.block import FinalBlock
 from chain.engine import EmbeddedEngine
 from chain.genesis import Genesis
 from chain.keys import ChainId, SigningKey
@@ -35,13 +36,12 @@ class ChainHome:
     def signed(self, bodies: Sequence[AnchorBody]) -> list[bytes]:
         return [sign_transaction(body, _VALID_UNTIL, self.key, ChainId(self.genesis.chain_id)).raw for body in bodies]
 
-    def block(self, transactions: Sequence[bytes]) -> int:
-        """Submit them and have the next slot's delegate produce; how many the block that became final holds."""
+    def block(self, transactions: Sequence[bytes]) -> FinalBlock | None:
+        """Submit them and have the next slot's delegate produce: the block that became final."""
         self.engine.submit_all([(raw, self.source + number) for number, raw in enumerate(transactions, 1)])
         self.source += len(transactions)
         self.slot += 1
-        final = self.engine.produce(self.genesis.slot_time(self.slot))
-        return 0 if final is None else len(final.transactions)
+        return self.engine.produce(self.genesis.slot_time(self.slot))
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Extent:
     transactions: int = 10_000
     megabytes: int = 128
     blocks: int = 200
-    chain_blocks: int = 20_000
+    chain_blocks: int = 100_000
     largest_block: int = MOST.transactions
     log_size: int = 10_000_000
     audit_rounds: int = 9

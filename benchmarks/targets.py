@@ -72,9 +72,17 @@ def targets(result: Result) -> tuple[Target, ...]:
         Target("ledger, blocks of a long chain verified/s", 2000, "", lambda r: r["ledger"]["chain_blocks_verified_per_s"]),
         Target("ledger, largest block applied", 1000, "ms", lambda r: r["ledger"]["largest_block_applied_ms"], at_most=True),
         Target("ledger, proof from a large log", 5, "ms", lambda r: r["ledger"]["log_proof_ms"], at_most=True),
-        Target("ledger bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["bytes_per_record_bulk"], at_most=True),
+        Target("chain bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["chain_bytes_per_record_bulk"], at_most=True),
+        Target("ledger.db bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["bytes_per_record_bulk"], at_most=True),
         Target(
-            "ledger bytes a record, four single creates a block", 400, "B", lambda r: r["ledger"]["bytes_per_record_single"], at_most=True
+            "chain bytes a record, four single creates a block",
+            400,
+            "B",
+            lambda r: r["ledger"]["chain_bytes_per_record_single"],
+            at_most=True,
+        ),
+        Target(
+            "ledger.db bytes a record, four single creates a block", 400, "B", lambda r: r["ledger"]["bytes_per_record_single"], at_most=True
         ),
         Target(
             "audit of storage, containers of 1 MB",
