@@ -75,14 +75,18 @@ def targets(result: Result) -> tuple[Target, ...]:
         Target("chain bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["chain_bytes_per_record_bulk"], at_most=True),
         Target("ledger.db bytes a record, in bulk", 1, "B", lambda r: r["ledger"]["bytes_per_record_bulk"], at_most=True),
         Target(
-            "chain bytes a record, four single creates a block",
+            "chain bytes a record, four singles a block",
             400,
             "B",
             lambda r: r["ledger"]["chain_bytes_per_record_single"],
             at_most=True,
         ),
         Target(
-            "ledger.db bytes a record, four single creates a block", 400, "B", lambda r: r["ledger"]["bytes_per_record_single"], at_most=True
+            "ledger.db bytes a record, four single creates a block",
+            400,
+            "B",
+            lambda r: r["ledger"]["bytes_per_record_single"],
+            at_most=True,
         ),
         Target(
             "audit of storage, containers of 1 MB",

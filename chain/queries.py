@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from chain.archive import Packs, read_transactions
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash, listed_votes, parse_votes
@@ -15,12 +15,16 @@ from chain.state_tiles import StateTileReader
 from chain.tables import beginning, block, log_tile, pack, party_history, proposal, state_entry, state_tile, transaction_index
 
 _Item = TypeVar("_Item")
+# What is asked at every block, made once: building a statement takes as long as running it.
+_HEIGHT = select(func.max(block.c.height))
+_TILE = select(log_tile.c.hashes).where(log_tile.c.level == bindparam("l"), log_tile.c.number == bindparam("n"))
+_PROPOSAL = select(proposal)
 _BATCH = 500  # bound parameters in one statement
 
 
 def height_of(connection: Connection) -> int:
     """The height of the last block, 0 before the first."""
-    return connection.scalar(select(func.max(block.c.height))) or 0
+    return connection.scalar(_HEIGHT) or 0
 
 
 def first_height(connection: Connection) -> int:
@@ -85,8 +89,7 @@ def tile_reader(connection: Connection) -> TileReader:
 
     def read(level: int, number: int) -> bytes:
         if (level, number) not in cache:
-            query = select(log_tile.c.hashes).where(log_tile.c.level == level, log_tile.c.number == number)
-            cache[level, number] = connection.scalar(query) or b""
+            cache[level, number] = connection.scalar(_TILE, {"l": level, "n": number}) or b""
         return cache[level, number]
 
     return read
@@ -160,7 +163,7 @@ def party_rows(connection: Connection) -> set[tuple[bytes, int]]:
 
 def stored_proposal(connection: Connection) -> Proposal | None:
     """The block that is not final yet. Raises `EncodingError`."""
-    row = connection.execute(select(proposal)).first()
+    row = connection.execute(_PROPOSAL).first()
     if row is None:
         return None
     transactions = decode(row.transactions)

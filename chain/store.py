@@ -5,10 +5,10 @@ Where several hosts share the database, the writer is who holds the lease; every
 A block's way: `put_proposal` (unsigned), `put_signature`, `finalise`. Whatever of it a crash leaves, the engine picks up there.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, union_all, update
 
 from chain import queries
 from chain.archive import ObjectReader, Packs
@@ -16,30 +16,20 @@ from chain.block import FinalBlock, Proposal
 from chain.database import LedgerDamaged, LedgerMissing, check_newest, connect
 from chain.encoding import encode
 from chain.execution import Execution
-from chain.format import MOST
 from chain.genesis import Genesis
 from chain.lease import Lease
-from chain.log import Tiles, extended_tiles
-from chain.state import bucket_of
+from chain.recording import record_block, write_genesis
 from chain.state_machine import Candidate, Rejection, StateMachine
-from chain.state_tiles import TOP, changed_places, patched
-from chain.tables import (
-    block,
-    chain,
-    log_entry,
-    log_tile,
-    pack,
-    party_history,
-    pool,
-    proposal,
-    recorded_source,
-    rejected,
-    state_entry,
-    state_tile,
-    transaction_index,
-    watermark,
-)
+from chain.tables import chain, log_entry, pack, pool, proposal, recorded_source, rejected, watermark
 from chain.watermark import Duty, is_new_mark
+
+# Made once: building a statement takes as long as running it.
+_SUBMIT, _PROPOSE = insert(pool), insert(proposal)
+_CANDIDATES = select(pool.c.source, pool.c.raw).order_by(pool.c.number).limit(bindparam("most"))
+_SIGN = update(proposal).where(proposal.c.height == bindparam("at")).values(signature=bindparam("made"))
+_KNOWN = union_all(
+    *(select(of.c.source).where(of.c.source.between(bindparam("first"), bindparam("last"))) for of in (pool, rejected, recorded_source))
+)
 
 
 class Submission(Candidate, frozen=True, gc=False):
@@ -64,7 +54,7 @@ class LedgerStore:
         with store.engine.begin() as connection:
             connection.execute(insert(chain), [{"chain_id": genesis.chain_id}])
             if entries:
-                connection.execute(insert(state_entry), _state_rows(entries))
+                write_genesis(connection, entries)
         return store
 
     @classmethod
@@ -98,12 +88,12 @@ class LedgerStore:
             new = {item.source: item for item in submissions if item.source not in known}
             if new:
                 rows = [{"source": item.source, "tx_id": item.tx_id, "raw": item.raw} for item in new.values()]
-                connection.execute(insert(pool), rows)
+                connection.execute(_SUBMIT, rows)
 
     def candidates(self, limit: int) -> list[Candidate]:
         """The first `limit` transactions of the pool in the order of arrival."""
         with self.engine.connect() as connection:
-            rows = connection.execute(select(pool.c.source, pool.c.raw).order_by(pool.c.number).limit(limit))
+            rows = connection.execute(_CANDIDATES, {"most": limit})
             return [Candidate(row.source, row.raw) for row in rows]
 
     def proposal(self) -> Proposal | None:
@@ -121,14 +111,14 @@ class LedgerStore:
                 raise LedgerDamaged(f"a block is proposed for height {height}, which is not the next one")
             if built is not None:
                 row = {"height": height, "header": built.header, "transactions": encode(built.transactions)}
-                connection.execute(insert(proposal), [row])
+                connection.execute(_PROPOSE, row)
             for rejection in rejections:
                 _reject(connection, height, rejection)
 
     def put_signature(self, height: int, signature: bytes) -> None:
         """The producer has signed the stored proposal."""
         with self._writing() as connection:
-            connection.execute(update(proposal).where(proposal.c.height == height).values(signature=signature))
+            connection.execute(_SIGN, {"at": height, "made": signature})
 
     def drop_proposal(self, height: int) -> None:
         """Forgets the stored proposal if its producer never signed it here: nobody votes for one that is not signed."""
@@ -137,24 +127,8 @@ class LedgerStore:
 
     def finalise(self, final: FinalBlock, execution: Execution) -> None:
         """The block with its votes and all that follows from it, in one transaction; pool and proposal let go of it."""
-        first = final.first_log_index
         with self._writing() as connection:
-            row = {
-                "height": final.header.height,
-                "log_size": final.header.log_size,
-                "header": final.header.to_bytes(),
-                "signature": final.signature,
-                "votes": queries.votes_to(final.votes),
-            }
-            connection.execute(insert(block), [row])
-            if final.transactions:
-                rows = [{"log_index": index, "raw": raw} for index, raw in enumerate(final.transactions, first)]
-                connection.execute(insert(log_entry), rows)
-                _write_tiles(connection, first, [item.leaf_hash for item in execution.recorded])
-                _index_and_forget(connection, first, execution)
-            _write_state(connection, execution)
-            _write_state_tiles(connection, execution)
-            connection.execute(delete(proposal).where(proposal.c.height == final.header.height))
+            record_block(connection, final, execution)
 
     def put_mark(self, delegate: bytes, duty: Duty, height: int, block_hash: bytes) -> None:
         """The shared mark of a delegate's key, before it signs. Raises `DoubleSign` and writes nothing if it may not."""
@@ -192,10 +166,7 @@ class LedgerStore:
 
 def _known_sources(connection: Connection, sources: Sequence[int]) -> set[int]:
     """Those of `sources` that have been submitted before; sources are row numbers, so those of one call lie close together."""
-    known: set[int] = set()
-    for table in (pool, rejected, recorded_source) if sources else ():
-        known.update(connection.scalars(select(table.c.source).where(table.c.source.between(min(sources), max(sources)))))
-    return known
+    return set(connection.scalars(_KNOWN, {"first": min(sources), "last": max(sources)})) if sources else set()
 
 
 def _reject(connection: Connection, height: int, rejection: Rejection) -> None:
@@ -203,69 +174,3 @@ def _reject(connection: Connection, height: int, rejection: Rejection) -> None:
     row = {"source": rejection.source, "tx_id": connection.scalar(refused), "reason": rejection.reason.value, "height": height}
     connection.execute(insert(rejected), [row])
     connection.execute(delete(pool).where(pool.c.source == rejection.source))
-
-
-def _state_rows(entries: Iterable[tuple[bytes, bytes]]) -> list[dict[str, object]]:
-    return [{"bucket": bucket_of(key), "entry_key": key, "value": value} for key, value in entries]
-
-
-def _write_state(connection: Connection, execution: Execution) -> None:
-    """Inserts new entries and updates old ones, never "either": an entry that is there against expectation stops the block."""
-    overlay = execution.overlay
-    new = _state_rows((key, value) for key, value in overlay.changes.items() if overlay.is_new(key))
-    old = [(key, value) for key, value in overlay.changes.items() if not overlay.is_new(key)]
-    if new:
-        connection.execute(insert(state_entry), new)
-    if old:
-        change = update(state_entry).where(state_entry.c.bucket == bindparam("b"), state_entry.c.entry_key == bindparam("k"))
-        rows = [{"b": bucket_of(key), "k": key, "v": value} for key, value in old]
-        connection.execute(change.values(value=bindparam("v")), rows)
-
-
-def _write_state_tiles(connection: Connection, execution: Execution) -> None:
-    """What changes of the state's tree; all of it where none is stored yet: at the first block, or the first after the migration."""
-    changes = changed_places(execution.overlay.nodes())
-    stored = queries.some_state_tiles(connection, {TOP, *changes})
-    if TOP not in stored:
-        changes = changed_places(execution.overlay.all_nodes())
-    new = [{"number": number, "hashes": patched(b"", changes[number])} for number in changes.keys() - stored.keys()]
-    old = [{"n": number, "h": patched(tile, changes[number])} for number, tile in stored.items() if number in changes]
-    if new:
-        connection.execute(insert(state_tile), new)
-    if old:
-        connection.execute(update(state_tile).where(state_tile.c.number == bindparam("n")).values(hashes=bindparam("h")), old)
-
-
-def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) -> None:
-    read = queries.tile_reader(connection)
-    tiles: Tiles = extended_tiles(read, size, leaf_hashes)
-    new = [{"level": at[0], "number": at[1], "hashes": hashes} for at, hashes in tiles.items() if not read(*at)]
-    old = [{"l": at[0], "n": at[1], "h": hashes} for at, hashes in tiles.items() if read(*at)]
-    if new:
-        connection.execute(insert(log_tile), new)
-    if old:
-        grow = update(log_tile).where(log_tile.c.level == bindparam("l"), log_tile.c.number == bindparam("n"))
-        connection.execute(grow.values(hashes=bindparam("h")), old)
-
-
-def _index_and_forget(connection: Connection, first: int, execution: Execution) -> None:
-    """Each recorded transaction goes into the index, and its source from the pool to those known. A second source of one transaction stays,
-    to be refused.
-    """
-    recorded = list(enumerate(execution.recorded, first))
-    rows = [{"tx_prefix": queries.tx_prefix(item.tx_id), "log_index": index} for index, item in recorded]
-    connection.execute(insert(transaction_index), rows)
-    parties = [{"party": item.party, "log_index": index} for index, item in recorded if item.party is not None]
-    if parties:
-        connection.execute(insert(party_history), parties)
-    pooled = _pooled_sources(connection)
-    sources = [pooled[item.tx_id] for item in execution.recorded if item.tx_id in pooled]
-    if sources:
-        connection.execute(insert(recorded_source), [{"source": source} for source in sources])
-        connection.execute(delete(pool).where(pool.c.source == bindparam("s")), [{"s": source} for source in sources])
-
-
-def _pooled_sources(connection: Connection) -> dict[bytes, int]:
-    """Transaction ids and sources at the head of the pool: the block was built from there, and what was refused has left."""
-    query = select(pool.c.tx_id, pool.c.source).order_by(pool.c.number).limit(MOST.transactions)
-    return {row.tx_id: row.source for row in reversed(connection.execute(query).all())}
