@@ -9,8 +9,9 @@ from chain.entries import EntryKind
 from chain.genesis import MIN_ELECTED
 from chain.ledger import Ledger
 from chain.stake_entries import StakeEntry
+from gateway.commands.asking import Asking, asking
 from gateway.commands.context import FINDINGS, instant, iso, json_option, leave, opened_chain, tell
-from gateway.commands.proven_state import ProvenState, afar_options, is_afar, of_one_block, proven_by
+from gateway.commands.proven_state import ProvenState, is_afar, of_one_block, proven_by
 from gateway.commands.stake import public_key
 
 WARNING = "fewer than four delegates can be elected: the set stays as it is"
@@ -96,27 +97,25 @@ def schedule(context: click.Context, slots: int, as_json: bool) -> None:
     "fhir-anchor ledger stake nordvik.json --url https://fhir.example.org --genesis genesis.json"
 )
 @click.argument("holder", metavar="KEY.json|HEX")
-@afar_options
-@json_option
-@click.pass_context
-def stake(context: click.Context, /, holder: str, **how: Any) -> None:
+@asking
+def stake(way: Asking, holder: str) -> None:
     """What a key holds, and whom it approves of. Exit code 1 if it holds nothing.
 
     With --url a gateway elsewhere is asked, and what it says is checked against the genesis or a pin: 1 if its proof does not hold, too.
     """
-    key, as_json, at = public_key(holder), how["as_json"], None
-    if is_afar(how):
-        (found, total), at = of_one_block(context, how, lambda state: _proven_stake(state, key))
+    key, at = public_key(holder), None
+    if is_afar(way):
+        (found, total), at = of_one_block(way, lambda state: _proven_stake(state, key))
     else:
-        with opened_chain(context) as reader:
+        with opened_chain(way.context) as reader:
             found, total = reader.delegates.stake(key), reader.genesis.total_stake
     votes = [one.hex() for one in found.votes] if found else []
     weight, sponsored = (found.weight, found.sponsored) if found else (0, 0)
     told = {"key": key.hex(), "weight": weight, "of": total, "votes": votes, "sponsored": sponsored}
     told["proven_at"] = None if at is None else {"height": at["height"], "hash": at["block"]}
     lines = [f"{weight} of {total}", *(f"  approves of {vote}" for vote in votes)]
-    lines += [] if at is None else [f"  {proven_by(at, how['genesis_path'])}"]
-    tell(told, as_json=as_json, text=lambda: "\n".join(lines))
+    lines += [] if at is None else [f"  {proven_by(at, way.genesis_path)}"]
+    tell(told, as_json=way.as_json, text=lambda: "\n".join(lines))
     if not weight:
         leave(FINDINGS)
 

@@ -1,21 +1,18 @@
 """`fhir-anchor ledger policy`: whose signatures below a checkpoint count (docs/design/checkpoint.md)."""
 
-from typing import Any
-
 import click
 
-from gateway.commands.context import FINDINGS, json_option, leave, opened_chain, tell
-from gateway.commands.proven_state import afar_options, checkpoint_keys, is_afar, of_one_block, proven_by
+from gateway.commands.asking import Asking, asking
+from gateway.commands.context import FINDINGS, leave, opened_chain, tell
+from gateway.commands.proven_state import checkpoint_keys, is_afar, of_one_block, proven_by
 
 
 @click.command(
     epilog="Examples: fhir-anchor --home ./gw ledger policy   "
     "fhir-anchor ledger policy --url https://fhir.example.org --genesis genesis.json --pin pin.json"
 )
-@afar_options
-@json_option
-@click.pass_context
-def policy(context: click.Context, /, **how: Any) -> None:
+@asking
+def policy(way: Asking) -> None:
     """Which keys sign the log's checkpoints, as a policy for the tools of transparency logs (C2SP tlog-policy).
 
     A checkpoint then needs the log's signature and the cosignatures of two thirds of the delegates that cosign and one. The keys are those
@@ -25,19 +22,19 @@ def policy(context: click.Context, /, **how: Any) -> None:
     from gateway.checkpoints import verifiers
     from gateway.tlog_policy import policy_lines
 
-    as_json, at = how["as_json"], None
-    if is_afar(how):
-        (logs, cosigners), at = of_one_block(context, how, checkpoint_keys)
+    at = None
+    if is_afar(way):
+        (logs, cosigners), at = of_one_block(way, checkpoint_keys)
     else:
-        with opened_chain(context) as reader:
+        with opened_chain(way.context) as reader:
             logs, cosigners = verifiers(reader)
-    lines = [*([] if at is None else [f"# {proven_by(at, how['genesis_path'])}"]), *policy_lines(logs, cosigners)]
+    lines = [*([] if at is None else [f"# {proven_by(at, way.genesis_path)}"]), *policy_lines(logs, cosigners)]
     told = {
         "logs": [key.to_text() for key in logs],
         "cosigners": [{"name": name, "verifier_key": key.to_text()} for name, key in cosigners],
         "policy": "".join(f"{line}\n" for line in lines),
         "proven_at": None if at is None else {"height": at["height"], "hash": at["block"]},
     }
-    tell(told, as_json=as_json, text=lambda: str(told["policy"]).rstrip("\n"))
+    tell(told, as_json=way.as_json, text=lambda: str(told["policy"]).rstrip("\n"))
     if not logs:
         leave(FINDINGS)

@@ -5,9 +5,7 @@ All that one answer rests on is of one block: a gateway cannot mix what was with
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import click
+from typing import TypeVar
 
 from chain.checkpoint import cosigner_verifier, log_verifier
 from chain.entries import EntryKind, PartyEntry, natural_key_named
@@ -15,20 +13,14 @@ from chain.genesis import Genesis
 from chain.note import VerifierKey
 from chain.stake_entries import CosignerEntry, DelegateEntry, RollEntry
 from chain.transactions import Role
-from gateway.commands.context import CouldNot
-from gateway.commands.prove import ASKING, checked
+from gateway.commands.asking import Asking
+from gateway.commands.context import CouldNot, instant
 from gateway.proving import spelled
+from gateway.recorded import genesis_of
 from gateway.verifiers import Outcome
 
 Found = TypeVar("Found")
 TRIES = 5  # at a block each; one takes some requests of milliseconds
-
-
-def afar_options(command: Any) -> Any:
-    """--url, and what it is checked by: --genesis, --pin, --independent."""
-    for option in reversed(ASKING):
-        command = option(command)
-    return command
 
 
 class _WentOn(Exception):
@@ -38,20 +30,19 @@ class _WentOn(Exception):
 class ProvenState:
     """The state after the block that the first entry was proven against; `at` is what was found of that, `genesis` the chain's."""
 
-    def __init__(self, context: click.Context, how: dict[str, Any]) -> None:
-        self._context, self._how = context, how
-        self._genesis_bytes = b""
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
         self.at: Outcome = {}
 
     @property
     def genesis(self) -> Genesis:
         """Once an entry was asked for."""
-        return Genesis.parse(self._genesis_bytes)
+        return genesis_of(self._asking.genesis_bytes)
 
     def entry(self, kind: EntryKind, name: str = "") -> bytes | None:
         """The value, None where the state has no such entry. What does not hold or cannot be had ends the program."""
         expected = {"kind": int(kind), "name": natural_key_named(kind, name).hex()}
-        _, self._genesis_bytes, outcome = checked(self._context, "state", {"kind": spelled(kind), "name": name}, expected, **self._how)
+        _, outcome = self._asking.checked("state", {"kind": spelled(kind), "name": name}, expected)
         if self.at and self.at["block"] != outcome["block"]:
             raise _WentOn
         self.at = outcome
@@ -59,10 +50,10 @@ class ProvenState:
         return None if value is None else bytes.fromhex(value)
 
 
-def of_one_block(context: click.Context, how: dict[str, Any], ask: Callable[[ProvenState], Found]) -> tuple[Found, Outcome]:
-    """What `ask` makes of the state, and against which block all of it was proven. `how`: the options of `afar_options`, and as_json."""
+def of_one_block(asking: Asking, ask: Callable[[ProvenState], Found]) -> tuple[Found, Outcome]:
+    """What `ask` makes of the state, and against which block all of it was proven."""
     for _ in range(TRIES):
-        state = ProvenState(context, how)
+        state = ProvenState(asking)
         try:
             return ask(state), state.at
         except _WentOn:
@@ -70,16 +61,13 @@ def of_one_block(context: click.Context, how: dict[str, Any], ask: Callable[[Pro
     raise CouldNot("the chain went on each time while it was asked; try again")
 
 
-def is_afar(how: dict[str, Any]) -> bool:
+def is_afar(asking: Asking) -> bool:
     """Whether a gateway elsewhere is to be asked; what is given without its address would go unheeded."""
-    given = [
-        name
-        for name, value in (("--genesis", how["genesis_path"]), ("--pin", how["pin_path"]), ("--independent", how["independent"]))
-        if value
-    ]
-    if how["url"] is None and given:
-        raise CouldNot(f"{given[0]} goes with --url: at home the gateway's own ledger is read, and nothing is proven")
-    return how["url"] is not None
+    given = {"--genesis": asking.genesis_path, "--pin": asking.pin_path, "--independent": asking.independent}
+    unheeded = [name for name, value in given.items() if value]
+    if asking.url is None and unheeded:
+        raise CouldNot(f"{unheeded[0]} goes with --url: at home the gateway's own ledger is read, and nothing is proven")
+    return asking.url is not None
 
 
 def checkpoint_keys(state: ProvenState) -> tuple[list[VerifierKey], list[tuple[str, VerifierKey]]]:
@@ -107,7 +95,5 @@ def _delegate(state: ProvenState, key: bytes) -> tuple[bytes, DelegateEntry]:
 
 def proven_by(at: Outcome, genesis_path: Path | None) -> str:
     """In a sentence, what an answer from afar rests on."""
-    from gateway.commands.context import instant
-
     votes = f"by {at['votes']} of {at['delegates']} delegates"
     return f"after block {at['height']} ({instant(at['accepted_at'])}, {votes}), proven against {genesis_path}"
