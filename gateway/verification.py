@@ -133,7 +133,7 @@ def _check_record(committed: Record, record: bytes) -> None:
     if primitives.commitment(committed.salt, record) != committed.commitment:
         raise ReceiptInvalid("the record is not, byte for byte, the one that was committed to")
     try:
-        found = json.loads(record.decode(), object_pairs_hook=no_name_twice, parse_constant=no_float)
+        found = json.loads(record.decode(), object_pairs_hook=no_name_twice, parse_constant=no_float, parse_int=len)  # however long
         said = found["resourceType"], found["id"], found["meta"]["versionId"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReceiptInvalid("the record does not say its type, id and version") from error

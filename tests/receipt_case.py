@@ -106,13 +106,13 @@ def sealed_bundles(*, chain_id, statement, tree, raw_entries, recipient, random,
 
 def make_case(
     signed_by="issuer", *, delegates=4, bundle=1, record=3, log_before=5, genesis=None, party=None, signers=(GATEWAY, GATEWAY),
-    statement=None, header=None, anchor=None, voters=None, misplaced=False, respell=None, sets=(),
+    statement=None, header=None, anchor=None, voters=None, misplaced=False, respell=None, sets=(), body_of=None,
 ):  # fmt: skip
     """Record number `record` of bundle number `bundle` of a container of three, anchored in a log with `log_before` other transactions.
 
     `signers` sign the issuer's PARTY and the ANCHOR; `statement`, `header` and `anchor` change fields before they are sealed and signed.
     `sets` are those that acted one after the other since the genesis's: lists of keys. With `misplaced` every record is the statement,
-    and the statement is none; `respell` changes the statement's bytes.
+    and the statement is none; `respell` changes the statement's bytes. `body_of` makes other records, of their numbers.
     """
     random = random_from(b"case")
     genesis_file = genesis or genesis_bytes(delegates)
@@ -123,7 +123,7 @@ def make_case(
     recipient = WrapPrivateKey(WrapSuite.X25519, b"p" * 32)
     bundles = sealed_bundles(
         chain_id=genesis.chain_id, statement=b"{}" if misplaced else stated, tree=tree, raw_entries=raw_entries, recipient=recipient.public,
-        random=random, body_of=(lambda _: stated) if misplaced else None,
+        random=random, body_of=(lambda _: stated) if misplaced else body_of,
     )  # fmt: skip
     roots = [merkle.leaf_hash(sealed.root) for sealed in bundles]
     counts = {"digest": random(32), "size": 1234, "bundles": len(bundles), "leaves": sum(sealed.leaf_count for sealed in bundles)}

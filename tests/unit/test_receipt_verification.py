@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
-from receipt_case import ATTESTATION_SEED, GATEWAY, NOW, SIGNING_SEED, genesis_bytes, key, make_case, party_body
+from receipt_case import ATTESTATION_SEED, GATEWAY, NOW, SIGNING_SEED, genesis_bytes, key, make_case, party_body, record_body
 
 from chain.genesis import Genesis
 from chain.keys import SigningKey
@@ -89,6 +89,13 @@ def test_a_record_that_is_another_by_one_byte(verifier):
     for altered in (case.record + b"\n", case.record.replace(b"final", b"Final"), case.record[:-1], b"", b"\xef\xbb\xbf" + case.record):
         if altered:
             assert_invalid(verifier, case, "byte for byte", record=altered)
+
+
+def test_a_number_of_any_length_in_a_record(verifier):
+    case = make_case(body_of=lambda number: record_body(number).replace(b".50", b"1" * 5000))
+    assert check(verifier, case).not_checked == ()
+    number = make_case(body_of=lambda number: record_body(number).replace(b'"versionId":"1"', b'"versionId":1'))
+    assert_invalid(verifier, number, "record")
 
 
 def test_a_reference_that_the_record_does_not_bear(verifier):
