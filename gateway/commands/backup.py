@@ -293,8 +293,7 @@ def _restored_text(home: Path, restored: "Restored") -> str:
     made_at = instant(restored.manifest.made_at)
     lines = [
         f"Restored into {home}: {_summary(restored.manifest)}. The chain goes on after height {restored.height}.",
-        f"Written to the bucket after the backup: {counted(restored.bucket.unknown, 'objects')}, listed in {home / LATER}.",
-        "What is listed stays until `backup accept-loss`; have its senders push again what they were promised.",
+        *_later(home / LATER, restored.bucket.unknown),
         f"In force: {counted(restored.grants_in_force, 'grants')}.",
         f"What was revoked after {made_at} is known only where the ledger has it; ask.",
     ]
@@ -303,8 +302,19 @@ def _restored_text(home: Path, restored: "Restored") -> str:
     if restored.erased_again:
         lines.append(f"Erased after the backup, and now again: the keys of {counted(restored.erased_again, 'archives')}.")
     lines += [f"{what}: {place}" for what, place in _places(home).items()]
-    return "\n".join([*lines, f"Start it:  fhir-anchor --home {home} serve"])
+    return "\n".join(
+        [*lines, f"Start it:  fhir-anchor --home {home} serve   (from then on it is the gateway, and the home of before refuses to be)"]
+    )
 
 
 def _lacking(bucket: "Compared") -> str:
     return f"The bucket LACKS {counted(bucket.missing_count, 'containers')} that the database names; run `audit run --level storage`."
+
+
+def _later(listed: Path, unknown: int) -> list[str]:
+    if not unknown:
+        return ["Nothing was written to the bucket after the backup."]
+    return [
+        f"Written to the bucket after the backup: {counted(unknown, 'objects')}, listed in {listed}.",
+        "What is listed stays until `backup accept-loss`; have its senders push again what they were promised.",
+    ]

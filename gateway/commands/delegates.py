@@ -113,7 +113,7 @@ def stake(way: Asking, holder: str) -> None:
     weight, sponsored = (found.weight, found.sponsored) if found else (0, 0)
     told = {"key": key.hex(), "weight": weight, "of": total, "votes": votes, "sponsored": sponsored}
     told["proven_at"] = None if at is None else {"height": at["height"], "hash": at["block"]}
-    lines = [f"{weight} of {total}", *(f"  approves of {vote}" for vote in votes)]
+    lines = [f"weight {weight} of {total}", *(f"  approves of {vote}" for vote in votes)]
     lines += [] if at is None else [f"  {proven_by(at, way.genesis_path)}"]
     tell(told, as_json=way.as_json, text=lambda: "\n".join(lines))
     if not weight:

@@ -188,6 +188,7 @@ def archive(context: click.Context, keep_epochs: int, *, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from chain.archive import PACK
     from gateway.storage.opening import open_object_store
     from jobs.archive_blocks import archive_blocks
 
@@ -198,11 +199,10 @@ def archive(context: click.Context, keep_epochs: int, *, as_json: bool) -> None:
             moved = archive_blocks(store, genesis, open_object_store(settings.effective_bucket_url), keep_epochs)
     except (LedgerError, GatewayError, OSError, ValueError) as error:
         raise CouldNot(str(error)) from error
-    tell(
-        asdict(moved),
-        as_json=as_json,
-        text=lambda: f"Moved {counted(moved.transactions, 'transactions')} into {counted(moved.packs, 'objects')}",
-    )
+    words = f"Moved {counted(moved.transactions, 'transactions')} into {counted(moved.packs, 'objects')}"
+    if not moved.packs:
+        words = f"Nothing to move: an object takes {PACK:,} transactions, and fewer than that are older than the epochs that stay"
+    tell(asdict(moved), as_json=as_json, text=lambda: words)
 
 
 @ledger.command(epilog="Example: fhir-anchor --home ./gw ledger switch --to 2 --from 12001")
@@ -222,7 +222,8 @@ def switch(context: click.Context, version: int, height: int, *, as_json: bool) 
         head = reader.head()
     present, last = (head.version, head.height) if head else (LATEST, 0)
     if not present < version <= LATEST:
-        raise CouldNot(f"the chain has version {present} of its format, and this program knows versions 1 to {LATEST}")
+        later = "there is none to go on to" if present == LATEST else f"it can go on to {LATEST}"
+        raise CouldNot(f"the chain has version {present} of its format, and this program knows versions 1 to {LATEST}: {later}")
     if height <= last:
         raise CouldNot(f"the chain has {counted(last, 'blocks')}; the switch must come after them")
     change_setting(home_of(context), "ledger_switch", f"{version} from {height}")

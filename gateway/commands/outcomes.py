@@ -69,7 +69,7 @@ def _of_ledger(outcome: Outcome) -> list[tuple[str, str]]:
         return [
             (
                 "log",
-                f"its first {counted(says['first_size'], 'transactions')}, of {outcome['log_size']}, have the root {says['first_root']}",
+                f"the root of its first {counted(says['first_size'], 'transactions')}, of {outcome['log_size']}, is {says['first_root']}",
             )
         ]
     if outcome["proof"] == "state":

@@ -372,7 +372,7 @@ def test_an_auditor_elsewhere_is_told_the_same_policy_and_checks_it(home, nordvi
     assert run("policy", "--genesis", home.settings.genesis_path, code=2).stderr.startswith("fhir-anchor: --genesis goes with --url")
     assert "needs --genesis" in run("policy", "--url", home.client.url, code=2).stderr
     holder = home.settings.keys_path / "stake.json"
-    assert _said(run("stake", holder, *afar)).startswith("1000000 of 1000000\n  approves of ")
+    assert _said(run("stake", holder, *afar)).startswith("weight 1000000 of 1000000\n  approves of ")
     nothing = json.loads(_said(run("stake", NORDVIK.public.hex(), *afar, "--json", code=1)))
     assert (nothing["weight"], nothing["proven_at"]["height"]) == (0, home.ledger.height())
 

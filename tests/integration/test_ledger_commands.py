@@ -330,7 +330,7 @@ def test_proofs_are_got_checked_and_kept(home):
     assert re.search(r"entry +party nobody\n +holds +nothing", home.run("prove", "state", "party", "nobody").stdout)
     assert re.search(r"entry +roll\n +all stake +1000000\n( +stands +[0-9a-f]{64}\n){4}", home.run("prove", "state", "roll").stdout)
     assert "ANCHOR, number 1 of the log" in home.run("prove", "inclusion", "--index", 1).stdout
-    assert "its first 1 transaction, of 3," in home.run("prove", "consistency", 1, 3).stdout
+    assert "the root of its first 1 transaction, of 3, is" in home.run("prove", "consistency", 1, 3).stdout
     with served(create_app(home.services, home.ledger)) as client:
         afar = ("--url", client.url, "--genesis", genesis)
         for number, question in enumerate(asked):
