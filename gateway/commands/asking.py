@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, read_file, settings_of, tell
+from gateway.commands.context import FINDINGS, CouldNot, json_option, leave, opened_ledger, read_file, settings_of, tell, with_options
 from gateway.commands.receipt import pinned_height
 
 Asked = dict[str, str | int | None]
@@ -70,16 +69,8 @@ class Asking:
         return proof, outcome
 
 
-def asking(command: Callable[..., None]) -> Any:
-    """The command with --url, --genesis, --pin, --independent and --json, which it gets as one `Asking` before its own."""
-
-    @wraps(command)
-    def told(context: click.Context, /, **given: Any) -> None:
-        command(Asking(context, **{name: given.pop(name) for name in _OPTIONS}), **given)
-
-    for option in reversed(_OPTIONS.values()):
-        told = option(told)
-    return click.pass_context(told)
+# The command with --url, --genesis, --pin, --independent and --json, which it gets as one `Asking` before its own.
+asking = with_options(_OPTIONS, Asking)
 
 
 def _from_afar(url: str, genesis_bytes: bytes, kind: str, asked: Asked) -> bytes:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -221,6 +222,21 @@ def _json(result: object) -> str:
 def printable(text: str) -> str:
     """Names of files and what others say may hold anything: nothing of it reaches the terminal as a control character."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def with_options(options: dict[str, Callable[[Any], Any]], kind: Callable[..., Any]) -> Callable[[Callable[..., None]], Any]:
+    """A decorator: the command has these options, by the names of their values, and gets all of them, its context first, as one `kind`."""
+
+    def decorated(command: Callable[..., None]) -> Any:
+        @wraps(command)
+        def told(context: click.Context, /, **given: Any) -> None:
+            command(kind(context, **{name: given.pop(name) for name in options}), **given)
+
+        for option in reversed(options.values()):
+            told = option(told)
+        return click.pass_context(told)
+
+    return decorated
 
 
 def leave(code: int) -> NoReturn:

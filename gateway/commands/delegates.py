@@ -12,7 +12,7 @@ from chain.stake_entries import StakeEntry
 from gateway.commands.asking import Asking, asking
 from gateway.commands.context import FINDINGS, instant, iso, json_option, leave, opened_chain, tell
 from gateway.commands.proven_state import ProvenState, is_afar, of_one_block, proven_by
-from gateway.commands.stake import public_key
+from gateway.commands.sending import public_key
 
 WARNING = "fewer than four delegates can be elected: the set stays as it is"
 
