@@ -1,12 +1,13 @@
 """A small chain with the outbox that it is fed from, and the job of each slot between them."""
 
+import databases
 from chain_case import GATEWAY, SmallChain, anchor
 from structlog.testing import capture_logs
 
 from chain.ledger import Ledger
 from chain.store import LedgerStore
 from gateway.index import outbox
-from gateway.index.database import create_index, open_index
+from gateway.index.database import open_index
 from gateway.vault.keyring import Keyring
 from jobs.produce_blocks import BlockProduction
 
@@ -18,8 +19,7 @@ class ChainWithOutbox(SmallChain):
 
     def __init__(self, folder, ledger=None, marks=None, **chain):
         """`folder` has what is not given a folder of its own."""
-        self.marks, self.index_url = marks or folder, f"sqlite:///{folder}/gateway.db"
-        create_index(self.index_url)
+        self.marks, self.index_url = marks or folder, databases.new_gateway(folder)
         super().__init__(ledger or folder, **chain)
 
     def open(self, store=LedgerStore):

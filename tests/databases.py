@@ -5,8 +5,11 @@ the processes that it starts, which find it in their environment.
 """
 
 import os
+import tempfile
+from functools import cache
 from hashlib import sha256
 from itertools import count
+from pathlib import Path
 
 from chain.store import LedgerStore
 from gateway.index.database import create_index
@@ -23,6 +26,24 @@ def url(folder, name):
         _named.add(variable)
         os.environ[variable] = _server.create(f"{name}-{next(_numbers)}", f"new-{name}")
     return os.environ.get(variable) or f"sqlite:///{folder / name}.db"
+
+
+def new_gateway(folder):
+    """The "gateway" database in `folder`, with its tables, made where there is none; its address. Both kinds are copied from one that
+    the migrations made.
+    """
+    file = folder / "gateway.db"
+    if _server is None and not file.exists():
+        file.write_bytes(_migrated())
+    return url(folder, "gateway")
+
+
+@cache
+def _migrated():
+    with tempfile.TemporaryDirectory() as folder:
+        create_index(f"sqlite:///{folder}/gateway.db")
+        [file] = Path(folder).iterdir()
+        return file.read_bytes()
 
 
 def chosen():

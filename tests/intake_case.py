@@ -14,7 +14,7 @@ from gateway import sealing
 from gateway.group_commit import GroupCommit
 from gateway.identity.interaction import parse_interaction
 from gateway.index import parties, secrets
-from gateway.index.database import create_index, open_index
+from gateway.index.database import open_index
 from gateway.index.parties import Parties
 from gateway.index.schema import secret
 from gateway.intake import receive
@@ -34,8 +34,7 @@ _requests = count(1)
 
 def open_services(folder, store=None) -> Services:
     """The gateway in `folder`, made where there is none."""
-    url = databases.url(folder, "gateway")
-    create_index(url)
+    url = databases.new_gateway(folder)
     keyring = Keyring(KEK)
     index = open_index(url, keyring)
     (folder / "bucket").mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from chain.transactions import Kind
 from gateway.consent.access import Access
 from gateway.index import accesses, outbox
 from gateway.index import schema as t
-from gateway.index.database import create_index, open_index
+from gateway.index.database import open_index
 from gateway.vault.keyring import ArchiveSecret, Keyring
 from gateway.vault.primitives import access_commitment
 
@@ -37,8 +37,7 @@ ENTRY = (
 
 @pytest.fixture
 def index(tmp_path):
-    url = databases.url(tmp_path, "gateway")
-    create_index(url)
+    url = databases.new_gateway(tmp_path)
     index = open_index(url, Keyring(bytes(32)))
     yield index
     index.close()

@@ -7,7 +7,7 @@ from chain.encoding import decode
 from chain.keys import SigningKey
 from chain.transactions import Kind, PartyBody, Role, TransactionInvalid
 from gateway.index import outbox, parties
-from gateway.index.database import LostRace, create_index, open_index
+from gateway.index.database import LostRace, open_index
 from gateway.vault.keyring import Keyring
 
 pytestmark = pytest.mark.both_databases
@@ -18,8 +18,7 @@ OTHER_KEY = SigningKey.from_seed(bytes(31) + b"\x02").public
 
 @pytest.fixture
 def index(tmp_path):
-    url = databases.url(tmp_path, "gateway")
-    create_index(url)
+    url = databases.new_gateway(tmp_path)
     index = open_index(url, Keyring(bytes(range(32))))
     yield index
     index.close()

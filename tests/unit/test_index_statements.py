@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.index import schema as t
-from gateway.index.database import LostRace, create_index, open_index, part_of
+from gateway.index.database import LostRace, open_index, part_of
 from gateway.index.rows import KeyedQuery, Statement, driver_rows, insert_rows
 
 pytestmark = pytest.mark.both_databases
@@ -20,8 +20,7 @@ FORGET = Statement(delete(t.secret).where(t.secret.c.sealed < bindparam("least")
 
 @pytest.fixture
 def connection(tmp_path):
-    url = databases.url(tmp_path, "gateway")
-    create_index(url)
+    url = databases.new_gateway(tmp_path)
     index = open_index(url)
     with index.atomic() as connection:
         insert_rows(connection, t.secret, SECRETS)

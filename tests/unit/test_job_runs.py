@@ -6,7 +6,7 @@ import databases
 import pytest
 
 from gateway.index import job_runs
-from gateway.index.database import create_index, open_index
+from gateway.index.database import open_index
 from gateway.index.job_runs import DONE, FAILED, INTERRUPTED, KEPT, MAX_ATTEMPTS, OVERDUE, RUNNING, SILENT_FOR
 from gateway.settings import Settings
 from jobs.registry import Job, Result
@@ -19,8 +19,7 @@ JOB = Job("sweep", "Sweeps.", Every(100), lambda _opened: Result())
 
 @pytest.fixture
 def index(tmp_path):
-    url = databases.url(tmp_path, "gateway")
-    create_index(url)
+    url = databases.new_gateway(tmp_path)
     index = open_index(url)
     yield index
     index.close()

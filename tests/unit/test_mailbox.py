@@ -1,11 +1,12 @@
 """How long the engine waits for delegates elsewhere, on a real table and a clock that the test moves."""
 
+import databases
 import pytest
 
 from chain.ballot import Ballot
 from chain.watermark import Duty
 from gateway.index import ballots
-from gateway.index.database import create_index, open_index
+from gateway.index.database import open_index
 from jobs.mailbox import IndexMailbox
 
 KEYS = [bytes([number]) * 32 for number in range(3)]
@@ -31,9 +32,7 @@ class Waiting:
 
 @pytest.fixture
 def index(tmp_path):
-    url = f"sqlite:///{tmp_path}/gateway.db"
-    create_index(url)
-    index = open_index(url)
+    index = open_index(databases.new_gateway(tmp_path))
     yield index
     index.close()
 

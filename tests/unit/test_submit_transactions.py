@@ -57,8 +57,7 @@ def tamper(index, statement, **values):
 
 @pytest.fixture
 def index(tmp_path):
-    url = databases.url(tmp_path, "gateway")
-    create_index(url)
+    url = databases.new_gateway(tmp_path)
     with closing(open_index(url, KEYRING)) as index:
         yield index
 
