@@ -25,7 +25,7 @@ from gateway import heartbeat, tenure
 from gateway.logs import configure_logs, logger
 from gateway.metrics import FOLDER_VARIABLE
 from gateway.settings import BadSetting, Settings
-from gateway.supervisor import Child, GaveUp, Supervisor
+from gateway.supervisor import Child, GaveUp, Supervisor, fork
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -118,7 +118,23 @@ def _in_words(process: str, run: Callable[[], _Result]) -> _Result:
 
 
 def _take_turn(settings: Settings) -> None:
-    """Before anything can be written: raises CouldNotServe where this home is an older copy, or another one took over."""
+    """Before anything can be written: raises CouldNotServe where this home is an older copy, or another one took over.
+
+    A child looks, so that this process, the parent of all others, holds no keys. What it imports the others need as well: once, here.
+    """
+    import jobs.older_copy
+    import jobs.registry  # noqa: F401
+
+    said, saying = os.pipe()
+    child = fork(partial(_look_whose_turn, settings, saying))
+    os.close(saying)
+    with os.fdopen(said) as pipe:
+        reason = pipe.read()
+    if os.waitpid(child, 0)[1]:
+        raise CouldNotServe(reason or "whether this home may be served could not be looked at")
+
+
+def _look_whose_turn(settings: Settings, saying: int) -> None:
     from chain.errors import LedgerError
     from gateway.bootstrap import keyring_of
     from gateway.errors import GatewayError
@@ -130,7 +146,8 @@ def _take_turn(settings: Settings) -> None:
             refuse_older_copy(opened.ledger, opened.index)
             tenure.tenure_of(opened.index, keyring_of(settings), opened.store).take(int(time.time()))
     except (GatewayError, LedgerError, ValueError, OSError) as error:
-        raise CouldNotServe(str(error)) from error
+        os.write(saying, str(error).encode(errors="backslashreplace"))
+        sys.exit(_DID_NOT_START)
 
 
 def _make_app(settings: Settings) -> "Flask":
