@@ -93,6 +93,9 @@ def services_of(context: click.Context, **flags: object) -> "Services":
 
     try:
         services = open_services(settings_of(context, **flags))
+        context.call_on_close(services.index.close)
+        if services.ledger is not None:
+            context.call_on_close(services.ledger.close)
         try:
             tenure_of(services.index, services.keyring, services.store).verify()
         except TakenOver:
