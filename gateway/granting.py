@@ -6,44 +6,26 @@ patient can revoke while the bucket is out of reach.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms, sign_grant, sign_revoke
 from chain.keys import SigningKey
 from fhir_adapters.issue import InvalidInput, Issue
-from gateway.consent.coded import CLIENT_ID_SYSTEM
 from gateway.consent.provision import Provision
-from gateway.consent.resource import ProposedConsent, read_consent, write_consent
+from gateway.consent.resource import ProposedConsent, read_consent
 from gateway.consent.terms import Terms
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import Forbidden
 from gateway.identity.literal import parse_literal
 from gateway.index import accesses, archives, consents, outbox, parties, records
 from gateway.index.archives import Archive
 from gateway.index.consents import ConsentRow
 from gateway.index.parties import Party, PartyRole
 from gateway.index.resource_types import PATIENT
-from gateway.search.parse import Search
-from gateway.search.scope import named_archives
 from gateway.services import Services
-from gateway.submission import instant
+from gateway.stored_consents import StoredConsent, sealed_context, written
 
-Value = TypeVar("Value")
-ACTIVE, INACTIVE = 1, 2  # versions: a Consent is granted, and revoked once
 _ACTOR = "Consent.provision.actor[0].reference.identifier.value"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredConsent:
-    """A Consent as it stands, or as it was before its revoke. `body` is JSON; `updated_ms` in milliseconds since the epoch."""
-
-    id: str
-    version: int
-    updated_ms: int
-    body: bytes
-    is_new: bool = False
 
 
 def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
@@ -64,7 +46,7 @@ def grant(services: Services, patient: Party, body: bytes) -> StoredConsent:
         is_new = found is None
         if found is None:
             found = _commit(services, connection, proposed, archive, grantee, row, token, now_ms)
-        return _written(services, connection, found, is_new=is_new)
+        return written(services, connection, found, is_new=is_new)
 
 
 def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
@@ -77,7 +59,7 @@ def revoke(services: Services, patient: Party, id_: str) -> StoredConsent:
         if found.revoked_ms is None:
             end(services, connection, found)
             found = _find(services, connection, patient, id_) or found
-        return _written(services, connection, found)
+        return written(services, connection, found)
 
 
 def end(services: Services, connection: Connection, stands: ConsentRow) -> None:
@@ -89,49 +71,6 @@ def end(services: Services, connection: Connection, stands: ConsentRow) -> None:
     signature = sign_revoke(key, services.chain_id, services.gateway)
     consents.revoke(connection, stands.grant.row, sequence, now_ms)
     outbox.add(connection, ConsentRevokeBody(stands.grant.id, sequence, signature), now_ms // 1000)
-
-
-def read(services: Services, reader: Party, id_: str, version: int | None = None) -> StoredConsent | None:
-    """A Consent that `reader` granted, or that names it as grantee; None where this id is none. NotFound for a version it never had."""
-    row = services.ids.decode(id_)
-    if row is None:
-        return None
-    with services.index.reading() as connection:
-        own = archives.joined_with(connection, reader.archive)
-        found = consents.find_visible(connection, row, reader.row, own)
-        if found is None:
-            return None
-        return _written(services, connection, found, version=version, for_grantee=found.grant.archive not in own)
-
-
-def find(services: Services, reader: Party, search: Search, after: int) -> tuple[list[StoredConsent], int | None]:
-    """Of the Consents that `reader` granted or that name it, the first `search.count` after number `after`, revoked ones included.
-
-    And after which number to go on, None at the end. Whom nothing names finds nothing, whether or not a patient exists.
-    """
-    rows = _common({row for id_ in group if (row := services.ids.decode(id_)) is not None} for group in search.ids)
-    grantees = _common({code for system, code in group if system in (None, CLIENT_ID_SYSTEM)} for group in search.actors)
-    with services.index.reading() as connection:
-        own = archives.joined_with(connection, reader.archive)
-        found = consents.visible(
-            connection,
-            reader.row,
-            own,
-            after=after,
-            limit=search.count + 1,
-            archives=named_archives(services, connection, reader, search),
-            rows=rows,
-            grantees=grantees,
-        )
-        page = found[: search.count]
-        following = page[-1].grant.sequence if len(found) > len(page) else None
-        return [_written(services, connection, one, for_grantee=one.grant.archive not in own) for one in page], following
-
-
-def _common(groups: Iterable[set[Value]]) -> set[Value] | None:
-    """What all groups have, None where there is no group."""
-    each = list(groups)
-    return set.intersection(*each) if each else None
 
 
 def _archive(services: Services, patient: Party) -> Archive:
@@ -202,7 +141,7 @@ def _commit(
     commitment = commit_terms(services.chain_id, secret.grant_salt(consent_id), terms)
     sequence = _next_sequence(connection, now_ms)
     signature = sign_grant(key, services.chain_id, services.gateway, commitment)
-    written = consents.write(
+    given = consents.write(
         connection,
         row=row,
         grant_id=key.public,
@@ -216,7 +155,7 @@ def _commit(
         exceptions=_sealed_exceptions(services, row, proposed.terms),
     )
     outbox.add(connection, ConsentGrantBody(key.public, commitment, sequence, signature), now_ms // 1000)
-    return written
+    return given
 
 
 def _sealed_exceptions(services: Services, row: int, terms: Terms) -> bytes | None:
@@ -229,40 +168,3 @@ def _next_sequence(connection: Connection, now_ms: int) -> int:
     """The number of a grant or revoke. The accesses before it go into their batch first: the ledger takes no lower number later."""
     accesses.close_batch(connection, now_ms // 1000)
     return consents.next_sequence(connection)
-
-
-def sealed_context(id_: str) -> str:
-    """What the Consent with this id is sealed for."""
-    return f"consent/{id_}"
-
-
-def _written(
-    services: Services,
-    connection: Connection,
-    found: ConsentRow,
-    *,
-    version: int | None = None,
-    is_new: bool = False,
-    for_grantee: bool = False,
-) -> StoredConsent:
-    current = ACTIVE if found.revoked_ms is None else INACTIVE
-    version = current if version is None else version
-    if not ACTIVE <= version <= current:
-        raise NotFound("the resource has no such version")
-    id_ = services.ids.encode([found.grant.row])[0]
-    updated_ms = found.granted_ms if version == ACTIVE else found.revoked_ms or 0
-    body = write_consent(
-        services.keyring.open(sealed_context(id_), found.sealed),
-        id_=id_,
-        version=version,
-        last_updated=instant(updated_ms),
-        patient=_patient_reference(services, connection, found.grant.archive),
-        active=version == ACTIVE,
-        for_grantee=for_grantee,
-    )
-    return StoredConsent(id_, version, updated_ms, body, is_new)
-
-
-def _patient_reference(services: Services, connection: Connection, archive: int) -> str | None:
-    row = consents.patient_resource(connection, archive)
-    return None if row is None else f"Patient/{services.ids.encode([row])[0]}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, select, tuple_, update
 
-from gateway import granting, joining
+from gateway import joining, stored_consents
 from gateway.errors import Refused
 from gateway.index import consents, secrets
 from gateway.index import schema as t
@@ -72,7 +72,7 @@ _CONTEXTS: dict[Table, dict[str, Context]] = {
     },
     t.person: {"sealed": lambda _, row: joining.sealed_context(row.resource, row.version)},
     t.consent_grant: {
-        "sealed": lambda services, row: granting.sealed_context(services.ids.encode([row.row])[0]),
+        "sealed": lambda services, row: stored_consents.sealed_context(services.ids.encode([row.row])[0]),
         "exceptions_sealed": lambda _, row: consents.exceptions_context(row.row),
     },
 }

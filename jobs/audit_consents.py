@@ -17,9 +17,9 @@ from fhir_adapters.issue import InvalidInput
 from gateway.consent.decision import Grant
 from gateway.consent.resource import terms_of
 from gateway.consent.terms import Terms, row_terms
-from gateway.granting import sealed_context
 from gateway.index.consents import ConsentRow
 from gateway.services import Services
+from gateway.stored_consents import sealed_context
 from gateway.vault.errors import WrongKey
 from gateway.vault.keyring import ArchiveSecret
 from jobs.audit_notes import Notes

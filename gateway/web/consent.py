@@ -7,11 +7,11 @@ to the ordinary interactions; a search finds grants alone.
 import msgspec
 from flask import Blueprint, Response, request
 
-from gateway import granting
+from gateway import granting, stored_consents
 from gateway.errors import NotSupported
-from gateway.granting import StoredConsent
 from gateway.index.parties import PartyRole
 from gateway.search.parse import Search
+from gateway.stored_consents import StoredConsent
 from gateway.web import addresses
 from gateway.web.authorization import caller, require
 from gateway.web.bundle import REPLAY
@@ -87,7 +87,7 @@ def search_consents_by_form(resource_type: str) -> Response:
 
 
 def _find(search: Search, after: int) -> Found:
-    found, following = granting.find(services(), caller().party, search, after)
+    found, following = stored_consents.find(services(), caller().party, search, after)
     return Found([_entry(stored) for stored in found], following)
 
 
@@ -99,7 +99,7 @@ def _entry(stored: StoredConsent) -> dict[str, object]:
 def _own(record_id: str, version: int | None) -> StoredConsent | None:
     """The grant of this id, if the caller granted it or is whom it names."""
     check_accept(request.accept_mimetypes, request.args.get("_format"))
-    return granting.read(services(), caller().party, record_id, version)
+    return stored_consents.read(services(), caller().party, record_id, version)
 
 
 def _is_patient() -> bool:

@@ -7,10 +7,10 @@ import pytest
 from conduct_case import audit_conduct, disclose, make_conduct
 
 from gateway import joining
-from gateway.granting import sealed_context
 from gateway.index import archives, consents
 from gateway.index import schema as t
 from gateway.registration import register_party
+from gateway.stored_consents import sealed_context
 from gateway.upgrading import upgrade
 from jobs.audit_row_tags import verify_row_tags
 

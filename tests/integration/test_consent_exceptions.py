@@ -9,7 +9,7 @@ from consent_case import changed, optin
 from intake_case import delete, put
 
 from fhir_adapters import InvalidInput
-from gateway import disclosure, granting
+from gateway import disclosure, granting, stored_consents
 from gateway.client.consent import exceptions_of
 from gateway.errors import Forbidden, NotFound
 from gateway.index import consents
@@ -187,9 +187,9 @@ def test_the_grantee_does_not_see_what_is_withheld_from_it(home):
     id_ = grant(home, [code(1)])
     plain = home.grant(home.anna)
     services, search = home.made.services, parse_search("Consent", [], strict=True)
-    told = {who.client_id: granting.read(services, who, id_).body for who in (home.anna, home.insurer)}
+    told = {who.client_id: stored_consents.read(services, who, id_).body for who in (home.anna, home.insurer)}
     assert b"4548-1" in told[home.anna.client_id]
     assert "provision" not in json.loads(told[home.insurer.client_id])["provision"]
-    found = [json.loads(one.body) for one in granting.find(services, home.insurer, search, 0)[0]]
+    found = [json.loads(one.body) for one in stored_consents.find(services, home.insurer, search, 0)[0]]
     assert [one["id"] for one in found] == [id_, plain]
     assert [sorted(one["provision"]) for one in found] == [sorted(found[1]["provision"])] * 2, "nor that anything is"

@@ -15,7 +15,7 @@ from chain.consent import ConsentGrantBody, ConsentRevokeBody, commit_terms
 from chain.encoding import decode
 from chain.transactions import BODIES
 from fhir_adapters import InvalidInput
-from gateway import granting
+from gateway import granting, stored_consents
 from gateway.consent.decision import AccessRequest, decide
 from gateway.consent.terms import Terms
 from gateway.errors import Forbidden, NotFound, Unavailable
@@ -171,7 +171,7 @@ def test_what_is_not_ones_own_cannot_be_told_from_what_does_not_exist(gateway):
         with pytest.raises(Forbidden) as refused:
             granting.revoke(services, bert, id_)
         words.add(str(refused.value))
-        assert granting.read(services, bert, id_) is None
+        assert stored_consents.read(services, bert, id_) is None
     assert len(words) == 1
     assert may_read(services, anna)
 
@@ -180,12 +180,12 @@ def test_a_consent_is_read_as_it_stands_and_as_it_was(gateway):
     services, anna, _ = gateway
     given = grant(services, anna)
     granting.revoke(services, anna, given.id)
-    told = [msgspec.json.decode(granting.read(services, anna, given.id, version).body) for version in (1, 2, None)]
+    told = [msgspec.json.decode(stored_consents.read(services, anna, given.id, version).body) for version in (1, 2, None)]
     assert [(one["status"], one["meta"]["versionId"]) for one in told] == [("active", "1"), ("inactive", "2"), ("inactive", "2")]
     assert all(one["patient"]["reference"].startswith("Patient/") for one in told)
     with pytest.raises(NotFound):
-        granting.read(services, anna, given.id, 3)
-    assert [one.id for one in granting.find(services, anna, Search(types=("Consent",)), 0)[0]] == [given.id]
+        stored_consents.read(services, anna, given.id, 3)
+    assert [one.id for one in stored_consents.find(services, anna, Search(types=("Consent",)), 0)[0]] == [given.id]
 
 
 def test_the_grantee_must_be_active(gateway):
@@ -200,7 +200,7 @@ def test_the_grantee_must_be_active(gateway):
 
 def test_a_consent_must_name_no_other_patient(gateway):
     services, anna, bert = gateway
-    named = json.loads(granting.read(services, bert, grant(services, bert).id).body)["patient"]
+    named = json.loads(stored_consents.read(services, bert, grant(services, bert).id).body)["patient"]
     for reference in (named["reference"], f"Patient/{UNKNOWN}", "Patient/p1", "urn:uuid:x"):
         body = json.dumps(optin(INSURER) | {"patient": {"reference": reference}}).encode()
         with pytest.raises(InvalidInput, match="must be the patient who grants"):
@@ -249,6 +249,6 @@ def test_nothing_of_a_consent_but_its_terms_lies_in_clear(gateway):
     services, anna, _ = gateway
     body = optin(INSURER) | {"identifier": [{"system": "urn:clinic", "value": "SECRET-4471"}]}
     given = granting.grant(services, anna, json.dumps(body).encode())
-    assert b"SECRET-4471" in granting.read(services, anna, given.id).body
+    assert b"SECRET-4471" in stored_consents.read(services, anna, given.id).body
     folder = services.settings.home
     assert all(b"SECRET-4471" not in path.read_bytes() for path in folder.rglob("*") if path.is_file())

@@ -10,7 +10,7 @@ from intake_case import add_party, open_services, post, put
 from races_case import at_once, check
 from sqlalchemy import select, text
 
-from gateway import disclosure, granting, joining, registration
+from gateway import disclosure, granting, joining, registration, stored_consents
 from gateway.access_receipts import assemble_access_receipt
 from gateway.audit_events import find_audit_events, read_audit_event
 from gateway.errors import Conflict, Forbidden
@@ -187,12 +187,12 @@ def test_a_consent_covers_the_group_until_the_split_and_then_its_own_archive(wor
         assert world.found(world.insurer, "HPAYMT", search) == {one, other}
         assert world.found(anna, None, search) == {one, other}
     assert world.found(world.insurer, "HPAYMT", parse_search("Observation", [], strict=True)) == {one, other}
-    assert granting.read(services, same, given.id).id == given.id
+    assert stored_consents.read(services, same, given.id).id == given.id
     assert world.split(second_id) == (first,)
     assert (world.may_read(one), world.may_read(other)) == (True, False)
     assert (world.may_read(one, anna, None), world.may_read(other, anna, None)) == (True, False)
     assert world.found(world.insurer, "HPAYMT", parse_search("Observation", [], strict=True)) == {one}
-    assert granting.read(services, same, given.id) is None
+    assert stored_consents.read(services, same, given.id) is None
     with pytest.raises(Forbidden):
         granting.revoke(services, same, given.id)
 
@@ -220,7 +220,7 @@ def test_the_log_and_its_receipts_follow_the_group(world):
     search = parse_search("Consent", [], strict=True)
 
     def seen(reader):
-        consents = [one.id for one in granting.find(world.services, reader, search, 0)[0]]
+        consents = [one.id for one in stored_consents.find(world.services, reader, search, 0)[0]]
         return consents, events(world, reader), [may_have_receipt(world, reader, number) for number in numbers]
 
     everything = ([given[0]], numbers[::-1], [True, True])
