@@ -18,7 +18,7 @@ from gateway.identity.literal import parse_literal
 from gateway.index import schema as t
 from gateway.index.database import Index
 from gateway.index.resource_types import NUMBER_OF
-from gateway.index.rows import KeyedQuery
+from gateway.index.rows import KeyedQuery, StandingRows
 from gateway.index.tokens import BlindTokens
 from gateway.vault.record_id import RecordIds
 from gateway.vault.segments import EntryRow
@@ -32,7 +32,9 @@ _UUID = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"urn:uuid:([^"\\]+)"')
 _FULL_URL = re.compile(rb'\s*\{\s*"fullUrl"\s*:\s*"([^"\\]+)"')
 
 _Named = tuple[bytes, int, int]  # token, type, row
-_SOURCES = KeyedQuery(select(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource), t.source_map.c.token)
+_COLUMNS = (t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource)
+_SOURCES = KeyedQuery(select(*_COLUMNS), t.source_map.c.token)
+_STANDING = StandingRows(*_COLUMNS)
 
 
 class _Request(msgspec.Struct):
@@ -66,10 +68,13 @@ class SourceNames:
             self.finish()
 
     def finish(self) -> None:
-        """Look up what waits. Unavailable if the database cannot be read."""
+        """Look up what waits: in bulk, and one by one where not all of a batch is there. Unavailable if the database cannot be read."""
+        waiting, size = sorted(self._waiting), _STANDING.BATCH
         with self._index.reading() as connection:
-            stored = set(_SOURCES.tuples_among(connection, {token for token, _, _ in self._waiting}))
-        self._judge([name for name in self._waiting if name not in stored], stored)
+            batches = [waiting[start : start + size] for start in range(0, len(waiting), size)]
+            doubtful = [name for batch in batches if len(batch) < size or not _STANDING.are_all(connection, batch) for name in batch]
+            stored = set(_SOURCES.tuples_among(connection, {token for token, _, _ in doubtful}))
+        self._judge([name for name in doubtful if name not in stored], stored)
         self._notes.count("source names", len(self._waiting))
         self._waiting = []
 

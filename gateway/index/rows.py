@@ -6,9 +6,10 @@ SQLAlchemy carry them there and describe what comes back takes longer than most 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, insert, literal
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, column, func, insert, literal, select, values
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import ClauseElement
@@ -105,6 +106,30 @@ class KeyedQuery:
             whole = _Text.of(query, dialect)
             found = self._texts[dialect.name, size] = whole._replace(names=whole.names[:-size])
         return found
+
+
+class StandingRows:
+    """Whether rows stand in a table as they are, asked for BATCH of them at once: the database says how many, and none of them is carried.
+
+    `columns` are some of one table's, its key among them: then a row is counted once at most.
+    """
+
+    BATCH = 500
+
+    def __init__(self, *columns: Column[Any]) -> None:
+        places = [tuple(c.type.python_type() for c in columns)] * self.BATCH
+        asked = values(*(column(c.name, c.type) for c in columns)).data(places).cte("asked")
+        same = and_(*(c == asked.c[c.name] for c in columns))
+        self._query = select(func.count()).select_from(asked.join(columns[0].table, same))
+        self._texts: dict[str, str] = {}
+
+    def are_all(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether each of exactly BATCH rows stands there."""
+        dialect = connection.dialect
+        if dialect.name not in self._texts:
+            self._texts[dialect.name] = str(self._query.compile(dialect=dialect))
+        [(count,)] = driver_rows(connection, self._texts[dialect.name], list(chain.from_iterable(rows)))
+        return bool(count == self.BATCH)
 
 
 class _Text(NamedTuple):
