@@ -58,6 +58,23 @@ def _parents(level: Sequence[bytes]) -> list[bytes]:
     return above
 
 
+def subtree_roots(leaf_hashes: Sequence[bytes], first: int) -> list[bytes]:
+    """The hashes of the largest aligned subtrees that make up these leaves, of which `first` is the number of the first; left to right.
+
+    Level by level, as `root`: a node at either end whose sibling lies outside stands for its subtree, all others go on in pairs.
+    """
+    left, right = [], []
+    level = list(leaf_hashes)
+    while level:
+        if first % 2:
+            left.append(level.pop(0))
+            first += 1
+        if len(level) % 2:
+            right.append(level.pop())
+        level, first = _parents(level), first // 2
+    return left + right[::-1]
+
+
 def inclusion_path(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
     """The siblings of leaf `index` from the leaf up (RFC 6962, 2.1.1). Raises `ProofError` if there is no such leaf."""
     if not 0 <= index < len(leaf_hashes):

@@ -95,7 +95,8 @@ class BundleAudit:
         """Opens every record, and entry if they are wanted: then the leaves of the entries in the submission's tree."""
         issuer = stated.statement.issuer if stated else None
         party = self._party(issuer) if issuer else None
-        rows = BundleRows(Place(row, archive, issuer, party), self._stored.rows, self._services.ids) if issuer and party else None
+        place = Place(row, archive, issuer, party) if issuer and party else None
+        rows = BundleRows(place, self._stored.rows, bundle.ids(), self._services.ids) if place else None
         leaves: dict[int, bytes] = {}
         for opened, batch in bundle.batches():
             if batch.class_name == STATEMENT_CLASS:

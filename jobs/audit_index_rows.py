@@ -53,8 +53,10 @@ class Suspect:
 class BundleRows:
     """What the database says points to one bundle, held against its batches one after another."""
 
-    def __init__(self, place: Place, stored: StoredRows, ids: RecordIds) -> None:
+    def __init__(self, place: Place, stored: StoredRows, leaf_ids: Sequence[bytes], ids: RecordIds) -> None:
+        """`leaf_ids`: the id of every leaf of the bundle, all decrypted at once."""
         self.place = place
+        self._named = ids.rows(leaf_ids)
         self._stored, self._ids = stored, ids
         self._unmatched = dict(stored.versions.get(place.bundle, {}))
         self._doubled = stored.doubled.get(place.bundle, [])
@@ -106,7 +108,7 @@ class BundleRows:
             return False
         _, named, types, versions, _, issuers, updated_ms, *_ = zip(*sealed, strict=True)
         return (
-            named == tuple(self._ids.rows(batch.ids))
+            list(named) == self._named[batch.first_leaf : batch.first_leaf + len(named)]
             and versions == tuple(batch.versions)
             and {*types} == {NUMBER_OF.get(_type_of(batch))}
             and {*issuers} == {self.place.party}

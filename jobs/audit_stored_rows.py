@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Dialect, Select, Table, bindparam, literal_column, select
@@ -158,13 +158,15 @@ def _read_further_patients(connection: Connection, rows: Sequence[int], found: S
 
 def _among(connection: Connection, within: Select[Any], keyed: KeyedQuery, keys: Sequence[int]) -> Iterator[Sequence[Any]]:
     """The rows for `keys` (ascending): a range where many are neighbours, else key by key."""
+    dense: list[tuple[int, int]] = []
     single: list[int] = []
     for low, high in _runs(keys):
         if high - low < _DENSE:
             single += range(low, high + 1)
         else:
-            yield from _fetched(connection, within, (low, high))
-    yield from keyed.tuples_among(connection, single)
+            dense.append((low, high))
+    ranges = chain.from_iterable(_fetched(connection, within, span) for span in dense)
+    return chain(ranges, keyed.tuples_among(connection, single))
 
 
 def _runs(keys: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ node or a few for each segment of records, and of a submission's tree one node f
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import groupby, islice
+from itertools import groupby
 from typing import NamedTuple
 
 from chain import merkle
@@ -97,8 +97,7 @@ def _joined(cover: Sequence[CoverNode]) -> list[CoverNode]:
         nodes = list(group)
         high = low + sum(node.size for node in nodes)
         if is_single:
-            hashes = iter([node.hash for node in nodes])
-            joined += [CoverNode(size, merkle.root(list(islice(hashes, size)))) for size in range_sizes(low, high)]
+            joined += map(CoverNode, range_sizes(low, high), merkle.subtree_roots([node.hash for node in nodes], low))
         else:
             joined += nodes
         low = high

@@ -5,6 +5,7 @@ Leaves are numbered by class, the statement's class first, so that a class is a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 
 from chain import encoding
@@ -104,7 +105,7 @@ def _parse_cover_item(shape: Shape, value: object) -> CoverNode | int:
     return CoverNode(shape.integer(size), shape.octets(node, 32))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClassPart:
     """What the holder of a class key needs to read it: leaf numbers, ids and versions, records a segment, and for each records segment the
     hashes of its leaves' range (`cover.range_sizes` gives their sizes).
@@ -116,7 +117,7 @@ class ClassPart:
     counts: Sequence[int]
     hashes: Sequence[Sequence[bytes]]
 
-    @property
+    @cached_property
     def ranges(self) -> list[tuple[int, int]]:
         """First leaf and end of each records segment."""
         return list(pairwise(accumulate(self.counts, initial=self.first_leaf)))

@@ -70,6 +70,10 @@ class OpenedBundle:
             for batch in opened.batches():
                 yield opened, batch
 
+    def ids(self) -> list[bytes]:
+        """Of every leaf, by the class parts; 16 bytes, zeros for the statement."""
+        return [id_ for entry in self.directory.classes for id_ in self.opened_class(entry.name).part.ids]
+
     def root(self) -> bytes:
         """The bundle root by the class parts, no record opened."""
         return root_of([node for entry in self.directory.classes for nodes in self._nodes(entry.name) for node in nodes])

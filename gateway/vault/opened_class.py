@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from chain import merkle
 from gateway.vault import primitives
-from gateway.vault.cover import range_sizes
 from gateway.vault.directory import ClassPart
 from gateway.vault.errors import LeafMismatch, SealBroken, WrongKey
 from gateway.vault.primitives import Unopened
@@ -110,7 +109,7 @@ class OpenedClass:
         rows = RecordRows.parse(content, ids, part)
         salts = primitives.record_salts(self._class_seed(rows, chunk, part), low, high - low)
         leaves = merkle.leaf_hashes(primitives.commitments(salts, rows.bodies))
-        if _range_hashes(leaves, low) != list(self.part.hashes[chunk]):
+        if merkle.subtree_roots(leaves, low) != list(self.part.hashes[chunk]):
             raise LeafMismatch(part, "a record is not the one that its leaf commits to")
         return RecordBatch(self.name, low, ids, self.part.versions[start:end], rows.bodies, rows.index_rows, salts, leaves, content)
 
@@ -125,15 +124,6 @@ class OpenedClass:
         elif not chunk:
             self._seed = rows.seed
         return self._seed
-
-
-def _range_hashes(leaf_hashes: Sequence[bytes], low: int) -> list[bytes]:
-    """The hashes of the largest aligned subtrees over `leaf_hashes`, the first of which is leaf `low`."""
-    hashes, at = [], 0
-    for size in range_sizes(low, low + len(leaf_hashes)):
-        hashes.append(merkle.root(leaf_hashes[at : at + size]))
-        at += size
-    return hashes
 
 
 class Segments:

@@ -53,6 +53,7 @@ def test_ranges_side_by_side_cover_the_tree(sizes):
     low, ranges = 0, []
     for size in sizes:
         nodes = [CoverNode(*pair) for pair in zip(range_sizes(low, low + size), tree.range_hashes(low, low + size), strict=True)]
+        assert merkle.subtree_roots(hashes[low : low + size], low) == [node.hash for node in nodes]
         ranges.append((low, low + size, nodes))
         low += size
     assert root_of([node for *_, nodes in ranges for node in nodes]) == tree.root == merkle.root(hashes)

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def open_failing(settings):
     return verify
 
 
+def open_failing_here(settings):
+    def verify(shard):
+        if multiprocessing.parent_process() is None:
+            raise ValueError("here")
+        return Report({"elsewhere": 1})
+
+    return verify
+
+
 @pytest.mark.parametrize(("count", "processes"), [(0, 2), (1, 2), (9, 1), (9, 2)])
 def test_shards_come_back_in_order_however_they_are_run(count, processes):
     done = list(ShardRunner(SETTINGS, open_counting, processes).run(range(count)))
@@ -73,6 +83,14 @@ def test_what_goes_wrong_in_a_shard_is_raised(processes):
     with pytest.raises(ValueError, match="0"):
         list(ShardRunner(SETTINGS, open_failing, processes).run(range(5)))
     assert gc.isenabled()
+
+
+def test_the_process_that_hands_out_works_too_and_what_goes_wrong_in_it_waits_for_its_turn():
+    done = []
+    with pytest.raises(ValueError, match="here"):
+        done += (report for _, report in ShardRunner(SETTINGS, open_failing_here, 2).run(range(9)))
+    assert done
+    assert all(report.checked == {"elsewhere": 1} for report in done)
 
 
 def test_no_more_shards_are_taken_than_keep_the_processes_busy():

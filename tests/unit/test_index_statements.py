@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.index import schema as t
 from gateway.index.database import LostRace, open_index, part_of
-from gateway.index.rows import KeyedQuery, Statement, driver_rows, insert_rows
+from gateway.index.rows import KeyedQuery, StandingRows, Statement, driver_rows, insert_rows
 
 pytestmark = pytest.mark.both_databases
 SECRETS = [(f"name {number}", bytes([number])) for number in range(30)]
@@ -41,6 +41,18 @@ def test_a_statement_keeps_its_own_values_and_is_given_the_others(connection):
     assert [row.called for row in FIRST.rows(connection, least=b"")] == ["name 7"]
     with pytest.raises(KeyError):
         FIRST.rows(connection)
+
+
+def test_that_all_of_a_batch_stand_is_said_of_rows_as_they_are(connection):
+    size = StandingRows.BATCH
+    rows = [(number.to_bytes(16, "big"), number % 7, number) for number in range(size)]
+    insert_rows(connection, t.source_map, rows)
+    standing = StandingRows(t.source_map.c.token, t.source_map.c.type, t.source_map.c.resource)
+    assert standing.are_all(connection, rows)
+    assert standing.are_all(connection, rows[:1] * size)
+    for at, other in enumerate((bytes(16), 1, 2)):
+        altered = (*rows[5][:at], other, *rows[5][at + 1 :])
+        assert not standing.are_all(connection, [altered, *rows[1:]])
 
 
 def test_what_loses_a_race_is_undone_and_the_unit_goes_on(connection):
