@@ -82,7 +82,7 @@ def verify_conduct(
         except BrokenProcessPool:
             yield height, Report(could_not_check=("a process of the audit was killed; the commit sequence from there on",))
         yield height, verify_outbox(services.index, bounds)
-        yield height, verify_reports(services.index, ledger, bounds)
+        yield height, verify_reports(services.index, ledger, services.gateway, bounds)
     finally:
         services.index.close()
 

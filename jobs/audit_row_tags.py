@@ -1,6 +1,7 @@
 """The rows that are believed as they stand: each has the tag that the keyring gives it, and parties are what the ledger knows them as.
 
-A tag says that the gateway wrote the row, not that it is the newest that it wrote. What the ledger has decided for good shows an older one.
+A tag says that the gateway wrote the row, not that it is the newest that it wrote. What the ledger has decided for good shows an older one,
+and what the last audit saw of rows that last (`audit_lasting_rows`).
 An archive's sealed keys are in no tag, because they are the keyring's. That they are gone is believed only where the bucket has the mark of
 an erasure: else whoever can write the database could make a patient's records unreadable, and every audit would call that by design.
 """
@@ -20,6 +21,7 @@ from gateway.index.parties import Party
 from gateway.index.tagged_tables import TAGGED
 from gateway.services import Services
 from gateway.vault.errors import RowAltered
+from jobs.audit_lasting_rows import verify_lasting_rows
 from jobs.audit_notes import Notes
 from jobs.audit_report import Report
 
@@ -32,6 +34,8 @@ def verify_row_tags(index: Index, ledger: Ledger | None) -> Report:
             _verify_rows(connection, notes)
         if ledger is not None:
             _verify_against(ledger, index, notes)
+            with index.reading() as connection:
+                verify_lasting_rows(connection, ledger, notes)
     except Unavailable as error:
         notes.could_not_check(f"the tags of the database's rows: {error}")
     return notes.report()

@@ -20,6 +20,7 @@ from gateway.storage.packs import object_reader
 from gateway.storage.port import ObjectStore
 from jobs.archive_blocks import archive_blocks
 from jobs.audit import LEVELS, Audit, run_audit
+from jobs.audit_lasting_rows import lasting_rows
 from jobs.audit_report import to_json
 from jobs.schedule import Cron, Every, Schedule
 from jobs.sweep_orphans import GRACE_SECONDS, sweep_orphans
@@ -91,8 +92,9 @@ def _audit(opened: Opened) -> Result:
     levels = tuple(LEVELS)
     report = run_audit(Audit(opened.settings, started_at, rotating=True), levels)
     ended_at = int(time.time())
-    body = msgspec.json.encode({"started_at": started_at, "ended_at": ended_at, "levels": levels, **to_json(report)}, order="sorted")
+    told = {"started_at": started_at, "ended_at": ended_at, "levels": levels, **to_json(report)}
     with opened.index.atomic() as connection:
+        body = msgspec.json.encode({**told, "lasting": lasting_rows(connection)}, order="sorted")
         digest = audit_reports.add(connection, started_at, ended_at, levels, report.exit_code, body)
         outbox.add(connection, AuditReportBody(digest, ended_at, report.exit_code), ended_at)
     counts = {"findings": len(report.findings), "could_not_check": len(report.could_not_check), "pending": len(report.pending)}

@@ -29,9 +29,10 @@ def add(connection: Connection, started_at: int, ended_at: int, levels: tuple[st
     return digest
 
 
-def newest(connection: Connection, limit: int) -> list[StoredReport]:
-    """The last `limit` reports, the newest first."""
-    return [_from_row(row) for row in connection.execute(select(audit_report).order_by(audit_report.c.row.desc()).limit(limit))]
+def newest(connection: Connection, limit: int, before: int | None = None) -> list[StoredReport]:
+    """The last `limit` reports, the newest first; of those before number `before`, if one is given."""
+    query = select(audit_report).order_by(audit_report.c.row.desc()).limit(limit)
+    return [_from_row(row) for row in connection.execute(query if before is None else query.where(audit_report.c.row < before))]
 
 
 def newest_result(connection: Connection) -> tuple[int, int] | None:

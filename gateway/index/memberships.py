@@ -6,8 +6,10 @@ An archive without lines stands by itself, as it does before its first.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
+import cbor2
 from sqlalchemy import Connection, func, insert, select
 
 from gateway.index import schema as t
@@ -78,6 +80,15 @@ def of(connection: Connection, archives: Collection[int]) -> Memberships:
         if TAGGED.is_own(connection, found):
             lines.setdefault(found.archive, []).append(Membership(*found[:4]))
     return Memberships({archive: tuple(known) for archive, known in lines.items()})
+
+
+def digest(connection: Connection, most: int | None = None) -> tuple[int, bytes]:
+    """How many of the first `most` lines there are, and SHA-256 over what they say: no line changes, and none goes."""
+    hashed, count = sha256(), 0
+    for found in connection.execute(select(*_COLUMNS).order_by(t.membership.c.row).limit(most)):
+        hashed.update(cbor2.dumps(tuple(found[:4])))
+        count += 1
+    return count, hashed.digest()
 
 
 def contradicted(connection: Connection) -> list[int]:

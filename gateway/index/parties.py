@@ -153,6 +153,16 @@ def suspend(connection: Connection, client_id: str, now: int) -> bool:
     return True
 
 
+def suspended(connection: Connection) -> list[int]:
+    """The rows of those that are suspended, ascending: for good."""
+    return list(connection.scalars(select(t.party.c.row).where(t.party.c.status != "active").order_by(t.party.c.row)))
+
+
+def active_among(connection: Connection, rows: Collection[int]) -> list[str]:
+    """The client ids of those of these rows that are active."""
+    return sorted(row.client_id for row in _BY_ROW.among(connection, rows) if row.status == "active")
+
+
 def mark_suspended(connection: Connection, party: Party) -> None:
     """Stop a party whose suspension the ledger has already."""
     connection.execute(update(t.party).where(t.party.c.row == party.row).values(status="suspended"))
@@ -190,6 +200,7 @@ class Parties:
 
 _ALL = select(t.party).order_by(t.party.c.row)
 _BY_CLIENT_ID = KeyedQuery(select(t.party), t.party.c.client_id)
+_BY_ROW = KeyedQuery(select(t.party.c.client_id, t.party.c.status), t.party.c.row)
 # `attestation_sealed` is the keyring's already.
 _BELIEVED = ("row", "client_id", "name", "role", "signing", "jwks", "signing_key", "attestation_key", "purposes", "status", "archive")
 TAGGED = TaggedTable(t.party, _BELIEVED)

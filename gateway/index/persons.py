@@ -132,6 +132,12 @@ def _decide(connection: Connection, which: ColumnElement[bool], decision: str, n
     TAGGED.tag(connection, decided)
 
 
+def decisions(connection: Connection) -> list[tuple[int, int, int, int]]:
+    """Of every line: its number, its two archives, the number of its last decision, 0 while it is open. That one never falls."""
+    columns = (t.review.c.row, t.review.c.archive, t.review.c.other, func.coalesce(t.review.c.decided_number, 0))
+    return [(row, archive, other, number) for row, archive, other, number in connection.execute(select(*columns).order_by(t.review.c.row))]
+
+
 def _line(connection: Connection, row: Row[Any]) -> ReviewLine:
     TAGGED.check(connection, row)
     return ReviewLine(*(getattr(row, name) for name in ReviewLine._fields))

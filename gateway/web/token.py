@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from fhir_adapters.issue import InvalidInput
 from gateway.errors import TooLarge, UnsupportedMedia
 from gateway.index.parties import PartyRole
+from gateway.party_check import verify_standing
 from gateway.web import addresses
 from gateway.web.access_token import LIFETIME, issue_token
 from gateway.web.assertion import UNKNOWN_KEY, AssertionRefused, Claims, claimed_client_id, verify_assertion
@@ -92,6 +93,7 @@ def _authenticated(assertion: str, *, now: int) -> tuple[Claims, PartyRole]:
         claims = verify_assertion(assertion, client_id=client_id, jwks=party.jwks, token_url=expected, now=now)
     except AssertionRefused as error:
         raise OAuthError("invalid_client", str(error)) from error
+    verify_standing(services(), party)
     if not services().parties.claim_jti(client_id, claims.jti, claims.expires_at):
         raise OAuthError("invalid_client", "jti was used before")
     return claims, party.role

@@ -18,7 +18,7 @@ from sqlalchemy import select, tuple_
 from chain.transactions import AuditReportBody
 from gateway.backup.placing import move_in
 from gateway.bootstrap import open_services
-from gateway.index import directory_links, memberships, outbox, parties, persons, restores
+from gateway.index import audit_reports, directory_links, memberships, outbox, parties, persons, restores
 from gateway.index import schema as t
 from gateway.index.database import open_index
 from gateway.index.schema import metadata
@@ -56,7 +56,8 @@ def made(tmp_path_factory):
         last = services.ledger.last_sequence(services.gateway)
         restores.begin(connection, made_at=1, log_size=size, ledger_size=size, last_sequence=last, now=2)
         restores.accept(connection, 3)
-        outbox.add(connection, AuditReportBody(bytes(32), int(time.time()), 0), int(time.time()))
+        made_at = int(time.time())
+        outbox.add(connection, AuditReportBody(audit_reports.add(connection, 1, made_at, ("ledger",), 0, b"{}"), made_at, 0), made_at)
         directory_links.add(connection, 1, [(7, directory_links.OWN), (7, 1), (8, 1)])
         persons.open_line(connection, 1, 2, "several-matches", bytes(16), 5)
         memberships.add(connection, 1, 1)

@@ -11,11 +11,16 @@ from click.testing import CliRunner
 from intake_case import add_party, open_services, post
 from sqlalchemy import text
 
+from gateway import joining
 from gateway.cli import main
-from gateway.index import archives, outbox, parties, persons
+from gateway.index import archives, erasures, outbox, parties, persons
+from gateway.index.schema import metadata
+from gateway.party_check import verify_standing
 from gateway.upgrading import mark_tagged, upgrade
 from gateway.vault.errors import RowAltered
+from jobs.audit import Audit, run_audit
 from jobs.audit_row_tags import verify_row_tags
+from jobs.registry import jobs_of, opened_for
 
 PATIENT = {"resourceType": "Patient", "id": "p"}
 SWAPS = (
@@ -178,3 +183,100 @@ def test_a_line_of_the_queue_that_the_gateway_did_not_write_is_refused(services,
             with pytest.raises(RowAltered):
                 ask()
     assert [(one.code, one.subject) for one in verify_row_tags(services.index, None).findings] == [("review-altered", "review line 1")]
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """A home whose nightly audit has seen two joined archives split, another pair kept apart, a suspended hospital and patient."""
+    home = AuditedHome.make(tmp_path_factory.mktemp("lasting"))
+    hospital, gone, now = home.party(), home.party("Other"), int(time.time())
+    for number in range(4):
+        post(home.services, hospital, PATIENT | {"id": f"p{number}"}, "Patient")
+    home.block()
+    with home.services.index.atomic() as connection:
+        parties.enrol_patient(connection, client_id="patient-1", archive=1, jwks={"keys": []}, signing_key=bytes(32), now=1)
+        archives.join(connection, [1], [2])
+        persons.open_line(connection, 3, 4, "several-matches", bytes(16), now)
+    before = rows_of(home)
+    with home.services.index.atomic() as connection:
+        archives.split(connection, 2)
+        persons.part(connection, 1, 2, bytes(16), now)
+        joining.decide(connection, 1, "keep-apart", now)
+        parties.suspend(connection, "patient-1", now)
+        parties.suspend(connection, gone.client_id, now)
+    nightly(home)
+    yield home, gone.client_id, before
+    home.close()
+
+
+TABLES = ("party", "archive", "membership", "review", "audit_report")
+
+
+def rows_of(home):
+    with home.services.index.reading() as connection:
+        return {name: connection.execute(metadata.tables[name].select()).all() for name in TABLES}
+
+
+def put_back(home, older, *names):
+    """The rows of some tables as they were, each with the tag that it had then: what is newer goes."""
+    with home.services.index.atomic() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for name in names:
+            connection.execute(metadata.tables[name].delete())
+            for row in older[name]:
+                connection.execute(metadata.tables[name].insert().values(row._asdict()))
+
+
+def nightly(home):
+    with opened_for(home.services.settings) as opened:
+        job = next(job for job in jobs_of(home.services.settings) if job.name == "audit")
+        counts = job.run(opened).counts
+    assert (counts["findings"], counts["could_not_check"]) == (0, 0)
+    home.block()
+
+
+@pytest.mark.parametrize(
+    ("tables", "found"),
+    [
+        (["archive"], {("archive-altered", "archive 2")}),
+        (["archive", "membership"], {("archive-altered", "memberships")}),
+        (["review"], {("review-altered", "review line 1"), ("review-altered", "review line 2")}),
+        (["party"], {("party-altered", "party patient-1"), ("party-altered", "party GONE")}),
+        (["audit_report"], {("report-altered", "transaction LAST")}),
+    ],
+)
+def test_older_rows_with_their_own_tags_are_named_by_the_next_audit(audited, tables, found):
+    home, gone, before = audited
+    now, settings = rows_of(home), home.services.settings
+    put_back(home, before, *tables)
+    names = {"GONE": gone, "LAST": str(home.ledger().log_size() - 1)}
+    wanted = {(code, " ".join(names.get(word, word) for word in subject.split())) for code, subject in found}
+    report = run_audit(Audit(settings, int(time.time())), ("content", "conduct"))
+    assert {(one.code, one.subject) for one in report.findings} == wanted
+    put_back(home, now, *tables)
+    assert run_audit(Audit(settings, int(time.time())), ("content", "conduct")).findings == ()
+
+
+def test_lines_of_the_queue_go_with_an_erasure_and_come_with_new_decisions(audited):
+    home, _, _ = audited
+    now = rows_of(home)
+    with home.services.index.atomic() as connection:
+        persons.decide_line(connection, 1, "join", 9)
+        erasures.destroy(connection, 2)
+        archives.join(connection, [1], [3])
+    report = verify_row_tags(home.services.index, home.ledger())
+    assert report.findings == ()
+    assert report.checked["rows that lasted since the last audit"] == 6
+    put_back(home, now, "archive", "membership", "review")
+
+
+def test_who_is_suspended_on_the_ledger_gets_no_token_by_an_older_row(audited):
+    home, gone, before = audited
+    now, services = rows_of(home), home.services
+    put_back(home, before, "party")
+    party = services.parties.by_client_id(gone)
+    assert party.active
+    with pytest.raises(RowAltered, match="suspended on the ledger"):
+        verify_standing(services, party)
+    put_back(home, now, "party")
