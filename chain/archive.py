@@ -13,10 +13,12 @@ from sqlalchemy import Connection, select
 from chain.encoding import EncodingError, decode, encode
 from chain.findings import Code, Finding
 from chain.tables import log_entry, pack
+from chain.transactions import MAX_TRANSACTION_BYTES
 
 PACK = 4096  # transactions
+MAX_PACK_BYTES = PACK * (MAX_TRANSACTION_BYTES + 3) + 3  # each after the head of a byte string, all after that of an array
 ObjectReader = Callable[[str], bytes | None]  # an object's name -> its bytes, None if there is none
-_NAME = re.compile(r"ledger/(\d{12})-([0-9a-f]{64})")
+_NAME = re.compile(r"ledger/(\d{12})-([0-9a-f]{64})", re.ASCII)
 
 
 def pack_name(number: int, digest: bytes) -> str:

@@ -23,7 +23,7 @@ from gateway.index import schema as t
 from gateway.registration import NotOnePatient
 from gateway.services import Services
 from gateway.storage.port import ObjectExists, ObjectMissing, ObjectStore
-from gateway.vault.erasure_mark import FOLDER, is_mark, key_id_of_name, mark_body, mark_name
+from gateway.vault.erasure_mark import FOLDER, MAX_BYTES, is_mark, key_id_of_name, mark_body, mark_name
 
 
 class Held(Conflict):
@@ -111,15 +111,20 @@ def destroy(services: Services, connection: Connection, rows: Collection[int]) -
 def marked(store: ObjectStore, own_key: bytes) -> list[bytes]:
     """The key ids of all archives that the bucket says were erased, as this gateway wrote it. Raises Unavailable."""
     named = ((item.name, key_id_of_name(item.name)) for item in store.list(FOLDER))
-    return [key_id for name, key_id in named if key_id is not None and is_mark(own_key, key_id, store.get(name))]
+    return [key_id for name, key_id in named if key_id is not None and is_mark(own_key, key_id, _read_mark(store, name))]
 
 
 def is_marked(store: ObjectStore, own_key: bytes, key_id: bytes) -> bool:
     """Whether the bucket says, as this gateway wrote it, that the archive of this key id was erased. Raises Unavailable."""
     try:
-        return is_mark(own_key, key_id, store.get(mark_name(key_id)))
+        return is_mark(own_key, key_id, _read_mark(store, mark_name(key_id)))
     except ObjectMissing:
         return False
+
+
+def _read_mark(store: ObjectStore, name: str) -> bytes:
+    """Whatever lies there may be of any size. Raises Unavailable, ObjectMissing."""
+    return store.get_range(name, 0, MAX_BYTES)
 
 
 def _refuse_held(connection: Connection, rows: Collection[int]) -> None:

@@ -201,7 +201,7 @@ class ContainerAudit:
         """The container, if it is what was anchored; all else is the level storage's to name."""
         anchor, fault = anchored.body, "it is not what was anchored"
         try:
-            body = self._services.store.get(anchored.name)
+            body = self._services.store.get_range(anchored.name, 0, anchor.size + 1)
             if sha256(body).digest() == anchor.digest:
                 slots = read_table(_reader(body), len(body))
                 if container_root([slot.root for slot in slots]) == anchor.root:

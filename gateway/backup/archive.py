@@ -19,6 +19,18 @@ from gateway.vault.age_file import VERSION, AgeFileUnopened, AgeReader, AgeWrite
 NOT_KEYS = (".watermark", ".lock", ".new")  # what lies beside keys and must never come from a copy
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 20
+_MAX_HEADER = 1 << 16  # bytes of the headers that are files of their own (pax)
+
+
+class _ShortHeader(tarfile.TarInfo):
+    """A member's header, or one that says more of the next member: tarfile reads that whole, whatever its size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_ShortHeader":
+        found = super().frombuf(buf, encoding, errors)
+        if found.type not in tarfile.SUPPORTED_TYPES or (found.type not in tarfile.REGULAR_TYPES and found.size > _MAX_HEADER):
+            raise BackupDamaged("it holds what a backup does not have")
+        return found
 
 
 class ArchiveWriter:
@@ -121,7 +133,7 @@ def _take_out(opened: "IO[bytes] | AgeReader", folder: Path, progress: Callable[
     found: dict[str, Part] = {}
     manifest: Manifest | None = None
     source: Any = opened  # `read` alone is needed
-    with tarfile.open(fileobj=source, mode="r|") as tar:
+    with tarfile.open(fileobj=source, mode="r|", tarinfo=_ShortHeader) as tar:
         for member in tar:
             body = tar.extractfile(member) if member.isreg() and not member.issparse() else None  # a hole takes no room in the archive
             if body is None or manifest is not None or member.name in found:

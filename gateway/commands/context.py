@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.services import Services
 
 DONE, FINDINGS, COULD_NOT = 0, 1, 2
+_MOST_BYTES = 64 << 20  # of a file that is read whole: a receipt, a pin, a genesis, a record
 
 
 class CouldNot(click.ClickException):
@@ -36,7 +37,9 @@ class CouldNot(click.ClickException):
     exit_code = COULD_NOT
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"fhir-anchor: {self.format_message()}", err=True, file=file)
+        """Of the message, which others may have a part in, the lines stay and nothing else that a terminal acts on."""
+        told = "\n".join(map(printable, self.format_message().split("\n")))
+        click.echo(f"fhir-anchor: {told}", err=True, file=file)
 
 
 @contextmanager
@@ -195,11 +198,15 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def read_file(path: Path) -> bytes:
-    """That it cannot be read becomes exit code 2."""
+    """That it cannot be read, or is too large for what files say here, becomes exit code 2."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            found = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise CouldNot(f"{path}: {error.strerror or 'cannot be read'}") from error
+    if len(found) > _MOST_BYTES:
+        raise CouldNot(f"{path}: it is larger than any file that is taken here")
+    return found
 
 
 def check_out(out: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, tell
+from gateway.commands.context import FINDINGS, CouldNot, check_out, json_option, leave, printable, tell
 from gateway.wording import counted
 
 DEFAULT_HOME = Path("fhir-anchor-delegate")
@@ -195,7 +195,8 @@ def _sayer(*, as_json: bool) -> Callable[..., None]:
             click.echo(msgspec.json.encode({"event": event, **facts}).decode())
         else:
             click.echo(
-                f"{event:<12}" + "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value is not None)
+                f"{event:<12}"
+                + "  ".join(printable(f"{name.replace('_', ' ')} {value}") for name, value in facts.items() if value is not None)
             )
 
     return say

@@ -1,6 +1,8 @@
 """`fhir-anchor receipt`: get the receipt of a record or of an access, and verify receipts and proofs offline."""
 
+import errno
 import json
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -112,8 +114,11 @@ def pinned_height(pin_path: Path | None) -> int:
 def pinned_number(pin_path: Path, name: Literal["height", "log_size"]) -> int:
     """What a pin says before any of it is believed; that it is none becomes exit code 2."""
     try:
-        return int(json.loads(read_file(pin_path))[name])
-    except (ValueError, TypeError, KeyError) as error:
+        found = json.loads(read_file(pin_path))[name]
+        if type(found) is not int or found < 0:
+            raise ValueError(name)
+        return found
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CouldNot(f"{pin_path} is no pin; `fhir-anchor ledger pin` makes one") from error
 
 
@@ -201,21 +206,33 @@ def _outcomes(receipts: tuple[Path, ...], records: tuple[Path, ...], check: "Che
 
 def _in_folder(folder: Path, check: "Check", show: Show) -> "Iterator[Outcome]":
     total = sum(1 for _ in _files_in(folder))
-    for number, path in enumerate(_files_in(folder), 1):
-        if path.suffix in _LINES:
+    for number, (path, fault) in enumerate(_files_in(folder), 1):
+        if fault is not None:
+            yield {"is_named": False, **_not_read(path, path, fault)}
+        elif path.suffix in _LINES:
             yield from _in_lines(path, check, show)
         else:
             yield {"is_named": False, **_in_file(path, None, check)}
         show(f"{folder}", number, total)
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    """In the order of names, a folder at a time; links to folders are not followed."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from _files_in(path)
-        elif path.suffix in _FILES:
-            yield path
+def _files_in(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """In the order of names, a folder at a time, however deep, with why one cannot be read; links to folders are not followed.
+
+    A stranger may have filled the folder: what is no plain file would be waited for, or never end.
+    """
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        try:
+            kind = (path.stat() if path is folder else path.lstat()).st_mode
+            if stat.S_ISDIR(kind):
+                waiting += sorted(path.iterdir(), reverse=True)
+            elif path.suffix in _FILES and not path.is_dir():
+                is_plain = stat.S_ISREG(path.stat().st_mode)
+                yield path, None if is_plain else OSError(errno.EINVAL, "it is no plain file")
+        except OSError as error:
+            yield path, error
 
 
 def _in_lines(path: Path, check: "Check", show: Show) -> "Iterator[Outcome]":
@@ -235,8 +252,12 @@ def _in_lines(path: Path, check: "Check", show: Show) -> "Iterator[Outcome]":
 
 
 def _in_file(receipt: Path, record: Path | None, check: "Check") -> "Outcome":
+    from gateway.receipt_json import MAX_BYTES
+
     try:
-        return {"file": str(receipt), **check(receipt.read_bytes(), _as_served(record.read_bytes()) if record else None)}
+        with receipt.open("rb") as file:
+            body = file.read(MAX_BYTES + 1)  # one more than a receipt may have, so that it is refused as too large
+        return {"file": str(receipt), **check(body, _as_served(record.read_bytes()) if record else None)}
     except OSError as error:
         return _not_read(receipt, error.filename, error)
 

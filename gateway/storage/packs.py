@@ -1,6 +1,6 @@
 """The object store as the ledger reads its old transactions from it; nothing is connected before the first is wanted."""
 
-from chain.archive import ObjectReader
+from chain.archive import MAX_PACK_BYTES, ObjectReader
 from gateway.storage.opening import open_object_store
 from gateway.storage.port import ObjectMissing
 
@@ -10,7 +10,7 @@ def object_reader(url: str) -> ObjectReader:
 
     def read(name: str) -> bytes | None:
         try:
-            return open_object_store(url).get(name)
+            return open_object_store(url).get_range(name, 0, MAX_PACK_BYTES + 1)  # what is larger does not have its digest
         except ObjectMissing:
             return None
 

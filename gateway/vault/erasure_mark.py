@@ -18,6 +18,9 @@ FOLDER = "tombstones/"
 _NAME = re.compile(r"tombstones/([0-9a-f]{32})", re.ASCII)
 
 
+MAX_BYTES = 1024  # one has some 130; what is longer is none
+
+
 class _Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["fhir-anchor tombstone 1"]
     key_id: str
@@ -46,7 +49,7 @@ def is_mark(own_key: bytes, key_id: bytes, body: bytes) -> bool:
         mark = msgspec.json.decode(body, type=_Mark)
     except msgspec.MsgspecError:
         return False
-    return mark.key_id == key_id.hex() and hmac.compare_digest(mark.tag, _tag(own_key, key_id).hex())
+    return mark.key_id == key_id.hex() and hmac.compare_digest(mark.tag.encode(), _tag(own_key, key_id).hex().encode())
 
 
 def _tag(own_key: bytes, key_id: bytes) -> bytes:

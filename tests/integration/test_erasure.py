@@ -78,6 +78,19 @@ def test_a_mark_is_this_gateways_and_of_one_archive():
     assert key_id_of_name("tombstones/../x") is None
 
 
+@pytest.mark.parametrize("body", [b"tag", b"size"])
+def test_a_mark_that_a_stranger_put_there_is_none_and_no_obstacle(tmp_path, body):
+    own_key, key_id = bytes(32), bytes(16)
+    right = mark_body(own_key, key_id)
+    store = FileObjectStore(tmp_path)
+    store.put_if_absent(mark_name(key_id), {b"tag": right[:-4] + "ä".encode() + right[-2:], b"size": right}[body])
+    if body == b"size":
+        with next(path for path in tmp_path.rglob("*") if path.is_file()).open("r+b") as file:
+            file.truncate(1 << 40)
+    assert erasure.marked(store, own_key) == []
+    assert not erasure.is_marked(store, own_key, key_id)
+
+
 def test_a_patient_that_is_joined_meanwhile_is_not_erased(gateway):
     services = open_services(load_settings(gateway.home, {}))
     store = Meanwhile(gateway.home / "bucket")

@@ -1,8 +1,12 @@
 """Many receipts at once: folders, lines, stdin; an outcome for each, whatever the others are."""
 
+import contextlib
 import io
 import itertools
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +15,8 @@ from receipt_case import make_case
 
 from gateway import receipt_format
 from gateway.cli import main
+from gateway.commands.context import CouldNot
+from gateway.commands.receipt import pinned_height
 from gateway.line_verification import LONGEST_LINE, TooLong, lines_of, verify_lines
 from gateway.receipt_format import from_json
 from gateway.receipt_json import to_json
@@ -119,6 +125,45 @@ def test_proofs_and_a_pin_go_through_the_same_command(tmp_path):
             assert ran.exit_code == code, (name, ran.output)
     told = verify(tmp_path, tmp_path / "proof.json", "--record", tmp_path / "pin.json").stdout
     assert "leave the record out" in told
+
+
+@pytest.mark.parametrize("independent", [(), ("--independent",)], ids=["first", "independent"])
+def test_a_folder_that_a_stranger_filled_is_gone_through_to_its_end(folder, tmp_path, independent):
+    """Each of these hung the command, filled memory or ended it with a traceback."""
+    os.mkfifo(tmp_path / "a.json")
+    for name in ("b.json", "c.ndjson"):
+        (tmp_path / name).symlink_to("/dev/zero")
+    with (tmp_path / "d.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with contextlib.chdir(tmp_path):
+        for _ in range(25):  # until its whole name is longer than a system takes
+            Path("d" * 200).mkdir()
+            os.chdir("d" * 200)
+    (tmp_path / "z.json").write_bytes(RECEIPT)
+    arguments = ["receipt", "verify", str(tmp_path), "--genesis", str(folder / "genesis.json"), "--json", *independent]
+    done = CliRunner().invoke(main, arguments)
+    told = json.loads(done.stdout)
+    by_name = {one["file"].removeprefix(f"{tmp_path}/"): one["result"] for one in told["receipts"]}
+    assert [by_name[name] for name in ("a.json", "b.json", "c.ndjson", "d.json", "z.json")] == [
+        *["could not check"] * 3,
+        "invalid",
+        "valid",
+    ]
+    assert (told["could_not_check"], done.exit_code) == (4, 1), "and the folder whose name is too long"
+    with contextlib.chdir(tmp_path):
+        shutil.rmtree("d" * 200)
+
+
+@pytest.mark.parametrize("pin", ['{"height":1e999}', '{"height":-1}', '{"height":1.5}', '{"height":true}', "[" * 100_000, '{"height":"1"}'])
+def test_what_is_no_pin_asks_for_nothing(tmp_path, pin):
+    (tmp_path / "pin.json").write_text(pin)
+    with pytest.raises(CouldNot, match="is no pin"):
+        pinned_height(tmp_path / "pin.json")
+
+
+def test_what_others_say_moves_no_terminal(capsys):
+    CouldNot("the gateway answered 422: \x1b]0;owned\x07\nand more").show()
+    assert capsys.readouterr().err == "fhir-anchor: the gateway answered 422: ?]0;owned?\nand more\n"
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 100])

@@ -142,6 +142,18 @@ def test_a_hole_is_refused_before_it_is_written_out(tmp_path):
     assert not (tmp_path / "out/gateway.db").exists()
 
 
+def test_a_header_as_long_as_the_file_is_not_read_into_memory(tmp_path):
+    """Of a hole in the file, so that it costs its sender nothing."""
+    path = tmp_path / "backup.tar"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 36
+    with path.open("wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(1 << 36)
+    with pytest.raises(BackupDamaged):
+        taken_out(path, tmp_path)
+
+
 def test_an_impossible_size_is_damage(tmp_path):
     path = made(tmp_path)
     body = bytearray(path.read_bytes())

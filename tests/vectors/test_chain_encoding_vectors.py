@@ -1,5 +1,7 @@
 """RFC 8949, appendix A: what the ledger's narrow CBOR reads, and what it must refuse although it is CBOR."""
 
+import time
+
 import pytest
 
 from chain.encoding import EncodingError, decode, encode
@@ -87,3 +89,12 @@ def test_what_has_no_encoding(value):
 
 def test_maps_are_sorted_at_every_depth():
     assert encode({3: [{2: 0, 1: 0}], 1: (2,)}).hex() == "a2018102" + "0381a201000200"
+
+
+def test_a_tag_is_refused_before_anything_is_made_of_it():
+    """A pattern took four seconds and 200 MB to compile for each megabyte of its text, before it was refused."""
+    pattern = b"(a|b)*?" * 30_000
+    began = time.process_time()
+    with pytest.raises(EncodingError):
+        decode(b"\xd8\x23\x7a" + len(pattern).to_bytes(4, "big") + pattern)
+    assert time.process_time() - began < 0.1
