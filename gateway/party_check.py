@@ -1,4 +1,4 @@
-"""A party held against the ledger before it gets a token: its row alone is not believed (docs/adr/0042-rows-that-last.md).
+"""A party held against the ledger before it gets a token: its row alone is not believed (docs/adr/0044-rows-that-last.md).
 
 An older row has a tag of its own, so who can write the database could let a suspended party sign in again. What the ledger has suspended
 stays so. Patients are on no ledger: the next audit sees that one of theirs was put back (`jobs.audit_lasting_rows`).

@@ -1,4 +1,4 @@
-"""Rows that last: what an audit has seen of them must still be there at the next (docs/adr/0042-rows-that-last.md).
+"""Rows that last: what an audit has seen of them must still be there at the next (docs/adr/0044-rows-that-last.md).
 
 A tag says that the gateway wrote a row, not that it is the newest, nor that none is missing. So the report of each nightly audit says what
 there was of those rows that nothing takes away but an erasure: since when archives are joined, what was decided in the review queue, who is
