@@ -62,7 +62,7 @@ def _performed(verify: Verify[S], shard: S) -> Future[Report]:
     done: Future[Report] = Future()
     try:
         done.set_result(_collected(verify, shard))
-    except Exception as error:
+    except Exception as error:  # whatever it is, as a pool keeps it of a shard in another process
         done.set_exception(error)
     return done
 
