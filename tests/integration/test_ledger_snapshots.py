@@ -270,7 +270,7 @@ FORGERIES = {
     entry_twice: "not in order",
     end_missing: "ends before it is whole",
     something_behind_the_end: "goes on behind its end",
-    too_few_votes: "not final: there are 2 votes",
+    too_few_votes: "not final: the number of votes is 2",
     a_vote_that_does_not_hold: "not final: the vote of delegate 0",
     a_header_that_was_not_final: "not final",
     another_block_before: "height 5 is not the one before its successor",
