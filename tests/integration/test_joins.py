@@ -1,5 +1,6 @@
 """Archives that are one person's, on a real database: joined by the commit that says so, read as one, and taken apart again."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,7 +14,7 @@ from sqlalchemy import select, text
 from gateway import disclosure, granting, joining, registration, stored_consents
 from gateway.access_receipts import assemble_access_receipt
 from gateway.audit_events import find_audit_events, read_audit_event
-from gateway.errors import Conflict, Forbidden
+from gateway.errors import Conflict, Forbidden, Unavailable
 from gateway.identity.joining import MAX_LINES
 from gateway.index import archives, parties, persons
 from gateway.index import schema as t
@@ -297,12 +298,18 @@ def test_whoever_edits_the_database_makes_no_two_archives_agree(world):
         world.may_read(world.observe(0), world.enrol(first), None)
 
 
+def sent(world, hospital, address, body):
+    """As a client does it: who is told that it takes too long sends again."""
+    for _ in range(20):
+        with contextlib.suppress(Unavailable):
+            return put(world.services, world.hospitals[hospital], address, body)
+    raise AssertionError("refused twenty times")
+
+
 @pytest.mark.parametrize("agrees", [True, False])
 def test_first_pushes_at_once_end_joined_or_in_the_queue(world, agrees):
     births = ["1950-02-01" if agrees else f"{1900 + number}-02-01" for number in range(64)]
-    at_once(
-        lambda n: put(world.services, world.hospitals[n % 3], f"Patient/q{n}", resource("4471-K", births[n], "female", name=f"q{n}")), 64
-    )
+    at_once(lambda n: sent(world, n % 3, f"Patient/q{n}", resource("4471-K", births[n], "female", name=f"q{n}")), 64)
     groups = world.groups()
     if agrees:
         assert [len(group) for group in groups] == [64]
