@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import databases
 import pytest
 from backup_case import cli, made, restored
+from ledger_layout import set_back
 from sqlalchemy import text
 
 from chain import postgresql, tables
@@ -186,7 +187,7 @@ def test_a_copy_has_the_layout_of_the_version_that_it_was_made_of(tmp_path, serv
     with closing(sqlite3.connect(tmp_path / "gateway.db")) as file:
         assert file.execute("SELECT version_num FROM alembic_version").fetchone() == ("0011",)
     connect(urls["ledger_url"], create=True).dispose()
-    server.execute("UPDATE layout SET files = 1; DROP TABLE lease; DROP TABLE watermark", postgresql.parse(urls["ledger_url"]).database)
+    set_back(urls["ledger_url"], 1)
     with open_snapshot(urls["ledger_url"]) as snapshot:
         snapshot.begin()
         snapshot.copy(tmp_path / "ledger.db", "", quiet)
