@@ -19,6 +19,7 @@ from gateway.commands.context import DONE, FINDINGS, CouldNot, json_option, leav
 from gateway.commands.gcs_emulator import NoEmulator, emulated_bucket
 from gateway.settings import load_settings
 from gateway.storage.opening import open_object_store
+from gateway.wording import counted
 
 _START_SECONDS = 60
 _RECORD = "Observation"
@@ -115,7 +116,7 @@ def _verify_and_tamper(stage: "Stage", receipt: Path, say: Say) -> None:
 
 def _audit_and_tamper(stage: "Stage", say: Say) -> None:
     report = stage.json("audit", "run")
-    counts = ", ".join(f"{count} {what}" for what, count in report["checked"].items())
+    counts = ", ".join(counted(count, what) for what, count in report["checked"].items())
     say(f"An audit of chain and storage is clean ({counts}).")
     store = open_object_store(load_settings(stage.home, {}).effective_bucket_url)
     victim = next(iter(store.list())).name
