@@ -1,9 +1,11 @@
 """What a final block writes into the database, in the transaction of a connection: the block itself, and all that follows from it."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Dialect, bindparam, delete, insert, select, update
+from sqlalchemy.sql.expression import ClauseElement
 
 from chain import queries
 from chain.block import FinalBlock
@@ -65,9 +67,18 @@ def write_genesis(connection: Connection, entries: Iterable[tuple[bytes, bytes]]
     _write(connection, _NEW_STATE, _state_rows(entries))
 
 
-def _write(connection: Connection, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
+def _write(connection: Connection, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -> None:
+    """Each row has every value of the statement, and the driver is given them as they are: to look at each takes as long as writing it."""
     if rows:
-        connection.execute(statement, rows)
+        text, names = _text(statement, connection.dialect)
+        connection.exec_driver_sql(text, [tuple([row[name] for name in names]) for row in rows] if names else list(rows))
+
+
+@cache
+def _text(statement: ClauseElement, dialect: Dialect) -> tuple[str, Sequence[str]]:
+    """The statement as the driver takes it, and the names of its values in order; none where the driver goes by names."""
+    compiled: Any = statement.compile(dialect=dialect)
+    return str(compiled), compiled.positiontup or ()
 
 
 def _write_tiles(connection: Connection, size: int, leaf_hashes: list[bytes]) -> None:

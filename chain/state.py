@@ -50,6 +50,7 @@ class State:
         self._read = read
         self.nodes: dict[int, bytes] = {}  # what is missing is empty
         self._loaded: dict[int, dict[bytes, bytes]] = {}
+        self._above: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # changed buckets, and the nodes that differ with them
         for number, bucket in groupby(entries, lambda entry: bucket_of(entry[0])):
             self.nodes[BUCKETS + number] = merkle.root([entry_leaf(key, value) for key, value in bucket])
         self.nodes = _ancestors(self.nodes, {})
@@ -73,12 +74,21 @@ class State:
             self.load([number.to_bytes(2, "big")])
         return self._loaded[number]
 
+    def nodes_with(self, buckets: dict[int, bytes]) -> dict[int, bytes]:
+        """The nodes that differ with these hashes of buckets. Delegates in one process come to the same hashes, and the tree above follows
+        from them alone: what one has hashed the others need not hash again.
+        """
+        if self._above[0] != buckets:
+            self._above = (buckets, _ancestors(buckets, self.nodes))
+        return self._above[1]
+
     def _may_hold(self, number: int) -> bool:
         return BUCKETS + number in self.nodes
 
     def commit(self, overlay: "Overlay") -> None:
         """Folds in an overlay whose changes the store has made durable."""
         self.nodes.update(overlay.nodes())
+        self._above = ({}, {})
         self._loaded.clear()
 
 
@@ -116,7 +126,7 @@ class Overlay:
     def nodes(self) -> dict[int, bytes]:
         """The tree nodes that differ from the base."""
         if self._nodes is None:
-            self._nodes = _ancestors(self._changed_buckets(), self._base.nodes)
+            self._nodes = self._base.nodes_with(self._changed_buckets())
         return self._nodes
 
     def all_nodes(self) -> dict[int, bytes]:
