@@ -24,7 +24,7 @@ from gateway.index.database import Index
 from gateway.storage.port import ObjectExists, ObjectMissing, ObjectStore
 from gateway.vault.keyring import Keyring
 from gateway.vault.primitives import Random
-from gateway.vault.tenure_mark import FOLDER, TenureMark, number_of_name, parse_tenure, tenure_body, tenure_name
+from gateway.vault.tenure_mark import FOLDER, MAX_BYTES, TenureMark, number_of_name, parse_tenure, tenure_body, tenure_name
 
 LOOK_EVERY = 5  # seconds between two looks of a gateway that is served
 _TOLD = "taken-over"  # below the home: what its jobs process found, for its other processes
@@ -113,7 +113,7 @@ def _newest(store: ObjectStore, own_key: bytes) -> TenureMark | None:
     """The newest mark that this gateway wrote, in whatever home."""
     for number, name in sorted(_names(store), reverse=True):
         with suppress(ObjectMissing):
-            if (mark := parse_tenure(own_key, number, store.get(name))) is not None:
+            if (mark := parse_tenure(own_key, number, store.get_range(name, 0, MAX_BYTES))) is not None:
                 return mark
     return None
 

@@ -17,6 +17,7 @@ from gateway.vault.primitives import Prf
 
 FOLDER = "tenures/"
 _NAME = re.compile(r"tenures/([0-9]{12})", re.ASCII)
+MAX_BYTES = 1024  # one has some 200; no more is read of what lies there
 
 
 class TenureMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,10 +50,12 @@ def parse_tenure(own_key: bytes, number: int, body: bytes) -> TenureMark | None:
     """What `body` says under the name of this number; None for what this gateway did not write there."""
     try:
         mark = msgspec.json.decode(body, type=TenureMark)
-        wanted = _tag(own_key, mark.number, bytes.fromhex(mark.id), mark.taken_at)
+        id_ = bytes.fromhex(mark.id)
+        wanted = _tag(own_key, mark.number, id_, mark.taken_at)
     except (msgspec.MsgspecError, ValueError, OverflowError):
         return None
-    return mark if mark.number == number and hmac.compare_digest(mark.tag.encode(), wanted.encode()) else None
+    is_ours = hmac.compare_digest(mark.tag.encode(), wanted.encode())
+    return mark if is_ours and (mark.number, mark.id) == (number, id_.hex()) else None  # the tag has the id's bytes, however spelled
 
 
 def _tag(own_key: bytes, number: int, id_: bytes, taken_at: int) -> str:

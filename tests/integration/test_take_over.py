@@ -138,6 +138,20 @@ def test_who_can_write_the_bucket_stops_nobody_by_marks_of_theirs(gateway, new):
     turn(new).take(NOW)
 
 
+def test_a_home_s_own_mark_spelled_otherwise_is_none(gateway, new):
+    store = turn(new).store
+    turn(new).take(NOW)
+    own = store.get(tenure_name(1))
+    spelled = turn(new).id.hex()
+    for other in (spelled.upper(), " ".join([spelled[:2], spelled[2:]])):
+        store.delete(tenure_name(1))
+        store.put_if_absent(tenure_name(1), own.replace(spelled.encode(), other.encode()))
+        turn(new).verify()
+    store.delete(tenure_name(1))
+    store.put_if_absent(tenure_name(1), b" " * 1024 + own)  # no more is read than a mark can have
+    turn(gateway).verify()
+
+
 class Production:
     """Counts its slots."""
 
