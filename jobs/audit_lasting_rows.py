@@ -51,12 +51,14 @@ def verify_lasting_rows(connection: Connection, ledger: Ledger, notes: Notes) ->
 def _verify(connection: Connection, then: LastingRows, seen: str, notes: Notes) -> None:
     if memberships.digest(connection, then.memberships) != (then.memberships, bytes.fromhex(then.memberships_digest)):
         notes.found("archive-altered", "memberships", f"since when archives are joined is not all there {seen}")
-    now = {line: number for line, _, _, number in persons.decisions(connection)}
+    # With its archives: the number of a line that went with an erasure may be given again.
+    now = {(line, archive, other): number for line, archive, other, number in persons.decisions(connection)}
     erased = {row for row, _ in erasures.keyless(connection)}
     for line, archive, other, number in then.decided:
-        if line not in now and not erased & {archive, other}:
+        its_number = now.get((line, archive, other))
+        if its_number is None and not erased & {archive, other}:
             notes.found("review-altered", f"review line {line}", f"it is gone, and was there {seen}")
-        elif line in now and now[line] < number:
+        elif its_number is not None and its_number < number:
             notes.found("review-altered", f"review line {line}", f"it is an older one: its decision is not the last {seen}")
     for client_id in parties.active_among(connection, then.suspended):
         notes.found("party-altered", f"party {client_id}", f"it is active, and suspended {seen}")

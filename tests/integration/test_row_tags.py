@@ -271,6 +271,18 @@ def test_lines_of_the_queue_go_with_an_erasure_and_come_with_new_decisions(audit
     put_back(home, now, "archive", "membership", "review")
 
 
+def test_a_line_s_number_that_is_given_again_after_an_erasure_is_no_older_line(audited):
+    home, _, _ = audited
+    now = rows_of(home)
+    with home.services.index.atomic() as connection:
+        erasures.destroy(connection, 2)
+        persons.open_line(connection, 3, 4, "same-name", bytes([1] * 16), 9)
+    with home.services.index.reading() as connection:
+        assert persons.line(connection, 2).archive == 3, "the database gave the number of the line that went"
+    assert verify_row_tags(home.services.index, home.ledger()).findings == ()
+    put_back(home, now, "archive", "membership", "review")
+
+
 def test_who_is_suspended_on_the_ledger_gets_no_token_by_an_older_row(audited):
     home, gone, before = audited
     now, services = rows_of(home), home.services
