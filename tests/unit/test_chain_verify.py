@@ -294,6 +294,11 @@ def test_an_index_row_under_another_identity(tamper):
     assert found == [("index-mismatch", "transaction 7"), ("index-mismatch", "transaction index")]
 
 
+def test_a_foreign_index_row_beside_one_of_the_same_prefix(tamper):
+    found = tamper(("INSERT INTO transaction_index SELECT tx_prefix, 999 FROM transaction_index WHERE log_index = 7",))
+    assert found == [("index-mismatch", "transaction index")]
+
+
 def test_an_edited_log_size_column(tamper):
     assert tamper(("UPDATE block SET log_size = log_size + 1 WHERE height = 4",)) == [("index-mismatch", "height 4")]
 
