@@ -65,6 +65,7 @@ class Delegation:
         self._cosigned = self._patrolled = 0  # heights
         self._waits: tuple[int, str | None] = -1, None  # at which height it was looked why this delegate does not vote, and why
         self._log = WatchedLog(replica, chain)
+        self._is_unseen = False  # whether it was said that the checkpoint cannot be had
 
     def run(self) -> None:
         """Until it is interrupted. Raises ChainContradicted once the proof is kept, FormatUnknown where only a later program can go on."""
@@ -91,9 +92,10 @@ class Delegation:
             self._sent = self._early = None
             self._follow(progress.height, progress.hash)
             self._say_why_waiting()
-        self._inspect()
+        is_seen = self._inspect()
         if progress is not None:
-            self._cosign()
+            if is_seen:
+                self._cosign()
             if progress.proposal is not None:
                 self._answer(progress.proposal)
             self._after = progress.after
@@ -130,18 +132,27 @@ class Delegation:
             self._locate(replica.height)
             raise ChainUnreachable("the gateway contradicts itself about its last block")
 
-    def _inspect(self) -> None:
-        """The log's checkpoint as outsiders get it. What the log has signed and is not the chain ends the work, as another block does."""
-        fault = self._log.look()
-        if fault is None:
-            return
-        if fault.finding.code is Code.SPLIT_VIEW:
+    def _inspect(self) -> bool:
+        """The log's checkpoint as outsiders get it; whether it could be had. What the log has signed and is not the chain ends the work, as
+        another block does. Votes do not wait for it: else the chain would stand still with what only shows it to outsiders.
+        """
+        try:
+            fault = self._log.look()
+        except ChainUnreachable as error:
+            if not self._is_unseen:
+                self._say("checkpoint-unseen", reason=str(error))
+            self._is_unseen = True
+            return False
+        self._is_unseen = False
+        if fault is not None and fault.finding.code is Code.SPLIT_VIEW:
             raise ChainContradicted(fault.finding, fault.note)
-        self._refuse(fault.finding, _shown(fault.note))
+        if fault is not None:
+            self._refuse(fault.finding, _shown(fault.note))
+        return True
 
     def _cosign(self) -> None:
         """The checkpoint of the last final block, each once, if a key of this delegate is registered for it. Not while the gateway shows
-        one to outsiders that does not hold: what is missing below it is seen.
+        one to outsiders that does not hold, or none can be had: what is missing below it is seen.
         """
         height, hash_ = self._replica.height, self._replica.hash
         if self._cosigned == height or not self._log.holds:

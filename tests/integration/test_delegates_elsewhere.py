@@ -22,6 +22,7 @@ from chain.keys import SignatureInvalid
 from chain.state_machine import Candidate
 from chain.verify import verify_chain
 from chain.watermark import Duty, read_marks
+from gateway.client.blocks import ChainUnreachable
 from gateway.client.delegate import ChainContradicted
 
 
@@ -266,6 +267,17 @@ def test_a_producer_signs_no_block_of_a_slot_to_come(round_):
     other.delegation._answer(signed)
     assert [one["event"] for one in other.said] == ["refused", "refused"]
     assert read_marks(other.folder / "key.watermark", GENESIS.chain_id, other.member.public) == {}
+
+
+def test_a_gateway_that_cannot_show_its_checkpoint_gets_votes_all_the_same(round_, monkeypatch):
+    def unseen():
+        raise ChainUnreachable("the gateway answered 503: without a reason")
+
+    monkeypatch.setattr(round_.shown, "checkpoint", unseen)
+    assert round_.record() is not None
+    assert round_.record() is not None
+    for other in round_.others:
+        assert len(other.events("checkpoint-unseen")) == 1, "said once"
 
 
 def test_two_blocks_of_one_height_are_not_both_voted_for(round_):
