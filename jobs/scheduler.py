@@ -95,7 +95,7 @@ class JobsProcess:
     ) -> None:
         """`jobs`: those of the settings unless others are given. Without `turn` nobody looks whether another home took over."""
         self._settings, self._genesis, self._index, self._production = settings, genesis, index, production
-        self._checkpoints, self._turn = checkpoints, turn
+        self._checkpoints, self._turn, self._is_over = checkpoints, turn, False
         self._jobs = jobs_of(settings) if jobs is None else jobs
         self._holder = holder_of(settings)
         self._scheduler = BackgroundScheduler(timezone=UTC)
@@ -149,18 +149,19 @@ class JobsProcess:
 
     def _look_who_serves(self, turn: tenure.Tenure) -> None:
         """Without the bucket nobody can tell, and whoever would take over needs it as much: all goes on until it is back."""
-        if self._is_taken_over():
+        if tenure.told(self._settings.home) is not None:
             return
         try:
             turn.verify()
         except tenure.TakenOver as error:
             self._log.error("another home took over: nothing is produced, written or served here any more", reason=str(error))
+            self._is_over = True  # even where the disk has no room to tell the others: that is tried again
             tenure.tell(self._settings.home, str(error))
         except GatewayError as error:
             self._log.warning("whether another home took over cannot be seen for now", reason=str(error))
 
     def _is_taken_over(self) -> bool:
-        return tenure.told(self._settings.home) is not None
+        return self._is_over or tenure.told(self._settings.home) is not None
 
     def _produce(self) -> None:
         if self._is_taken_over():

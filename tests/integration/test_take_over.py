@@ -189,3 +189,20 @@ def test_an_old_home_that_still_runs_stops_and_says_why(gateway, new):
         assert tenure.told(gateway.home) is None, "what cannot be seen stops nothing that runs"
         os.rename(gateway.home / "away", gateway.home / "bucket")  # noqa: PTH104
     services.ledger.close()
+
+
+def test_an_old_home_whose_disk_takes_nothing_makes_no_more_blocks(gateway, new):
+    settings = load_settings(gateway.home, {})
+    in_the_way = gateway.home / "taken-over.new"
+    with closing(open_index(settings.effective_database_url, keyring_of(settings))) as index:
+        production, old = Production(), turn(gateway)
+        jobs = JobsProcess(settings, read_genesis(settings), index, production, turn=old)
+        turn(new).take(int(time.time()))
+        in_the_way.mkdir()
+        with pytest.raises(OSError, match="taken-over"):
+            jobs._look_who_serves(old)
+        jobs._produce()
+        assert production.slots == 0
+        in_the_way.rmdir()
+        jobs._look_who_serves(old)
+        assert tenure.told(gateway.home) is not None, "the workers hear of it once they can"
