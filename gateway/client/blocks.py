@@ -1,6 +1,6 @@
 """A gateway's chain as a delegate elsewhere asks for it. Nothing that comes is believed, and nothing that comes can fill memory or last.
 
-An answer has at most MAX_ANSWER bytes, unpacked by nobody, and ANSWER_SECONDS until its last byte; redirects are not followed.
+What an answer may take stands in `gateway.client.bounded_answer`; redirects are not followed.
 """
 
 import base64
@@ -17,12 +17,10 @@ from chain.ballot import Ballot
 from chain.block import FinalBlock, Header, Proposal, Vote, block_hash
 from chain.format import MOST
 from chain.kinds import MAX_HEIGHT
+from gateway.client.bounded_answer import ANSWER_SECONDS, AS_IT_IS, MAX_ANSWER, TooMuch, read_answer
 
-MAX_ANSWER = 2 * MOST.size  # a full block in base64 and JSON has 1.5 times its size
 MAX_VOTES = 1000
-ANSWER_SECONDS = 60.0
 TIMEOUT_SECONDS = (10, 30)  # to connect; between bytes, longer than a gateway makes wait
-_CHUNK = 1 << 16
 
 _Told = TypeVar("_Told", bound=Struct)
 _Text = Annotated[str, Meta(max_length=MAX_ANSWER)]
@@ -73,7 +71,7 @@ class RemoteChain:
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url, self._clock = url.rstrip("/"), clock
         self._session = requests.Session()
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session.headers.update(AS_IT_IS)
 
     def progress(self, after: str = "") -> Progress | None:
         """What has come since `after`; None if nothing has in a while. Raises ChainUnreachable."""
@@ -133,17 +131,11 @@ class RemoteChain:
                 stream=True,
                 **named,  # type: ignore[arg-type]  # of a few keywords
             ) as answer:
-                return answer.status_code, self._read(answer, until)
+                return answer.status_code, read_answer(answer, until, self._clock)
+        except TooMuch as error:
+            raise ChainUnreachable(str(error)) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             raise ChainUnreachable(f"{self._url} cannot be reached: {type(error).__name__}") from error
-
-    def _read(self, answer: requests.Response, until: float) -> bytes:
-        body = bytearray()
-        while piece := answer.raw.read1(_CHUNK, decode_content=False):
-            body += piece
-            if len(body) > MAX_ANSWER or self._clock() > until:
-                raise ChainUnreachable("the gateway's answer is larger, or takes longer, than any answer may")
-        return bytes(body)
 
 
 def _require_ok(status: int, body: bytes) -> None:

@@ -3,12 +3,14 @@
 from itertools import count
 
 import pytest
+from chain_case import GENESIS
 from scripted_server import HANG_UP, Server
 
 from chain.ballot import Ballot
 from chain.watermark import Duty
-from gateway.client import blocks
 from gateway.client.blocks import BallotNotTaken, ChainUnreachable, RemoteChain
+from gateway.client.bounded_answer import MAX_ANSWER
+from gateway.client.ledger import LedgerUnreachable, RemoteLedger
 
 PROPOSAL = ("GET", "/ledger/proposal?after=")
 GOOD = {"after": "m", "height": 0, "hash": "00" * 32, "proposal": None}
@@ -39,7 +41,7 @@ def test_an_answer_in_its_form_is_read(server, chain):
 @pytest.mark.parametrize(
     "answer",
     [
-        (200, {}, b"x" * (blocks.MAX_ANSWER + 1)),
+        (200, {}, b"x" * (MAX_ANSWER + 1)),
         (200, {}, b"["),
         (200, {}, b"[" * 100_000),
         (200, {}, {**GOOD, "height": -1}),
@@ -59,6 +61,26 @@ def test_whatever_else_comes_is_asked_for_again_later(server, chain, answer):
     server.script[PROPOSAL] = [answer]
     with pytest.raises(ChainUnreachable):
         chain.progress()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {}, b"x" * (MAX_ANSWER + 1)),
+        (200, {}, b"[" * 100_000),
+        (200, {}, {}),
+        (200, {}, {"height": [], "standing": {}}),
+        (200, {}, {"height": -1, "standing": [{"key": "zz", "name": "n"}]}),
+        (503, {}, b"[]"),
+        HANG_UP,
+    ],
+)
+def test_who_asks_a_ledger_from_afar_bears_as_much(server, answer):
+    ledger = RemoteLedger(server.url, GENESIS)
+    server.script["GET", "/ledger/head"] = server.script["GET", "/ledger/delegates"] = [answer] * 2
+    for ask in (ledger.height, ledger.standing):
+        with pytest.raises(LedgerUnreachable):
+            ask()
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(server):
