@@ -95,6 +95,7 @@ def lost(tmp_path_factory, places):
                 assert anna.ask("POST", f"/fhir/{gateway.consents[0]}/$revoke").status == 200
             time.sleep(2.5)
             gateway.kill9()
+        time.sleep(1.5)  # its lease of the ledger, where it had one, runs out; until then a restore is told that it is written to
         yield gateway
 
 
