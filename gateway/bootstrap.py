@@ -33,9 +33,7 @@ def open_services(settings: Settings, random: Random = os.urandom, metrics: Metr
     """
     keyring = keyring_of(settings)
     index = open_index(settings.effective_database_url, keyring)
-    if not _is_current(index, settings.effective_database_url):
-        made = f"the database of {settings.home} was made by another version of fhir-anchor"
-        raise BadSetting(f"{made}; bring it up to date with: fhir-anchor --home {settings.home} upgrade")
+    verify_version(settings, index)
     with index.reading() as connection:
         own = secrets.load(connection, keyring)
     try:
@@ -73,6 +71,13 @@ def _is_current(index: Index, url: str) -> bool:
 def keyring_of(settings: Settings) -> Keyring:
     """The keyring under the key-encryption key of `settings`, which is read when something is sealed or opened."""
     return Keyring(KekFile(settings.kek_path, kms_of(settings.kek_uri)))
+
+
+def verify_version(settings: Settings, index: Index) -> None:
+    """Raises BadSetting where another version of this software made the gateway's database, and Unavailable."""
+    if not _is_current(index, settings.effective_database_url):
+        made = f"the database of {settings.home} was made by another version of fhir-anchor"
+        raise BadSetting(f"{made}; bring it up to date with: fhir-anchor --home {settings.home} upgrade")
 
 
 def read_genesis(settings: Settings) -> Genesis:

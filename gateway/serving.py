@@ -136,16 +136,17 @@ def _take_turn(settings: Settings) -> None:
 
 def _look_whose_turn(settings: Settings, saying: int) -> None:
     from chain.errors import LedgerError
-    from gateway.bootstrap import keyring_of
+    from gateway.bootstrap import keyring_of, verify_version
     from gateway.errors import GatewayError
     from jobs.older_copy import refuse_older_copy
     from jobs.registry import opened_for
 
     try:
         with opened_for(settings) as opened:
+            verify_version(settings, opened.index)
             refuse_older_copy(opened.ledger, opened.index)
             tenure.tenure_of(opened.index, keyring_of(settings), opened.store).take(int(time.time()))
-    except (GatewayError, LedgerError, ValueError, OSError) as error:
+    except (BadSetting, GatewayError, LedgerError, ValueError, OSError) as error:
         os.write(saying, str(error).encode(errors="backslashreplace"))
         sys.exit(_DID_NOT_START)
 

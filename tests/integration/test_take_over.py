@@ -1,6 +1,7 @@
 """A restored gateway takes over, and the home that it was restored from serves no more: neither started again nor running on."""
 
 import os
+import sqlite3
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -68,6 +69,15 @@ def test_the_old_home_neither_serves_nor_runs_a_job_once_the_new_one_was_served(
         assert "2026-03-04 05:06:07Z" in refused.output
     cli("--home", new.home, "jobs", "run", "sweep-orphans")
     assert new.audit("storage").findings == (), "the mark is no orphan"
+
+
+def test_a_home_of_an_earlier_version_is_told_to_be_upgraded_before_its_rows_are_read(gateway):
+    with closing(sqlite3.connect(gateway.home / "gateway.db")) as database:
+        [[version]] = database.execute("SELECT version_num FROM alembic_version")
+        database.executescript("UPDATE alembic_version SET version_num = '0001'; ALTER TABLE restore RENAME TO not_yet")
+        refused = cli("--home", gateway.home, "serve", "--port", "0", expect=2)
+        database.executescript(f"UPDATE alembic_version SET version_num = '{version}'; ALTER TABLE not_yet RENAME TO restore")
+    assert "bring it up to date with: fhir-anchor" in refused.output
 
 
 def test_the_way_back_is_a_backup_of_the_old_home(gateway, new):
