@@ -20,7 +20,7 @@ _AT_ONCE = 10  # reports
 
 
 class LastingRows(Struct, frozen=True):
-    """What there was: lines of `membership` and the digest (hex) over them, decided lines of the queue, rows of suspended parties."""
+    """What there was: lines of `membership` and the digest (hex) over them, every line of the queue, rows of suspended parties."""
 
     memberships: int
     memberships_digest: str
