@@ -39,6 +39,7 @@ _STATE = (
 _STATE_TILE = update(state_tile).where(state_tile.c.number == bindparam("n")).values(hashes=bindparam("h"))
 _POOLED = select(pool.c.tx_id, pool.c.source).order_by(pool.c.number).limit(MOST.transactions)
 _FORGET = delete(pool).where(pool.c.source == bindparam("s"))
+_NO_STATE_TILES = delete(state_tile)
 _NO_PROPOSAL = delete(proposal).where(proposal.c.height == bindparam("at"))
 
 
@@ -123,7 +124,8 @@ def _write_state_tiles(connection: Connection, execution: Execution) -> None:
     changes = changed_places(execution.overlay.nodes())
     stored = queries.some_state_tiles(connection, {TOP, *changes})
     if TOP not in stored:
-        changes = changed_places(execution.overlay.all_nodes())
+        connection.execute(_NO_STATE_TILES)  # without the top the others were of no use
+        changes, stored = changed_places(execution.overlay.all_nodes()), {}
     new = changes.keys() - stored.keys()
     _write(connection, _NEW_STATE_TILE, [{"number": number, "hashes": patched(b"", changes[number])} for number in new])
     old = [{"n": number, "h": patched(tile, changes[number])} for number, tile in stored.items() if number in changes]
