@@ -20,8 +20,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# In the order of folders, so that the slow files of e2e do not come last, when nothing is left for the other workers.
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not campaign and not conformance"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not campaign and not conformance"
 
 lint: dev
 	$(BIN)/ruff check .
